@@ -1,0 +1,37 @@
+"""Lay the candidates of an artwork side by side, numbered, on one sheet."""
+
+import argparse
+
+from bigart import cli, images, recipe
+from bigart.contact_sheet import contact_sheet
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", nargs="+", required=True, help="the candidates, in order")
+    parser.add_argument("--prompt", default="", help="the prompt, written as --prompt='...'")
+    parser.add_argument("--seed", type=int, help="the seed, shown under the prompt")
+    parser.add_argument("--artwork", default="", help="the artwork's name, shown with the seed")
+    parser.add_argument("--out", required=True, help="the sheet: .png, .jpg or .tif")
+    cli.main(parser, run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the sheet."""
+    images.format_of(arguments.out)
+    pictures = [images.read_rgb(path) for path in arguments.images]
+    parts = [arguments.artwork, "" if arguments.seed is None else f"seed {arguments.seed}"]
+    sheet = contact_sheet(pictures, arguments.prompt, ", ".join(filter(None, parts)))
+    record = {"prompt": arguments.prompt, "seed": arguments.seed, "artwork": arguments.artwork}
+    made = recipe.extend(
+        recipe.start(),
+        "contact sheet",
+        **{name: value for name, value in record.items() if value not in ("", None)},
+        candidates=len(pictures),
+    )
+    images.write_picture(arguments.out, sheet, made)
+
+
+if __name__ == "__main__":
+    main()

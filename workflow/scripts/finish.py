@@ -1,0 +1,30 @@
+"""Write the final picture, ready for print: format, resolution, colour profile, recipe."""
+
+import argparse
+
+from bigart import cli, images, recipe
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--image", required=True, help="the picture to finish")
+    parser.add_argument("--out", required=True, help="the final file: .png, .jpg or .tif")
+    parser.add_argument("--dpi", type=float, default=300, help="pixels per inch (default: 300)")
+    parser.add_argument("--quality", type=int, default=95, help="of a JPEG, 1-100 (default: 95)")
+    cli.main(parser, run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the final picture."""
+    kind = images.format_of(arguments.out)
+    record = {"format": kind, "dpi": arguments.dpi}
+    if kind == "JPEG":
+        record["quality"] = arguments.quality
+    picture = images.read_rgb(arguments.image)
+    made = recipe.extend(recipe.recipe_so_far(arguments.image), "final", **record)
+    images.write_picture(arguments.out, picture, made, arguments.dpi, arguments.quality)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Add texture, fine blurred noise, to a picture."""
+
+import argparse
+
+from bigart import cli, images, recipe, seeds
+from bigart.texture import check, texture_picture
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--image", required=True, help="the picture to texture")
+    parser.add_argument("--out", required=True, help="the PNG to write")
+    parser.add_argument("--amount", type=float, default=0.037, help="0 to 0.15 (default: 0.037)")
+    parser.add_argument(
+        "--size", type=int, default=3, help="width of the blur, odd, 1 to 9 (default: 3)"
+    )
+    parser.add_argument("--seed", type=int, default=42, help="seed of the noise (default: 42)")
+    parser.add_argument("--candidate", type=int, default=1, help="its number (default: 1)")
+    parser.add_argument(
+        "--stage", default="texture", help="names the noise and the stage (default: texture)"
+    )
+    parser.add_argument(
+        "--colour",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="a noise for each channel instead of one for all",
+    )
+    parser.add_argument("--mono", dest="colour", action="store_false", help="same as --no-colour")
+    cli.main(parser, run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the textured picture."""
+    picture = images.read_rgb(arguments.image)
+    height, width = picture.shape[:2]
+    check(arguments.amount, arguments.size, (height, width))
+    so_far = recipe.recipe_so_far(arguments.image)
+    textured = texture_picture(
+        picture,
+        lambda draw: seeds.noise(
+            arguments.seed, arguments.stage, arguments.candidate, draw, (height, width)
+        ),
+        arguments.amount,
+        arguments.size,
+        arguments.colour,
+    )
+    made = recipe.extend(
+        so_far,
+        arguments.stage,
+        amount=arguments.amount,
+        size=arguments.size,
+        colour=arguments.colour,
+        seed=arguments.seed,
+        candidate=arguments.candidate,
+    )
+    images.write_png(arguments.out, textured, made)
+
+
+if __name__ == "__main__":
+    main()
