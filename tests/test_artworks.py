@@ -1,0 +1,336 @@
+"""The table of artworks: what it may hold, and what is said when it holds something else."""
+
+import csv
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from bigart import settings
+from bigart.artworks import load_artworks, load_config, prompt_warnings
+from bigart.errors import UserError
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+CONFIG = load_config({})
+HEADER = "artwork\tprompt\tseed\tchoose\tguidance\ttexture_size\tdetail\n"
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Write a table and return its artworks."""
+
+    def write(content: str | bytes, config=CONFIG):
+        path = tmp_path / "prompts.tsv"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return load_artworks(path, config)
+
+    return write
+
+
+@pytest.fixture
+def faults(table):
+    """Write a faulty table and return the message's lines, the number of faults left out."""
+
+    def write(content: str | bytes) -> list[str]:
+        with pytest.raises(UserError) as error:
+            table(content)
+        lines = str(error.value).splitlines()
+        return lines if len(lines) == 1 else lines[1:]
+
+    return write
+
+
+# What a table may hold
+
+
+def test_blank_cells_and_absent_columns_take_the_values_of_the_config(table):
+    config = load_config({"seed": 5, "guidance": 3, "format": "tif"})
+    artworks = table(HEADER + "boat\ta boat\t\t2\t\t\tno\nhill\ta hill\n", config)
+    boat, hill = artworks["boat"], artworks["hill"]
+    assert (boat.prompt, boat.seed, boat.choose, boat.detail) == ("a boat", 5, 2, False)
+    assert (hill.guidance, hill.format, hill.detail, hill.choose) == (3.0, "tif", True, 1)
+
+
+def test_comments_blank_lines_byte_order_mark_and_line_ends_are_no_fault(table):
+    content = "\ufeff# mine\r\n\r\nprompt\tartwork\t\t\r\n\t\t\r\na boat\tboat\r\n# a hill\thill"
+    assert list(table(content)) == ["boat"]
+    assert list(table("artwork\tprompt\rboat\ta boat\rhill\ta hill\r")) == ["boat", "hill"]
+    assert list(table('artwork\tprompt\n"# said ""so"""\t\nboat\ta boat\n')) == ["boat"]
+
+
+def test_artworks_keep_the_order_of_the_table(table):
+    assert list(table("artwork\tprompt\nz\tp\na\tp\nm\tp\n")) == ["z", "a", "m"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "prompt"),
+    [
+        (
+            "a $(boat) `at` ~/sea; rm -rf * & 'so' | > <",
+            "a $(boat) `at` ~/sea; rm -rf * & 'so' | > <",
+        ),
+        ('the "red" boat', 'the "red" boat'),
+        ('"red" and "blue"', '"red" and "blue"'),
+        ('"a boat, wrapped"', "a boat, wrapped"),
+        ('"the ""red"" boat"', 'the "red" boat'),
+        ('"""a boat"""', '"a boat"'),
+        ('"', '"'),
+        ("  a boat \u00a0", "a boat"),
+        ("湖に沈む夕日 закат 👩‍🎨", "湖に沈む夕日 закат 👩‍🎨"),
+        ("{wildcards.artwork} {0} %s \\n", "{wildcards.artwork} {0} %s \\n"),
+        ("#1 boat", "#1 boat"),
+    ],
+)
+def test_prompts_are_taken_literally(table, cell, prompt):
+    assert table(f"artwork\tprompt\nboat\t{cell}\n")["boat"].prompt == prompt
+
+
+printable = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1)
+
+
+@given(prompt=printable.filter(lambda text: text.strip(" \u00a0")))
+@example('""')
+@example("'")
+def test_any_prompt_survives_the_way_through_a_spreadsheet(tmp_path_factory, prompt):
+    path = tmp_path_factory.mktemp("table") / "prompts.tsv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, "excel-tab")
+        rows.writerow(["artwork", "prompt"])
+        rows.writerow(["one", prompt])
+    read = load_artworks(path, CONFIG)["one"].prompt
+    assert read == prompt.strip(" \u00a0")
+
+
+@given(name=st.one_of(st.text(min_size=1), st.from_regex(r"[./\\A-Za-z0-9:~-]{1,12}")))
+@example("..")
+@example("a/../..")
+@example("con.txt")
+@example("LPT1")
+@example("a" * 101)
+@example("a\n")
+@example("a.")
+def test_an_accepted_id_is_a_folder_right_under_results(name):
+    try:
+        accepted = settings.read("artwork", name)
+    except settings.RefusedError:
+        return
+    folder = Path("/results", str(accepted))
+    assert folder.resolve().parent == Path("/results")
+    assert str(accepted).isascii()
+    assert 0 < len(str(accepted)) <= 100
+    assert not str(accepted).endswith(".")
+    assert str(accepted).split(".")[0].lower() not in {"con", "nul", "prn", "aux"}
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("my villa", "`my-villa`"), ("../../etc", "`etc`"), ("Café", "`Cafe`"), ("con", "`my-con`")],
+)
+def test_an_unsafe_id_is_answered_with_a_safe_one(faults, name, hint):
+    (message,) = faults(f"artwork\tprompt\n{name}\ta boat\n")
+    assert f"line 2, artwork `{name}`, column `artwork`: found '{name}'" in message
+    assert f"For instance: {hint}" in message
+
+
+# Faults
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "said"),
+    [
+        ("seed", "7.0", "Write it as 7."),
+        ("seed", "1e3", "Write it as 1000."),
+        ("seed", "-1", "whole number 0 to 4294967295"),
+        ("seed", "٣", "not a number"),
+        ("seed", "1_000", "not a number"),
+        ("choose", "8", "whole number 1 to 7 (the value of `candidates`)"),
+        ("choose", "0", "whole number 1 to `candidates`"),
+        ("choose", "yes", "not a number"),
+        ("texture_size", "4", "`1`, `3`, `5`, `7` or `9`"),
+        ("guidance", "0,5", "Write the number with a point: 0.5."),
+        ("guidance", "nan", "It must be a finite number."),
+        ("guidance", "-inf", "It must be a finite number."),
+        ("guidance", "21", "number 0 to 20"),
+        ("detail", "ture", "Did you mean `true`?"),
+        ("sampler", "dpm+++", "Did you mean `dpm++`?"),
+        ("sampler", "Ancestral", "Did you mean `ancestral`?"),
+        ("upsample_steps", "ddim51", "the nearest are `ddim50` and `ddim53`"),
+        ("negative_prompt", "bl\x07rry", "U+0007 at character 3"),
+        ("prompt", "a \x1b[31mred boat", "U+001B at character 3"),
+        ("prompt", "a\u2028boat", "U+2028"),
+    ],
+)
+def test_each_fault_names_file_line_artwork_column_found_and_allowed(faults, column, cell, said):
+    row = {"artwork": "boat", "prompt": "a boat", column: cell}
+    (message,) = faults("# mine\n\n" + "\t".join(row) + "\n" + "\t".join(row.values()) + "\n")
+    assert f"prompts.tsv, line 4, artwork `boat`, column `{column}`: found " in message
+    assert "allowed: " in message
+    assert said in message
+    assert message.isprintable()
+
+
+@given(st.dictionaries(st.sampled_from(list(settings.columns())[2:]), st.text(max_size=20)))
+def test_whatever_a_cell_holds_is_read_or_refused_in_words(row):
+    for column, cell in row.items():
+        if not cell.strip():
+            continue
+        try:
+            settings.read(column, cell)
+        except settings.RefusedError as refused:
+            message = str(refused)
+        else:
+            continue
+        assert message.startswith("found ")
+        assert message.isprintable()
+
+
+def test_all_faults_are_told_together(faults):
+    messages = faults(
+        "artwork\tprompt\tsead\tseed\n"
+        "boat\t\t\tx\n"
+        "Boat\ta boat\n"
+        "hill\ta hill\t\t1\t2\n"
+        "\ta lake\n"
+        "hill\ta hill\n"
+    )
+    for found, expected in zip(
+        messages,
+        [
+            "line 1, column `sead`: no such column. Did you mean `seed`?",
+            "line 2, artwork `boat`, column `prompt`: it is blank",
+            "line 2, artwork `boat`, column `seed`: found 'x'",
+            "line 3, artwork `Boat`, column `artwork`: it differs from `boat` in line 2 only in",
+            "line 4, artwork `hill`: found 5 fields for 4 columns, the first one too many being",
+            "line 5, column `artwork`: it is blank",
+            "line 6, artwork `hill`, column `artwork`: it names the artwork of line 4 again",
+        ],
+        strict=True,
+    ):
+        assert expected in found
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "the table is empty"),
+        ("\n# only this\n\n", "the table is empty"),
+        ("artwork\tprompt\n", "no artworks"),
+        ("artwork\tseed\nboat\t1\n", "line 1, column `prompt`: it is missing"),
+        ("prompt\na boat\n", "line 1, column `artwork`: it is missing"),
+        ("artwork\tprompt\tprompt\nboat\ta\tb\n", "column `prompt`: it stands a second time"),
+        ("artwork\t\tprompt\nboat\t\ta boat\n", "column 2: it has no name"),
+        ("artwork\tprompt\tnegative prompt\na\tb\n", "Did you mean `negative_prompt`?"),
+        ("Artwork\tprompt\tPrompt\na\tb\tc\n", "Did you mean `artwork`?"),
+        ("artwork\tprompt\tcandidates\na\tb\t3\n", r"set it in config.yaml"),
+        ("artwork\tprompt\tqqq\na\tb\t3\n", "Allowed: `artwork`, `prompt`, `seed`"),
+        ("artwork,prompt\nboat,a boat\n", "without a tab; separate columns by tabs"),
+        ("artwork\tprompt\nboat a boat\n", "It holds none"),
+        ("artwork\tprompt\nboat\t" + "a" * 10_000, "10,005 characters; allowed: at most 10,000"),
+        ("artwork\tprompt\tseed\nboat\ta\tboat\t3\n", "Is there a tab inside the prompt?"),
+        (
+            "artwork\tprompt\nboat\ta caf\xe9\n".encode("latin-1"),
+            "line 2: byte 11 is 0xE9 (perhaps 'é'",
+        ),
+        ("artwork\tprompt\nboat\ta boat\n".encode("utf-16"), "UTF-16"),
+        ("artwork\tprompt\nboat\ta boat\n".encode("utf-16-le"), "UTF-16-LE"),
+        ("artwork\tprompt\nboat\ta boat\n".encode("utf-16-be"), "UTF-16-BE"),
+        ("artwork\tprompt\nboat\ta boat\n".encode("utf-32"), "UTF-32"),
+        (b"artwork\tprompt\nboat\ta\0boat\n", "line 2: byte 7 is a NUL"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "not UTF-8"),
+    ],
+)
+def test_faults_of_the_whole_table(faults, content, said):
+    assert any(said in message for message in faults(content))
+
+
+def test_a_wrong_encoding_does_not_hide_the_other_faults(faults):
+    messages = faults(b"artwork\tprompt\tseed\nboat\ta caf\xe9\t\nhill\ta hill\tx\n")
+    assert len(messages) == 2
+    assert 'Save the file again with the encoding "UTF-8"' in messages[0]
+    assert "artwork `hill`, column `seed`" in messages[1]
+
+
+def test_a_missing_table_or_a_folder(tmp_path):
+    with pytest.raises(UserError, match=r"no such file.*`table` in config\.yaml"):
+        load_artworks(tmp_path / "none.tsv", CONFIG)
+    with pytest.raises(UserError, match="a folder"):
+        load_artworks(tmp_path, CONFIG)
+    with pytest.raises(UserError, match=r"cannot be read|no such file"):
+        load_artworks("a\0b", CONFIG)
+    with pytest.raises(UserError, match=r"cannot be read|no such file"):
+        load_artworks(tmp_path / ("x" * 300), CONFIG)
+
+
+@given(st.binary(max_size=200))
+def test_no_file_whatever_is_answered_with_a_traceback(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("table") / "prompts.tsv"
+    path.write_bytes(b"artwork\tprompt\tseed\n" + content)
+    message = ""
+    try:
+        load_artworks(path, CONFIG)
+    except UserError as error:
+        message = str(error)
+    assert not message or "prompts.tsv" in message
+
+
+def test_a_thousand_rows_load_in_well_under_a_second(table):
+    rows = "".join(
+        f"boat-{i}\ta boat and {i} gulls\t{i}\t{i % 7 + 1}\t2.5\t3\tyes\n" for i in range(1000)
+    )
+    start = time.perf_counter()
+    assert len(table(HEADER + rows)) == 1000
+    assert time.perf_counter() - start < 0.8
+
+
+def test_reading_the_table_needs_no_torch():
+    code = "import sys, bigart.artworks; sys.exit('torch' in sys.modules)"
+    scripts = Path(__file__).parents[1] / "workflow" / "scripts"
+    assert subprocess.run([sys.executable, "-c", code], cwd=scripts, check=False).returncode == 0
+
+
+# Prompts longer than the models read
+
+
+def words(text: str) -> list[int]:
+    """Stand in for a tokenizer: one token per word, and one more per 4 letters of a word."""
+    return [0 for word in text.split() for _ in range((len(word) + 3) // 4)]
+
+
+def warnings_of(table, prompt: str, context: int = 6) -> list[str]:
+    return prompt_warnings(table(f"artwork\tprompt\nboat\t{prompt}\n"), words, context)
+
+
+def test_a_prompt_that_fits_gives_no_warning(table):
+    assert warnings_of(table, "a boat on a lake now") == []
+
+
+def test_a_long_prompt_is_told_which_words_are_cut(table):
+    (warning,) = warnings_of(table, "a boat on a lake now with gulls")
+    assert "artwork `boat`, column `prompt`" in warning
+    assert "read 6 tokens and this has 9; the end is cut: “with gulls”" in warning
+
+
+def test_a_word_cut_in_the_middle_shows_its_lost_part(table):
+    (warning,) = warnings_of(table, "one two three fourteenthhundred boats")
+    assert "from within a word on, is cut: “thhundred boats”" in warning
+
+
+def test_a_script_without_spaces_is_cut_by_the_letter(table):
+    (warning,) = warnings_of(table, "湖" * 24 + "船")
+    assert warning.endswith("“船”")
+
+
+def test_the_negative_prompt_is_checked_too(table):
+    config = load_config({"negative_prompt": "dark gloomy blurry mist far away"})
+    artworks = table("artwork\tprompt\nboat\ta boat\n", config)
+    (warning,) = prompt_warnings(artworks, words, 6)
+    assert "column `negative_prompt`" in warning
+    assert "“far away”" in warning
+
+
+def test_a_very_long_cut_is_shown_by_its_ends(table):
+    (warning,) = warnings_of(table, "go " * 800 + "boats")
+    assert " … " in warning
+    assert "(795 words)" in warning

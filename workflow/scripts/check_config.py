@@ -1,0 +1,85 @@
+"""Check config.yaml and the table of artworks, and say what they ask for.
+
+Prints a summary, or every fault at once (exit status 1). Nothing is painted.
+"""
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+from bigart import artworks, cli, settings
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = argparse.ArgumentParser(prog="check_config.py", description=__doc__)
+    result.add_argument(
+        "config", nargs="?", default="config/config.yaml", type=Path, help="default: %(default)s"
+    )
+    result.add_argument("--table", help="check this table in place of the config's")
+    result.add_argument(
+        "--options", action="store_true", help="print every option as the table of config/README.md"
+    )
+    return result
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Check and summarise, or print the options.
+
+    Raises:
+        UserError: Something is wrong; the message lists every fault.
+    """
+    if arguments.options:
+        print(options_table(), end="")
+        return
+    mapping = artworks.read_config_file(arguments.config)
+    if arguments.table:
+        mapping["table"] = arguments.table
+    config, table = artworks.load(mapping, [arguments.config])
+    print(summary(config, table), end="")
+
+
+def summary(config: artworks.Config, table: dict[str, artworks.Artwork]) -> str:
+    """Return what will be painted, and what differs from the defaults, as lines of text."""
+    count = f"{len(table)} artwork{'s' if len(table) != 1 else ''}"
+    lines = [f"{count} in {config.table}, painted by the {config.models} models"]
+    changed = [
+        f"  {field.name}: {settings.show(value)} (default {settings.show(standard)})"
+        for field in fields(config)
+        if (value := getattr(config, field.name)) != (standard := settings.default(field.name))
+    ]
+    if changed:
+        lines += ["", f"Not the default, for all {len(table)}:", *changed]
+    lines.append("")
+    for artwork in table.values():
+        own = ", ".join(
+            f"{name} {settings.show(value)}"
+            for name in settings.columns()
+            if name not in settings.required_columns()
+            and (value := getattr(artwork, name)) != getattr(config, name)
+        )
+        lines.append(f"  {artwork.artwork}: {settings.show(artwork.prompt)}")
+        if own:
+            lines.append(f"    {own}")
+    return "\n".join(lines) + "\n"
+
+
+def options_table() -> str:
+    """Return every option as a Markdown table: name, meaning, allowed, default, column or not."""
+    lines = [
+        "| option | meaning | allowed | default | column |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, schema in settings.options().items():
+        default = schema["default"]
+        written = settings.show(default) if isinstance(default, bool) else str(default)
+        lines.append(
+            f"| `{name}` | {schema['description']} | {settings.allowed(schema)} "
+            f"| {f'`{written}`' if written else 'blank'} "
+            f"| {'yes' if 'x-column' in schema else ''} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    cli.main(parser(), run)
