@@ -13,6 +13,8 @@ import yaml
 from bigart import settings
 from bigart.artworks import Artwork, Config, load, load_config, read_config_file
 from bigart.errors import UserError
+from bigart.glide import samplers
+from bigart.glide.diffusion import spaced_timesteps
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "config" / "config.yaml"
@@ -240,3 +242,27 @@ def test_the_command_lists_faults_without_a_traceback(tmp_path):
     assert done.stderr.startswith("check_config: error: 2 faults")
     assert "Traceback" not in done.stderr
     assert check("nowhere.yaml").returncode == 1
+
+
+# The schema agrees with the samplers
+
+
+def test_the_samplers_of_the_schema_are_the_ones_there_are():
+    assert set(settings.choices("sampler")) == set(samplers.SAMPLERS)
+
+
+def test_upsample_steps_takes_the_strides_that_the_schedule_can_make():
+    for count in range(2, 1001):
+        accepted = read_or_none("upsample_steps", f"ddim{count}") is not None
+        try:
+            made = len(spaced_timesteps(f"ddim{count}")) == count
+        except ValueError:
+            made = False
+        assert accepted == made
+
+
+def read_or_none(option, value):
+    try:
+        return settings.read(option, value)
+    except settings.RefusedError:
+        return None

@@ -183,8 +183,8 @@ def prompt_warnings(
     for artwork in artworks.values():
         for column in ("prompt", "negative_prompt"):
             text = getattr(artwork, column)
-            if len(text.encode()) <= context:  # a token is at least one byte
-                continue
+            if len(text.lower().encode()) <= context >= len(text.encode()):
+                continue  # a token is at least one byte, in the case that the tokenizer chooses
             tokens = len(encode(text))
             if tokens > context:
                 cut, start = _cut_text(text, encode, context)
