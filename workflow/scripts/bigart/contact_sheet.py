@@ -62,7 +62,9 @@ def contact_sheet(pictures: Sequence[Picture], prompt: str, note: str = "") -> P
     rows, columns = grid(len(pictures))
     inner = max(MIN_WIDTH, columns * width + (columns - 1) * GAP)
     lines = wrap(prompt, ImageFont.load_default(PROMPT_SIZE), inner, PROMPT_MAX_LINES)
-    top = tiles_top(len(lines), bool(note))
+    small = ImageFont.load_default(SMALL_SIZE)
+    notes = wrap(note, small, inner, 1)
+    top = tiles_top(len(lines), bool(notes))
     full_height = top + rows * (height + NUMBER_SPACE) + (rows - 1) * GAP + MARGIN - GAP // 2
 
     sheet = Image.new("RGB", (2 * MARGIN + inner, full_height), PAPER)
@@ -71,9 +73,8 @@ def contact_sheet(pictures: Sequence[Picture], prompt: str, note: str = "") -> P
     for line in lines:
         draw.text((MARGIN, y), line, INK, ImageFont.load_default(PROMPT_SIZE))
         y += PROMPT_LINE
-    if note:
-        small = ImageFont.load_default(SMALL_SIZE)
-        draw.text((MARGIN, y + 5), wrap(note, small, inner, 1)[0], FAINT, small)
+    for line in notes:
+        draw.text((MARGIN, y + 5), line, FAINT, small)
     for index, picture in enumerate(pictures):
         x, y = tile_corner(index, columns, width, height, top)
         draw.rectangle((x - 1, y - 1, x + width, y + height), outline=EDGE)

@@ -1,0 +1,341 @@
+"""Picture files: what is read, what is refused, what a finished file carries."""
+
+import io
+import random
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bigart import files, images, recipe
+from bigart.errors import UserError
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
+SUFFIXES = [".png", ".jpg", ".tif"]
+
+
+def picture(height: int = 40, width: int = 60) -> np.ndarray:
+    """A gradient with a little noise: enough detail for a truncated file to show."""
+    y, x = np.mgrid[0:height, 0:width]
+    smooth = np.stack([4 * x, 6 * y, 255 - 4 * x], axis=2)
+    return np.clip(smooth + np.random.default_rng(0).integers(-9, 9, smooth.shape), 0, 255).astype(
+        np.uint8
+    )
+
+
+def made(prompt: str = "a corgi") -> recipe.Recipe:
+    return recipe.extend(recipe.start(), "thumbnails", prompt=prompt, seed=42)
+
+
+def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPTS / script), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+
+
+# Between files and networks
+
+
+def test_every_level_survives_the_way_to_float_and_back():
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+    image = images.to_float(levels)
+    assert (image.shape, image.dtype) == ((3, 16, 16), np.float32)
+    assert (image.min(), image.max()) == (0, 1)
+    assert np.array_equal(images.to_uint8(image), levels)
+
+
+@given(st.floats(-10, 10, width=32))
+def test_values_are_clipped_and_rounded_to_the_nearest_level(value):
+    level = images.to_uint8(np.full((3, 1, 1), value, np.float32))[0, 0, 0]
+    clipped = min(max(value, 0.0), 1.0)
+    assert abs(float(level) - 255 * clipped) <= 0.5 + 1e-4
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_network_gone_wrong_does_not_become_a_picture(value):
+    image = np.zeros((3, 4, 4), np.float32)
+    image[1, 2, 3] = value
+    with pytest.raises(UserError, match="fp32"):
+        images.to_uint8(image)
+
+
+# Reading
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA"])
+def test_8_bit_pictures_of_any_kind_are_read(tmp_path, mode):
+    original = Image.fromarray(picture()).convert(mode)
+    original.save(tmp_path / "a.png")
+    expected = np.array(original.convert("RGB"))
+    assert np.array_equal(images.read_rgb(tmp_path / "a.png", (60, 40)), expected)
+
+
+def test_a_picture_that_is_not_8_bit_opaque_rgb_or_grey_is_refused(tmp_path):
+    Image.fromarray(picture()).convert("CMYK").save(tmp_path / "cmyk.jpg")
+    Image.fromarray(np.full((4, 4), 500, np.uint16)).save(tmp_path / "deep.png")
+    clear = Image.new("RGBA", (4, 4), (1, 2, 3, 255))
+    clear.putpixel((0, 0), (1, 2, 3, 254))
+    clear.save(tmp_path / "clear.png")
+    for name, message in [
+        ("cmyk.jpg", "CMYK colours"),
+        ("deep.png", "more than 8 bits"),
+        ("clear.png", "partly transparent"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            images.read_rgb(tmp_path / name)
+
+
+def test_16_bit_rgb_is_refused_and_not_cut_to_8(tmp_path):
+    """Pillow reads such a PNG as 8-bit RGB without a word."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    rows = b"".join(b"\0" + b"\x12\x34" * 12 for _ in range(4))
+    (tmp_path / "deep.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+    with pytest.raises(UserError, match="more than 8 bits"):
+        images.read_rgb(tmp_path / "deep.png")
+
+
+def test_a_picture_of_the_wrong_size_is_named(tmp_path):
+    images.write_png(tmp_path / "a.png", picture(), made())
+    with pytest.raises(UserError, match="60x40 pixels; 256x256 are needed"):
+        images.read_rgb(tmp_path / "a.png", (256, 256))
+
+
+def test_what_is_no_picture_is_named(tmp_path):
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("hello")
+    for name, message in [
+        ("missing.png", "there is no picture"),
+        ("empty.png", "is empty"),
+        ("text.png", "is not a picture"),
+        (".", "is a folder"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            images.read_rgb(tmp_path / name)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about the damage
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_truncated_or_overwritten_picture_is_refused_or_whole(tmp_path, suffix):
+    """A cut file is read only where no pixel is missing; damage never ends in a traceback.
+
+    (TIFF keeps its notes behind the pixels: losing the last of them loses no pixel.)
+    """
+    path = tmp_path / f"a{suffix}"
+    images.write_picture(path, picture(), made())
+    whole, pixels = path.read_bytes(), images.read_rgb(path)
+    for part in (0, 1, 10, 50, 400, 1500, len(whole) // 2, len(whole) * 3 // 4, len(whole) - 99):
+        path.write_bytes(whole[:part])
+        try:
+            read = images.read_rgb(path)
+        except UserError:
+            continue
+        assert suffix == ".tif"
+        assert np.array_equal(read, pixels)
+    dice = random.Random(0)
+    for _ in range(200):
+        damaged = bytearray(whole)
+        for _ in range(3):
+            damaged[dice.randrange(len(damaged))] = dice.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            images.read_rgb(path)
+            recipe.recipe_so_far(path)
+        except UserError:
+            continue
+
+
+# Writing
+
+
+def test_a_stage_picture_is_lossless_and_keeps_its_recipe(tmp_path):
+    images.write_png(tmp_path / "a.png", picture(), made())
+    assert np.array_equal(images.read_rgb(tmp_path / "a.png"), picture())
+    with Image.open(tmp_path / "a.png") as image:
+        assert recipe.from_json(image.text["bigart:recipe"]) == made()
+        assert "dpi" not in image.info
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_final_picture_is_ready_for_print(tmp_path, suffix):
+    path = tmp_path / f"final{suffix}"
+    images.write_picture(path, picture(), made("a <corgi> & 🎨"), dpi=300)
+    with Image.open(path) as image:
+        assert image.size == (60, 40)
+        assert image.mode == "RGB"
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.01)
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        assert "sRGB" in ImageCms.getProfileDescription(profile)
+        xmp = (
+            bytes(image.info["xmp"]).decode()
+            if suffix != ".png"
+            else image.text["XML:com.adobe.xmp"]
+        )
+        assert "digitalsourcetype/trainedAlgorithmicMedia" in xmp
+        assert "a &lt;corgi&gt; &amp; 🎨" in xmp
+    assert recipe.read_recipe(path) == made("a <corgi> & 🎨")
+    difference = np.abs(images.read_rgb(path).astype(int) - picture())
+    assert difference.mean() <= (4 if suffix == ".jpg" else 0)
+
+
+def test_a_jpeg_keeps_colour_at_full_resolution_and_says_so_in_exif(tmp_path):
+    path = tmp_path / "a.jpg"
+    images.write_picture(path, picture(), made(), dpi=240)
+    with Image.open(path) as image:
+        assert [layer[1:3] for layer in image.layer] == [(1, 1)] * 3  # sampling factors: 4:4:4
+        exif = image.getexif()
+        assert (exif[0x011A], exif[0x011B], exif[0x0128]) == (240, 240, 2)
+        assert exif.get_ifd(0x8769)[0xA001] == 1  # sRGB
+
+
+def test_a_tiff_is_compressed_and_measures_in_inches(tmp_path):
+    path = tmp_path / "a.tif"
+    images.write_picture(path, np.zeros((400, 400, 3), np.uint8), made(), dpi=300)
+    assert path.stat().st_size < 50_000
+    with Image.open(path) as image:
+        assert image.info["compression"] == "tiff_lzw"
+        assert (image.tag_v2[296], image.tag_v2[282], image.tag_v2[317]) == (2, 300, 2)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_same_picture_gives_the_same_bytes(tmp_path, suffix):
+    """Also from another process, at another time."""
+    first, second = tmp_path / f"1{suffix}", tmp_path / f"2{suffix}"
+    source = tmp_path / "source.png"
+    images.write_png(source, picture(), made())
+    again = recipe.extend(recipe.read_recipe(source), "again")
+    images.srgb_profile.cache_clear()
+    images.write_picture(first, images.read_rgb(source), again, dpi=300)
+    code = (
+        "import sys; from bigart import images, recipe\n"
+        "source, target = sys.argv[1:]\n"
+        "again = recipe.extend(recipe.read_recipe(source), 'again')\n"
+        "images.write_picture(target, images.read_rgb(source), again, dpi=300)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(source), str(second)], cwd=SCRIPTS, check=True)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_colour_profile_holds_no_time():
+    images.srgb_profile.cache_clear()
+    header = images.srgb_profile()[24:36]
+    assert [int.from_bytes(header[i : i + 2], "big") for i in range(0, 12, 2)] == [
+        2000,
+        1,
+        1,
+        0,
+        0,
+        0,
+    ]
+
+
+def test_what_cannot_be_written_is_named(tmp_path):
+    for name, options, message in [
+        ("a.gif", {}, "must end in"),
+        ("a.png", {"dpi": 0}, "1 to 10000"),
+        ("a.jpg", {"quality": 0}, "1 to 100"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            images.write_picture(tmp_path / name, picture(), made(), **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recipe_too_long_for_a_jpeg_is_never_dropped(tmp_path):
+    long = made("word " * 10_000)
+    with pytest.raises(UserError, match="png or tif"):
+        images.write_picture(tmp_path / "a.jpg", picture(), long)
+    assert list(tmp_path.iterdir()) == []
+    for suffix in (".png", ".tif"):
+        images.write_picture(tmp_path / f"a{suffix}", picture(), long)
+        assert recipe.read_recipe(tmp_path / f"a{suffix}") == long
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    images.write_png(path, picture(), made())
+    old = files.sha256(path)
+
+    def full(self: Path, content: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(content[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        images.write_png(path, picture()[::-1], made())
+    assert files.sha256(path) == old
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# The commands
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_finish(tmp_path, suffix):
+    source, final = tmp_path / "7.png", tmp_path / f"final{suffix}"
+    images.write_png(source, picture(), made())
+    result = run("finish.py", "--image", source, "--out", final)
+    assert result.returncode == 0, result.stderr
+    stages = recipe.read_recipe(final)["stages"]
+    assert [stage["stage"] for stage in stages] == ["thumbnails", "final"]
+    assert stages[1]["dpi"] == 300
+    assert ("quality" in stages[1]) == (suffix == ".jpg")
+
+
+def test_texture_command(tmp_path):
+    source, out, again = tmp_path / "a.png", tmp_path / "b.png", tmp_path / "c.png"
+    images.write_png(source, picture(), made())
+    arguments = ["--image", source, "--amount", 0.1, "--size", 5, "--seed", 7, "--candidate", 2]
+    assert run("texture.py", *arguments, "--colour", "--out", out).returncode == 0
+    assert run("texture.py", *arguments, "--colour", "--out", again).returncode == 0
+    assert out.read_bytes() == again.read_bytes()
+    stage = recipe.read_recipe(out)["stages"][-1]
+    assert stage == {
+        "stage": "texture",
+        "amount": 0.1,
+        "size": 5,
+        "colour": True,
+        "seed": 7,
+        "candidate": 2,
+    }
+    assert not np.array_equal(images.read_rgb(out), picture())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--amount", "0.5"], "texture: error: texture amount is 0.5; allowed are 0 to 0.15"),
+        (["--size", "4"], "texture: error: texture size is 4; allowed are 1, 3, 5, 7 and 9"),
+    ],
+)
+def test_texture_command_refuses_without_a_traceback(tmp_path, arguments, message):
+    images.write_png(tmp_path / "a.png", picture(), made())
+    out = tmp_path / "b.png"
+    result = run("texture.py", "--image", tmp_path / "a.png", "--out", out, *arguments)
+    assert (result.returncode, result.stderr.strip()) == (1, message)
+    assert not out.exists()
+
+
+def test_a_picture_cut_short_is_refused_without_a_traceback(tmp_path):
+    source = tmp_path / "a.png"
+    images.write_png(source, picture(), made())
+    source.write_bytes(source.read_bytes()[:-500])
+    result = run("finish.py", "--image", source, "--out", tmp_path / "final.png")
+    assert result.returncode == 1
+    assert "damaged or cut short" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

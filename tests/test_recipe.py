@@ -1,0 +1,162 @@
+"""The recipe: told by every stage, kept in every file, read back whatever the prompt."""
+
+import json
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bigart import images, recipe
+from bigart.errors import UserError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
+PICTURE = np.full((8, 8, 3), 100, np.uint8)
+AWKWARD = 'a "cat" & <dog> \'s ]]> \t\r\n\x00\x07\x85\u2028\ufffe\ud800 山水 🎨 $(rm) `x`'
+any_text = st.text(st.characters(exclude_categories=()))  # lone surrogates too
+
+
+def made(prompt: str = "a corgi") -> recipe.Recipe:
+    """The recipe of a picture two stages old."""
+    first = recipe.extend(
+        recipe.start(),
+        "thumbnails",
+        artwork="corgi",
+        prompt=prompt,
+        seed=42,
+        candidate=3,
+        models={"base.safetensors": "ab" * 32},
+    )
+    return recipe.extend(first, "texture", amount=0.037, size=3, colour=False)
+
+
+def show(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPTS / "show_recipe.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+
+
+def test_every_stage_appends_and_leaves_its_input_alone():
+    first = recipe.extend(recipe.start(), "thumbnails", seed=1)
+    second = recipe.extend(first, "enlarged", seed=2)
+    assert [stage["stage"] for stage in second["stages"]] == ["thumbnails", "enlarged"]
+    assert len(first["stages"]) == 1
+    assert recipe.find(second, "seed") == 2  # the latest
+    assert recipe.find(second, "guidance") is None
+
+
+def test_versions_are_noted_again_only_where_they_changed():
+    same = recipe.extend(recipe.start(), "enlarged")
+    assert "versions" not in same["stages"][0]
+    older = recipe.start()
+    older["versions"]["numpy"] = "1.0"
+    entry = recipe.extend(older, "enlarged")["stages"][0]
+    assert entry["versions"] == {"numpy": recipe.versions()["numpy"]}
+    assert set(recipe.versions()) == {"python", "torch", "numpy", "pillow"}
+
+
+@given(any_text, any_text)
+def test_any_text_survives_json_and_xmp(prompt, name):
+    original = recipe.extend(recipe.start(), "thumbnails", prompt=prompt, **{"x" + name: name})
+    assert recipe.from_json(recipe.to_json(original)) == original
+    assert recipe.from_xmp(recipe.to_xmp(original)) == original
+
+
+@settings(max_examples=25)
+@given(any_text)
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_any_prompt_survives_every_format(tmp_path_factory, suffix, prompt):
+    path = tmp_path_factory.getbasetemp() / f"any{suffix}"
+    images.write_picture(path, PICTURE, made(prompt), dpi=300)
+    assert recipe.read_recipe(path) == made(prompt)
+
+
+def test_numbers_that_are_not_json_are_refused():
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        recipe.to_json(recipe.extend(recipe.start(), "x", guidance=float("nan")))
+
+
+def test_xmp_tells_catalogues_what_the_picture_is():
+    root = ET.fromstring(recipe.to_xmp(made("a cat & a <dog>\x07")))
+    texts = {element.tag: element.text for element in root.iter()}
+    assert texts["{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"] == (
+        "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+    )
+    assert texts["{http://ns.adobe.com/xap/1.0/}CreatorTool"].startswith("BIG.art ")
+    rdf = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+    dc = "{http://purl.org/dc/elements/1.1/}"
+    found = {
+        name: root.find(f".//{dc}{name}/{rdf}Alt/{rdf}li").text for name in ("title", "description")
+    }
+    assert found == {"title": "corgi", "description": "a cat & a <dog>\ufffd"}
+
+
+def test_xmp_rewritten_by_an_editor_is_still_read():
+    """Editors may write simple properties as attributes."""
+    text = recipe.to_json(made()).replace("&", "&amp;").replace('"', "&quot;")
+    packet = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+        'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+        f'xmlns:b="{recipe.NAMESPACE}" b:recipe="{text}"/></rdf:RDF></x:xmpmeta>'
+    )
+    assert recipe.from_xmp(packet.encode() + b"\n \0\0") == made()
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"<x",
+        b"",
+        b'<!DOCTYPE x [<!ENTITY a "aaaa">]><x>&a;</x>',
+        f'<x xmlns:b="{recipe.NAMESPACE}"><b:recipe>{{}}</b:recipe></x>'.encode(),
+        f'<x xmlns:b="{recipe.NAMESPACE}"><b:recipe>{"[" * 100_000}</b:recipe></x>'.encode(),
+    ],
+)
+def test_damaged_xmp_is_refused(packet):
+    with pytest.raises(ValueError, match=r"XMP|stages|nested"):
+        recipe.from_xmp(packet)
+
+
+def test_a_picture_without_a_recipe_says_so(tmp_path):
+    path = tmp_path / "own.png"
+    Image.new("RGB", (4, 4)).save(path)
+    with pytest.raises(UserError, match="carries no recipe"):
+        recipe.read_recipe(path)
+    assert show(str(path)).returncode == 1
+
+
+def test_a_picture_from_elsewhere_is_named_as_such(tmp_path):
+    path = tmp_path / "own.png"
+    Image.new("RGB", (4, 4)).save(path)
+    stages = recipe.recipe_so_far(path)["stages"]
+    assert stages == [{"stage": "picture from elsewhere", "file": "own.png"}]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"stages": 3}', '{"stages": ["x"]}', "null"])
+def test_a_damaged_recipe_says_so(tmp_path, text):
+    info = PngInfo()
+    info.add_itxt(recipe.CHUNK, text)
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png", pnginfo=info)
+    with pytest.raises(UserError, match="cannot be read"):
+        recipe.read_recipe(tmp_path / "a.png")
+
+
+def test_show_recipe_prints_for_people_and_for_programs(tmp_path):
+    path = tmp_path / "a.png"
+    images.write_png(path, PICTURE, made(AWKWARD))
+    for_people = show(str(path))
+    assert for_people.returncode == 0
+    for part in ("1. thumbnails", "2. texture", "山水 🎨", "\\x07", "ab" * 32, "0.037", "torch"):
+        assert part in for_people.stdout
+    assert "\x07" not in for_people.stdout  # nothing steers the terminal
+    assert json.loads(show(str(path), "--json").stdout) == made(AWKWARD)
+
+
+def test_show_recipe_of_nothing_is_one_clear_line():
+    result = show("no-such.png")
+    assert result.returncode == 1
+    assert result.stderr == "show_recipe: error: there is no picture no-such.png\n"
