@@ -1,0 +1,55 @@
+"""What several tests share."""
+
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+DATA = Path(__file__).parent / "data"
+PARITY = DATA / "parity"
+
+
+def normal(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """The noise of the parity vectors, see data/parity/README.md."""
+    generator = np.random.RandomState(zlib.crc32(name.encode()))
+    return generator.standard_normal(shape).astype(np.float32)
+
+
+def uniform(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    generator = np.random.RandomState(zlib.crc32(name.encode()))
+    return generator.rand(*shape).astype(np.float32)
+
+
+def rule_weight(name: str, shape: tuple[int, ...], gain: float = 1.0) -> Tensor:
+    """The weight rule of the parity vectors: the value of a parameter follows from its name."""
+    values = normal(name, shape)
+    if name == "quantize.embedding.weight":
+        return torch.from_numpy(values)
+    if len(shape) >= 2:
+        fan = 2500 if "embedding" in name else int(np.prod(shape[1:]))
+        return torch.from_numpy((values * (gain / np.sqrt(fan))).astype(np.float32))
+    if name.endswith("weight"):
+        return torch.from_numpy(1 + np.float32(0.1) * values)
+    return torch.from_numpy(np.float32(0.05) * values)
+
+
+def fill(network: nn.Module, gain: float = 1.0) -> nn.Module:
+    """Give a network the weights of the rule."""
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    network.load_state_dict({n: rule_weight(n, s, gain) for n, s in shapes.items()})
+    return network.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def vectors() -> dict[str, dict]:
+    return json.loads((PARITY / "vectors.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def published_shapes() -> dict[str, dict[str, list[int]]]:
+    return json.loads((PARITY / "state_dicts.json").read_text())

@@ -1,0 +1,165 @@
+"""The networks load the published names and shapes and compute what the originals compute.
+
+The vectors are in data/parity (its README says how they were recorded). Weights follow from the
+parameters' names, so no checkpoint is needed; full-size networks are compared too.
+"""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import DATA, PARITY, fill, normal, uniform
+from torch import Tensor, nn
+
+from bigart.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
+from bigart.glide.tokenizer import Tokenizer
+from bigart.rrdbnet import RRDBNet, RRDBNetOptions, enlarge
+from bigart.vqgan import VQGAN, VQGANOptions
+
+TOLERANCE = 1e-4
+
+
+def published(name: str) -> nn.Module:
+    """The network that a published file is for, without memory for its weights."""
+    builders = {
+        "glide/base": lambda: Text2ImUNet(BASE),
+        "glide/upsample": lambda: Text2ImUNet(UPSAMPLER),
+        "glide/base_inpaint": lambda: Text2ImUNet(replace(BASE, inpaint=True)),
+        "glide/upsample_inpaint": lambda: Text2ImUNet(replace(UPSAMPLER, inpaint=True)),
+        "bsrgan/BSRGAN": lambda: RRDBNet(RRDBNetOptions()),
+        "bsrgan/BSRNet": lambda: RRDBNet(RRDBNetOptions()),
+        "bsrgan/BSRGANx2": lambda: RRDBNet(RRDBNetOptions(scale=2)),
+        "vqgan/imagenet_f16_16384": lambda: VQGAN(VQGANOptions()),
+        "vqgan/imagenet_f16_1024": lambda: VQGAN(VQGANOptions(codes=1024)),
+    }
+    with torch.device("meta"):
+        return builders[name]()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("glide/base", "glide/upsample", "glide/base_inpaint", "glide/upsample_inpaint"),
+        *("bsrgan/BSRGAN", "bsrgan/BSRNet", "bsrgan/BSRGANx2"),
+        *("vqgan/imagenet_f16_16384", "vqgan/imagenet_f16_1024"),
+    ],
+)
+def test_published_names_and_shapes(
+    name: str, published_shapes: dict[str, dict[str, list[int]]]
+) -> None:
+    ours = {key: list(value.shape) for key, value in published(name).state_dict().items()}
+    assert ours == published_shapes[name]
+
+
+def _tokenized(prompts: list[str], options: GlideOptions) -> tuple[Tensor, Tensor]:
+    bpe = DATA / "gpt2-bpe"
+    tokenizer = Tokenizer.from_files(bpe / "encoder.json.gz", bpe / "vocab.bpe.gz")
+    tokens, masks = zip(*(tokenizer.context(p, options.text_ctx) for p in prompts), strict=True)
+    return torch.cat(tokens), torch.cat(masks)
+
+
+def _glide_options(recorded: dict) -> GlideOptions:
+    super_res = recorded["super_res"]
+    return GlideOptions(
+        image_size=recorded["image_size"],
+        channels=recorded["num_channels"],
+        res_blocks=recorded["num_res_blocks"],
+        channel_mult=(1, 1, 2, 2, 4, 4) if super_res else (1, 2, 3, 4),
+        head_channels=recorded["num_head_channels"],
+        text_width=recorded["xf_width"],
+        text_layers=recorded["xf_layers"],
+        text_heads=recorded["xf_heads"],
+        super_res=super_res,
+        inpaint=recorded["inpaint"],
+        noise_schedule=recorded["noise_schedule"],
+    )
+
+
+def _assert_close(ours: Tensor, recorded: np.ndarray) -> None:
+    assert ours.shape == recorded.shape
+    assert np.abs(ours.numpy() - recorded).max() < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("base_small", "upsample_small", "base_inpaint_small"),
+        pytest.param("base_full", marks=pytest.mark.full_size),
+        pytest.param("upsample_full", marks=pytest.mark.full_size),
+    ],
+)
+def test_glide(name: str, vectors: dict[str, dict]) -> None:
+    vector = vectors[f"glide/{name}"]
+    options = _glide_options(vector["options"])
+    batch, side = len(vector["prompts"]), options.image_size
+    inputs = {"x": torch.from_numpy(normal(f"glide/{name}/x", (batch, 3, side, side)))}
+    if options.super_res:
+        low_res = normal(f"glide/{name}/low_res", (batch, 3, 64, 64)).clip(-1, 1)
+        inputs["low_res"] = torch.from_numpy(low_res)
+    if options.inpaint:
+        kept = normal(f"glide/{name}/inpaint_image", (batch, 3, side, side)).clip(-1, 1)
+        mask = normal(f"glide/{name}/inpaint_mask", (batch, 1, side, side)) > 0
+        inputs |= {"inpaint_image": torch.from_numpy(kept), "inpaint_mask": torch.from_numpy(mask)}
+    tokens, token_mask = _tokenized(vector["prompts"], options)
+    network = fill(Text2ImUNet(options))
+    assert isinstance(network, Text2ImUNet)
+
+    text = network.encode_text(tokens, token_mask)
+    y = network.denoise(timesteps=torch.tensor(vector["timesteps"]), text=text, **inputs)
+
+    recorded = np.load(PARITY / f"glide_{name}.npz")
+    _assert_close(text.proj, recorded["xf_proj"])
+    _assert_close(text.out[..., :16], recorded["xf_out"])
+    step = 8 if options.super_res else 1
+    _assert_close(y[..., ::step, ::step], recorded["y"])
+
+
+@pytest.mark.parametrize(
+    "name", ["small_x4", "small_x2", pytest.param("full_x4", marks=pytest.mark.full_size)]
+)
+def test_rrdbnet(name: str, vectors: dict[str, dict]) -> None:
+    vector = vectors[f"bsrgan/{name}"]
+    options = RRDBNetOptions(vector["sf"], vector["nf"], vector["nb"], vector["gc"])
+    network = fill(RRDBNet(options), gain=vector["fill_gain"])
+    assert isinstance(network, RRDBNet)
+    x = torch.from_numpy(uniform(f"bsrgan/{name}/x", (1, 3, vector["h"], vector["w"])))
+    recorded = np.load(PARITY / f"bsrgan_{name}.npz")["y"]
+    step = vector["stored_step"]
+    _assert_close(network(x)[..., ::step, ::step], recorded)
+    _assert_close(enlarge(network, x, strip=16)[..., ::step, ::step], recorded)
+
+
+@pytest.mark.parametrize(
+    "name", ["small", pytest.param("full_f16_16384", marks=pytest.mark.full_size)]
+)
+def test_vqgan(name: str, vectors: dict[str, dict]) -> None:
+    vector = vectors[f"vqgan/{name}"]
+    config = vector["ddconfig"]
+    options = VQGANOptions(
+        channels=config["ch"],
+        channel_mult=tuple(config["ch_mult"]),
+        res_blocks=config["num_res_blocks"],
+        attention_resolutions=tuple(config["attn_resolutions"]),
+        resolution=config["resolution"],
+        z_channels=config["z_channels"],
+        embed_dim=vector["embed_dim"],
+        codes=vector["n_embed"],
+    )
+    network = fill(VQGAN(options))
+    assert isinstance(network, VQGAN)
+    x = normal(f"vqgan/{name}/x", (1, 3, vector["h"], vector["w"])).clip(-1, 1)
+    recorded = np.load(PARITY / f"vqgan_{name}.npz")
+    indices = network.indices(network.encode(torch.from_numpy(x)))
+    assert np.array_equal(indices.flatten().numpy(), recorded["indices"])
+    step = vector["stored_step"]
+    _assert_close(network.decode(indices)[..., ::step, ::step], recorded["y"])
+
+
+def test_tokens() -> None:
+    bpe = DATA / "gpt2-bpe"
+    tokenizer = Tokenizer.from_files(bpe / "encoder.json.gz", bpe / "vocab.bpe.gz")
+    for case in json.loads((PARITY / "tokens.json").read_text()):
+        assert tokenizer.encode(case["prompt"]) == case["tokens"], case["prompt"]
+        assert tokenizer.decode(case["tokens"]) == case["prompt"].lower()

@@ -1,0 +1,161 @@
+"""Schedules and samplers agree with the recorded traces of the original code.
+
+The traces use a closed-form network, so that every step of a sampler is compared and not only
+its end (see data/parity/README.md).
+"""
+
+import json
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from conftest import DATA, PARITY, fill, normal
+from torch import Tensor
+
+from bigart.glide.diffusion import Schedule, spaced_timesteps
+from bigart.glide.model import GlideOptions, Text2ImUNet
+from bigart.glide.samplers import SAMPLERS, Denoiser, guided
+from bigart.glide.tokenizer import Tokenizer
+
+TOLERANCE = 1e-3
+
+
+@pytest.mark.parametrize("name", json.loads((PARITY / "schedules.json").read_text()))
+def test_schedule(name: str) -> None:
+    recorded = json.loads((PARITY / "schedules.json").read_text())[name]
+    schedule = Schedule.create(*name.split(":"))
+    assert schedule.timesteps == recorded["timestep_map"]
+    np.testing.assert_allclose(schedule.alphas_cumprod, recorded["alphas_cumprod"], rtol=1e-9)
+    np.testing.assert_allclose(
+        schedule.posterior_log_variance_clipped,
+        recorded["posterior_log_variance_clipped"],
+        rtol=1e-9,
+    )
+
+
+@pytest.mark.parametrize("respacing", ["0", "1001", "ddim999", "10,x", "-3", "fast28", "2.5"])
+def test_impossible_respacing(respacing: str) -> None:
+    with pytest.raises(ValueError, match=r"timesteps|stride"):
+        spaced_timesteps(respacing)
+
+
+def analytic(betas: str) -> Denoiser:
+    """The perfect network for pictures that are noise of standard deviation 0.5."""
+    alphas = Schedule.create(betas).alphas_cumprod
+
+    def denoise(x: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
+        a = float(alphas[timestep])
+        return math.sqrt(1 - a) * x / (0.25 * a + 1 - a), torch.full_like(x, 0.3)
+
+    return denoise
+
+
+def draws(name: str) -> Callable[[int], Tensor]:
+    return lambda k: torch.from_numpy(normal(f"{name}/{k}", (2, 3, 16, 16)))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "analytic_p_sample_squaredcos_cap_v2_400",
+        "analytic_p_sample_squaredcos_cap_v2_27",
+        "analytic_p_sample_linear_50",
+        "analytic_ddim_linear_fast27",
+        "analytic_ddim_squaredcos_cap_v2_50",
+    ],
+)
+def test_sampler_trace(name: str, vectors: dict[str, dict]) -> None:
+    vector = vectors["sampler/analytic"][name]
+    schedule = Schedule.create(vector["betas"], vector["respacing"])
+    sampler = SAMPLERS["ancestral" if vector["loop"] == "p_sample" else "ddim"]
+    noise = draws(name)
+    trace = list(sampler(analytic(vector["betas"]), schedule, noise(0), noise))
+    assert len(trace) == vector["steps"]
+    kept = torch.stack([trace[step] for step in vector["kept_steps"]])
+    recorded = np.load(PARITY / "sampler_analytic.npz")[name]
+    assert np.abs(kept.numpy() - recorded).max() < TOLERANCE
+
+
+@pytest.mark.parametrize("sampler", ["ancestral", "ddim"])
+def test_a_run_goes_on_from_any_step(sampler: str) -> None:
+    schedule, noise = Schedule.create("linear", 20), draws("resume")
+    denoiser = analytic("linear")
+    whole = list(SAMPLERS[sampler](denoiser, schedule, noise(0), noise))
+    rest = list(SAMPLERS[sampler](denoiser, schedule, whole[11], noise, first=12))
+    assert torch.equal(rest[-1], whole[-1])
+
+
+def test_dpm_solver_is_of_second_order() -> None:
+    """Halving the steps' length divides its error by four, DDIM's by two."""
+    denoiser, noise = analytic("squaredcos_cap_v2"), draws("dpm")
+
+    def end(sampler: str, steps: int) -> Tensor:
+        schedule = Schedule.create("squaredcos_cap_v2", steps)
+        return list(SAMPLERS[sampler](denoiser, schedule, noise(0), noise))[-1]
+
+    exact = end("dpm++", 1000)
+
+    def error(sampler: str, steps: int) -> float:
+        return float((end(sampler, steps) - exact).square().mean().sqrt())
+
+    errors = [error("dpm++", steps) for steps in (20, 40, 80, 160)]
+    for coarse, fine in zip(errors, errors[1:], strict=False):
+        assert 3.3 < coarse / fine < 4.7
+    assert error("dpm++", 80) < 0.4 * error("ddim", 80)
+
+
+def _small_glide(recorded: dict, super_res: bool) -> Text2ImUNet:
+    options = GlideOptions(
+        image_size=recorded["image_size"],
+        channels=recorded["num_channels"],
+        res_blocks=recorded["num_res_blocks"],
+        channel_mult=(1, 1, 2, 2, 4, 4) if super_res else (1, 2, 3, 4),
+        head_channels=recorded["num_head_channels"],
+        text_width=recorded["xf_width"],
+        text_layers=recorded["xf_layers"],
+        text_heads=recorded["xf_heads"],
+        super_res=super_res,
+    )
+    network = fill(Text2ImUNet(options))
+    assert isinstance(network, Text2ImUNet)
+    return network
+
+
+def test_two_stages_with_guidance(vectors: dict[str, dict]) -> None:
+    """Base, rounding to 8 bits, upsampler: the whole of GLIDE on one prompt."""
+    vector = vectors["sampling/two_stage_small"]
+    bpe = DATA / "gpt2-bpe"
+    tokenizer = Tokenizer.from_files(bpe / "encoder.json.gz", bpe / "vocab.bpe.gz")
+    candidates = vector["candidates"]
+
+    def stacked(name: str, side: int) -> Tensor:
+        return torch.from_numpy(
+            np.stack([normal(name.format(i), (3, side, side)) for i in range(candidates)])
+        )
+
+    def denoiser(
+        network: Text2ImUNet, guidance: float = 1.0, low_res: Tensor | None = None
+    ) -> Denoiser:
+        text = network.encode_text(*tokenizer.context(vector["prompt"], 128))
+        nothing = network.encode_text(*tokenizer.context("", 128))
+        return guided(network, text, nothing, guidance, low_res)
+
+    base = _small_glide(vectors["glide/base_small"]["options"], super_res=False)
+
+    def noise(draw: int) -> Tensor:
+        return stacked(f"sampling/two_stage_small/base/{{}}/{draw}", 64)
+
+    schedule = Schedule.create("squaredcos_cap_v2", vector["steps"])
+    *_, small = SAMPLERS["ancestral"](denoiser(base, vector["guidance"]), schedule, noise(0), noise)
+    recorded = np.load(PARITY / "sampling_two_stage_small.npz")
+    assert np.abs(small.numpy() - recorded["samples64"]).max() < TOLERANCE
+
+    # from the recorded picture: a value within rounding of two steps may fall to either side
+    low_res = ((torch.from_numpy(recorded["samples64"]) + 1) * 127.5).round() / 127.5 - 1
+    upsampler = _small_glide(vectors["glide/upsample_small"]["options"], super_res=True)
+    start = stacked("sampling/two_stage_small/up/{}", 256) * vector["upsample_temp"]
+    schedule = Schedule.create("linear", vector["upsample"])
+    *_, large = SAMPLERS["ddim"](denoiser(upsampler, low_res=low_res), schedule, start, noise)
+    assert np.abs(large[..., ::2, ::2].numpy() - recorded["samples256"]).max() < TOLERANCE

@@ -1,0 +1,85 @@
+"""Where the networks run, and in which precision."""
+
+import contextlib
+import platform
+from dataclasses import dataclass
+
+import torch
+
+from bigart.errors import UserError
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device and the precision of the networks' products on it.
+
+    Attributes:
+        device: The torch device.
+        precision: "fp32", "bf16" or "fp16". Weights, normalisations and the samplers' own
+            arithmetic stay fp32; the two others run convolutions and matrix products in that type.
+    """
+
+    device: torch.device
+    precision: str
+
+    @classmethod
+    def choose(cls, device: str = "auto", precision: str = "auto") -> "Device":
+        """Resolve what the configuration asks for.
+
+        Args:
+            device: "auto" (the first GPU, else the CPU), "cpu", "cuda", "cuda:N" or "mps".
+            precision: "auto" (fp32, in which the networks agree with the published ones on any
+                device), "fp32", "bf16" or "fp16".
+
+        Raises:
+            UserError: There is no such device here, or it cannot compute so.
+        """
+        chosen = _device(device)
+        precise = "fp32" if precision == "auto" else precision
+        if precise not in PRECISIONS:
+            raise UserError(f"precision is {precision!r}; possible: auto, {', '.join(PRECISIONS)}")
+        if precise == "fp16" and chosen.type == "cpu":
+            raise UserError("precision fp16 needs a GPU; on a CPU use bf16 or fp32")
+        return cls(chosen, precise)
+
+    def __str__(self) -> str:
+        """Return what a person reads: device and precision."""
+        return f"{self.name} in {self.precision}"
+
+    @property
+    def name(self) -> str:
+        """The device's name, with the number of threads for a CPU."""
+        if self.device.type == "cuda":
+            return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
+        if self.device.type == "cpu":
+            return f"cpu ({platform.machine()}, {torch.get_num_threads()} threads)"
+        return str(self.device)
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """Return the context in which the networks run."""
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, PRECISIONS[self.precision])
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"device is {name!r}; possible: auto, cpu, cuda, cuda:N, mps") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(
+            f"device is {name!r}, but torch sees {torch.cuda.device_count()} CUDA devices here; "
+            "'device: auto' takes what there is"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UserError("device is 'mps', but torch sees no Apple GPU here")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise UserError(f"device is {name!r}; possible: auto, cpu, cuda, cuda:N, mps")
+    return device

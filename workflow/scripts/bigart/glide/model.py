@@ -1,0 +1,231 @@
+"""GLIDE's two networks, base (64 px) and upsampler (256 px), with their inpainting variants.
+
+Source: Nichol et al., "GLIDE: Towards Photorealistic Image Generation and Editing with
+Text-Guided Diffusion Models" (2021, arXiv:2112.10741), sections 4.1 and 4.2. With the published
+options a state dict of the published names and shapes loads strictly.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bigart.glide.text import Transformer
+from bigart.glide.unet import GROUPS, AttentionBlock, ResBlock, Stage, timestep_embedding
+
+
+@dataclass(frozen=True)
+class GlideOptions:
+    """What fixes the shapes of a GLIDE network. The defaults are the published base model's.
+
+    Attributes:
+        image_size: Side of the picture in pixels.
+        channels: Channels of the first level; a multiple of 32.
+        res_blocks: Residual blocks per level.
+        channel_mult: Channels of each level, as multiples of ``channels``.
+        head_channels: Channels of one head of the picture's attention.
+        attention_resolutions: Sides in pixels of the levels that have attention.
+        text_ctx: Longest prompt in tokens.
+        text_width: Channels of the text transformer.
+        text_layers: Layers of the text transformer.
+        text_heads: Heads of the text transformer.
+        vocab: Number of tokens.
+        super_res: Take a small picture besides (the upsampler).
+        inpaint: Take a picture to keep and its mask besides.
+        noise_schedule: "squaredcos_cap_v2" or "linear", see ``diffusion.Schedule``.
+    """
+
+    image_size: int = 64
+    channels: int = 192
+    res_blocks: int = 3
+    channel_mult: tuple[int, ...] = (1, 2, 3, 4)
+    head_channels: int = 64
+    attention_resolutions: tuple[int, ...] = (32, 16, 8)
+    text_ctx: int = 128
+    text_width: int = 512
+    text_layers: int = 16
+    text_heads: int = 8
+    vocab: int = 50257
+    super_res: bool = False
+    inpaint: bool = False
+    noise_schedule: str = "squaredcos_cap_v2"
+
+
+BASE = GlideOptions()
+UPSAMPLER = GlideOptions(
+    image_size=256,
+    res_blocks=2,
+    channel_mult=(1, 1, 2, 2, 4, 4),
+    super_res=True,
+    noise_schedule="linear",
+)
+
+PICTURE_CHANNELS = 3
+
+
+class Text(NamedTuple):
+    """What the text transformer makes of a prompt; it holds for every step of a sampling.
+
+    Attributes:
+        proj: (B, 4 * channels), added to the time embedding.
+        out: (B, text_width, text_ctx), for the attention layers.
+    """
+
+    proj: Tensor
+    out: Tensor
+
+    def expand(self, batch: int) -> "Text":
+        """Repeat one prompt's text (B = 1) over a batch, without copying."""
+        return Text(self.proj.expand(batch, -1), self.out.expand(batch, -1, -1))
+
+
+class Text2ImUNet(nn.Module):
+    """The network that predicts the noise in a picture, told the prompt.
+
+    Args:
+        options: Sizes; published ones are ``BASE`` and ``UPSAMPLER``.
+    """
+
+    def __init__(self, options: GlideOptions) -> None:
+        super().__init__()
+        self.options = options
+        self._build_text()
+        self._build_unet()
+
+    def _build_text(self) -> None:
+        o = self.options
+        self.transformer = Transformer(o.text_width, o.text_layers, o.text_heads)
+        self.final_ln = nn.LayerNorm(o.text_width)
+        self.token_embedding = nn.Embedding(o.vocab, o.text_width)
+        self.positional_embedding = nn.Parameter(torch.empty(o.text_ctx, o.text_width))
+        self.padding_embedding = nn.Parameter(torch.empty(o.text_ctx, o.text_width))
+        self.transformer_proj = nn.Linear(o.text_width, 4 * o.channels)
+        nn.init.normal_(self.positional_embedding, std=0.01)
+        nn.init.normal_(self.padding_embedding, std=0.01)
+
+    def _build_unet(self) -> None:
+        o = self.options
+        embedding = 4 * o.channels
+        self.time_embed = nn.Sequential(
+            nn.Linear(o.channels, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
+        )
+
+        def residual(channels: int, out: int, side: int) -> list[nn.Module]:
+            layers: list[nn.Module] = [ResBlock(channels, embedding, out)]
+            if side in o.attention_resolutions:
+                layers.append(AttentionBlock(out, o.head_channels, o.text_width))
+            return layers
+
+        in_channels = PICTURE_CHANNELS * (1 + o.super_res) + (PICTURE_CHANNELS + 1) * o.inpaint
+        widths = [o.channels * multiple for multiple in o.channel_mult]
+        channels, side = widths[0], o.image_size
+        skips = [channels]
+        self.input_blocks = nn.ModuleList(
+            [Stage(nn.Conv2d(in_channels, channels, 3, padding=1))]
+        )
+        for level, width in enumerate(widths):
+            for _ in range(o.res_blocks):
+                self.input_blocks.append(Stage(*residual(channels, width, side)))
+                channels = width
+                skips.append(channels)
+            if level < len(widths) - 1:
+                self.input_blocks.append(Stage(ResBlock(channels, embedding, channels, "down")))
+                skips.append(channels)
+                side //= 2
+
+        self.middle_block = Stage(
+            ResBlock(channels, embedding, channels),
+            AttentionBlock(channels, o.head_channels, o.text_width),
+            ResBlock(channels, embedding, channels),
+        )
+
+        self.output_blocks = nn.ModuleList()
+        for level, width in reversed(list(enumerate(widths))):
+            for block in range(o.res_blocks + 1):
+                layers = residual(channels + skips.pop(), width, side)
+                channels = width
+                if level > 0 and block == o.res_blocks:
+                    layers.append(ResBlock(channels, embedding, channels, "up"))
+                    side *= 2
+                self.output_blocks.append(Stage(*layers))
+
+        self.out = nn.Sequential(
+            nn.GroupNorm(GROUPS, channels),
+            nn.SiLU(),
+            nn.Conv2d(channels, 2 * PICTURE_CHANNELS, 3, padding=1),
+        )
+
+    def encode_text(self, tokens: Tensor, mask: Tensor) -> Text:
+        """Run the text transformer.
+
+        Args:
+            tokens: (B, text_ctx), int64; where ``mask`` is false the value does not matter.
+            mask: (B, text_ctx), bool, true where there is a token.
+        """
+        x = self.token_embedding(tokens) + self.positional_embedding
+        x = torch.where(mask[..., None], x, self.padding_embedding)
+        x = self.final_ln(self.transformer(x))
+        return Text(self.transformer_proj(x[:, -1]), x.transpose(1, 2))
+
+    def denoise(
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        text: Text,
+        low_res: Tensor | None = None,
+        inpaint_image: Tensor | None = None,
+        inpaint_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Predict the noise in ``x`` and its variance.
+
+        Args:
+            x: (B, 3, n, n), the noisy picture, about [-1, 1] plus noise.
+            timesteps: (B,), of the 1000-step process (also when steps are left out).
+            text: From ``encode_text``.
+            low_res: (B, 3, m, m) in [-1, 1], needed when ``super_res``.
+            inpaint_image: (B, 3, n, n) in [-1, 1], needed when ``inpaint``.
+            inpaint_mask: (B, 1, n, n), 1 where ``inpaint_image`` is to be kept.
+
+        Returns:
+            (B, 6, n, n): the noise, then the variance as a place between the smallest (-1) and
+            the largest (1) possible log variance (Nichol and Dhariwal 2021, equation 15).
+        """
+        inputs = [x]
+        if self.options.inpaint:
+            if inpaint_image is None or inpaint_mask is None:
+                raise ValueError("an inpainting network needs inpaint_image and inpaint_mask")
+            inputs += [inpaint_image * inpaint_mask, inpaint_mask.to(x.dtype)]
+        if self.options.super_res:
+            if low_res is None:
+                raise ValueError("an upsampling network needs low_res")
+            size = (x.shape[2], x.shape[3])
+            inputs.append(F.interpolate(low_res, size, mode="bilinear", align_corners=False))
+        h = torch.cat(inputs, dim=1) if len(inputs) > 1 else x
+
+        dtype = self.time_embed[0].weight.dtype
+        times = timestep_embedding(timesteps, self.options.channels).to(dtype)
+        embedding = self.time_embed(times) + text.proj
+        skips = []
+        for stage in self.input_blocks:
+            h = stage(h, embedding, text.out)
+            skips.append(h)
+        h = self.middle_block(h, embedding, text.out)
+        for stage in self.output_blocks:
+            h = stage(torch.cat([h, skips.pop()], dim=1), embedding, text.out)
+        return self.out(h)
+
+    def forward(
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        tokens: Tensor,
+        mask: Tensor,
+        low_res: Tensor | None = None,
+        inpaint_image: Tensor | None = None,
+        inpaint_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Encode the prompt and predict the noise; see ``encode_text`` and ``denoise``."""
+        text = self.encode_text(tokens, mask)
+        return self.denoise(x, timesteps, text, low_res, inpaint_image, inpaint_mask)

@@ -1,0 +1,150 @@
+"""Samplers: from noise to a picture.
+
+Each sampler is a generator: it yields the picture after every step, so that the caller shows
+progress, keeps a state or stops. All see the network through one function, ``Denoiser``.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from bigart.glide.diffusion import Schedule
+from bigart.glide.model import PICTURE_CHANNELS, Text, Text2ImUNet
+
+Denoiser = Callable[[Tensor, int], tuple[Tensor, Tensor]]
+"""(x (B,3,n,n), timestep) -> noise (B,3,n,n) and variance (B,3,n,n) as a place in [-1, 1]."""
+
+Noise = Callable[[int], Tensor]
+"""Draw number -> standard normal (B,3,n,n). Draw 0 starts the process, step i takes draw i+1."""
+
+
+def guided(
+    network: Text2ImUNet,
+    text: Text,
+    unguided: Text,
+    guidance: float,
+    low_res: Tensor | None = None,
+) -> Denoiser:
+    """Wrap a network for classifier-free guidance (Ho and Salimans 2022; GLIDE, equation 8).
+
+    The noise is ``unguided + guidance * (prompt - unguided)``; the variance is the prompt's.
+
+    Args:
+        network: Base or upsampler.
+        text: The prompt's text, B = 1.
+        unguided: The text to lead away from, B = 1: no tokens, or a negative prompt.
+        guidance: 1 follows the prompt as trained, more follows it harder.
+        low_res: (B, 3, m, m) in [-1, 1], for the upsampler.
+    """
+
+    def denoise(x: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
+        batch = len(x)
+        if guidance == 1.0:
+            times = torch.full((batch,), timestep, device=x.device)
+            out = network.denoise(x, times, text.expand(batch), low_res).float()
+            return out[:, :PICTURE_CHANNELS], out[:, PICTURE_CHANNELS:]
+        both = Text(
+            *(
+                torch.cat([a, b])
+                for a, b in zip(text.expand(batch), unguided.expand(batch), strict=True)
+            )
+        )
+        times = torch.full((2 * batch,), timestep, device=x.device)
+        low = None if low_res is None else torch.cat([low_res, low_res])
+        out = network.denoise(torch.cat([x, x]), times, both, low).float()
+        prompt, away = out[:, :PICTURE_CHANNELS].chunk(2)
+        return away + guidance * (prompt - away), out[:batch, PICTURE_CHANNELS:]
+
+    return denoise
+
+
+def _predict_x0(x: Tensor, eps: Tensor, alpha_cumprod: float) -> Tensor:
+    """Return the picture that ``x`` and its noise imply, clipped to [-1, 1]."""
+    x0 = x * math.sqrt(1 / alpha_cumprod) - eps * math.sqrt(1 / alpha_cumprod - 1)
+    return x0.clamp(-1, 1)
+
+
+def ancestral(
+    denoiser: Denoiser, schedule: Schedule, x: Tensor, noise: Noise, first: int = 0
+) -> Iterator[Tensor]:
+    """Sample with the learned variance (Nichol and Dhariwal 2021, equation 15).
+
+    Args:
+        denoiser: The network.
+        schedule: The process; its steps are taken from the last to the first.
+        x: (B, 3, n, n), draw 0, or the picture after ``first`` steps.
+        noise: Draws for the steps; step i takes draw i + 1.
+        first: Number of steps already taken.
+
+    Yields:
+        (B, 3, n, n) after each step; the last one is the picture, in [-1, 1].
+    """
+    for step in range(first, len(schedule)):
+        i = len(schedule) - 1 - step
+        eps, variance = denoiser(x, schedule.timesteps[i])
+        x0 = _predict_x0(x, eps, schedule.alphas_cumprod[i])
+        mean = float(schedule.posterior_mean_x0[i]) * x0 + float(schedule.posterior_mean_xt[i]) * x
+        if i == 0:
+            x = mean
+        else:
+            smallest = float(schedule.posterior_log_variance_clipped[i])
+            largest = math.log(schedule.betas[i])
+            place = (variance + 1) / 2
+            log_variance = place * largest + (1 - place) * smallest
+            x = mean + torch.exp(0.5 * log_variance) * noise(step + 1)
+        yield x
+
+
+def ddim(
+    denoiser: Denoiser, schedule: Schedule, x: Tensor, noise: Noise, first: int = 0
+) -> Iterator[Tensor]:
+    """Sample without noise between the steps (DDIM, Song et al. 2020, equation 12 with eta 0).
+
+    Arguments and yield as in ``ancestral``; ``noise`` is not used.
+    """
+    for step in range(first, len(schedule)):
+        i = len(schedule) - 1 - step
+        alpha, alpha_prev = schedule.alphas_cumprod[i], schedule.alphas_cumprod_prev[i]
+        eps, _ = denoiser(x, schedule.timesteps[i])
+        x0 = _predict_x0(x, eps, alpha)
+        eps = (x * math.sqrt(1 / alpha) - x0) / math.sqrt(1 / alpha - 1)
+        x = math.sqrt(alpha_prev) * x0 + math.sqrt(1 - alpha_prev) * eps
+        yield x
+
+
+def dpm_solver_pp(
+    denoiser: Denoiser, schedule: Schedule, x: Tensor, noise: Noise, first: int = 0
+) -> Iterator[Tensor]:
+    """Sample with DPM-Solver++(2M) (Lu et al. 2022, arXiv:2211.01095, algorithm 2).
+
+    A second-order multistep solver of the same differential equation as DDIM, in the picture
+    (not the noise) and in the half log signal-to-noise ratio; 15-30 steps do the work of
+    hundreds. The first and the last step are of first order, as the paper advises for few steps.
+
+    Arguments and yield as in ``ancestral``; ``noise`` is not used. A resumed run (``first`` > 0)
+    takes its first step in first order, since the step before is not known.
+    """
+    alphas = [math.sqrt(a) for a in schedule.alphas_cumprod]
+    sigmas = [math.sqrt(1 - a) for a in schedule.alphas_cumprod]
+    lambdas = [math.log(a / s) for a, s in zip(alphas, sigmas, strict=True)]
+    previous: Tensor | None = None
+    for step in range(first, len(schedule)):
+        i = len(schedule) - 1 - step
+        eps, _ = denoiser(x, schedule.timesteps[i])
+        x0 = _predict_x0(x, eps, schedule.alphas_cumprod[i])
+        if i == 0:
+            x = x0
+        else:
+            h = lambdas[i - 1] - lambdas[i]
+            data = x0
+            if previous is not None:
+                r = (lambdas[i] - lambdas[i + 1]) / h
+                data = (1 + 1 / (2 * r)) * x0 - 1 / (2 * r) * previous
+            x = sigmas[i - 1] / sigmas[i] * x - alphas[i - 1] * math.expm1(-h) * data
+        previous = x0
+        yield x
+
+
+SAMPLERS = {"ancestral": ancestral, "ddim": ddim, "dpm++": dpm_solver_pp}

@@ -1,0 +1,135 @@
+"""The parts of GLIDE's U-Net: residual blocks, attention over picture and text, time embedding.
+
+The U-Net is the one of Dhariwal and Nichol, "Diffusion Models Beat GANs on Image Synthesis"
+(2021, arXiv:2105.05233, section 3): residual blocks that take the timestep as a scale and shift
+of their second normalisation and do the down- and upsampling themselves. GLIDE (2021,
+arXiv:2112.10741, section 4) adds keys and values of the text to every attention layer.
+
+Module names and indices are those of the published checkpoints.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+GROUPS = 32
+
+
+def timestep_embedding(timesteps: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
+    """Return sinusoids of the timesteps, cosines first.
+
+    Args:
+        timesteps: (B,), timesteps of the 1000-step process; fractions are allowed.
+        dim: Even number of channels.
+        max_period: Longest period, in timesteps.
+
+    Returns:
+        (B, dim), float32, in [-1, 1]. Source: Vaswani et al. 2017, section 3.5.
+    """
+    half = dim // 2
+    exponents = torch.arange(half, dtype=torch.float32, device=timesteps.device) / half
+    angles = timesteps.float()[:, None] * torch.exp(-math.log(max_period) * exponents)[None]
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+class ResBlock(nn.Module):
+    """Residual block with the timestep as scale and shift, and optional resampling by two.
+
+    Args:
+        channels: Channels of the input.
+        embedding: Channels of the time embedding.
+        out_channels: Channels of the output.
+        resample: "up" (nearest), "down" (average) or None, applied to both branches.
+    """
+
+    def __init__(
+        self, channels: int, embedding: int, out_channels: int, resample: str | None = None
+    ) -> None:
+        super().__init__()
+        self.resample = resample
+        self.in_layers = nn.Sequential(
+            nn.GroupNorm(GROUPS, channels),
+            nn.SiLU(),
+            nn.Conv2d(channels, out_channels, 3, padding=1),
+        )
+        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, 2 * out_channels))
+        self.out_layers = nn.Sequential(
+            nn.GroupNorm(GROUPS, out_channels),
+            nn.SiLU(),
+            nn.Identity(),  # dropout in training; the index belongs to the published names
+            nn.Conv2d(out_channels, out_channels, 3, padding=1),
+        )
+        self.skip_connection = (
+            nn.Identity() if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
+        )
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Map (B, channels, H, W) and (B, embedding) to (B, out_channels, H', W')."""
+        norm_in, activation, conv_in = self.in_layers
+        h = conv_in(self._resized(activation(norm_in(x))))
+        scale, shift = self.emb_layers(embedding)[:, :, None, None].chunk(2, dim=1)
+        norm_out, *rest = self.out_layers
+        h = norm_out(h) * (1 + scale) + shift
+        for layer in rest:
+            h = layer(h)
+        return self.skip_connection(self._resized(x)) + h
+
+    def _resized(self, x: Tensor) -> Tensor:
+        if self.resample == "up":
+            return F.interpolate(x, scale_factor=2.0, mode="nearest")
+        if self.resample == "down":
+            return F.avg_pool2d(x, 2)
+        return x
+
+
+class AttentionBlock(nn.Module):
+    """Self-attention over the pixels, whose keys and values include those of the text.
+
+    Args:
+        channels: Channels of the input; a multiple of ``head_channels``.
+        head_channels: Channels of one head.
+        text_channels: Channels of the text transformer's output.
+    """
+
+    def __init__(self, channels: int, head_channels: int, text_channels: int) -> None:
+        super().__init__()
+        self.heads = channels // head_channels
+        self.norm = nn.GroupNorm(GROUPS, channels)
+        self.qkv = nn.Conv1d(channels, 3 * channels, 1)
+        self.encoder_kv = nn.Conv1d(text_channels, 2 * channels, 1)
+        self.proj_out = nn.Conv1d(channels, channels, 1)
+
+    def forward(self, x: Tensor, text: Tensor) -> Tensor:
+        """Map (B, channels, H, W) and text (B, text_channels, L) to (B, channels, H, W)."""
+        batch, channels, *_ = x.shape
+        pixels = self.norm(x).flatten(2)
+        q, k, v = self._heads(self.qkv(pixels), 3)
+        text_k, text_v = self._heads(self.encoder_kv(text), 2)
+        h = F.scaled_dot_product_attention(
+            q, torch.cat([text_k, k], dim=2), torch.cat([text_v, v], dim=2)
+        )
+        h = h.transpose(2, 3).reshape(batch, channels, -1)
+        return x + self.proj_out(h).view_as(x)
+
+    def _heads(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """Split (B, heads * parts * C, N) into ``parts`` tensors (B, heads, N, C)."""
+        batch, _, length = x.shape
+        per_head = x.view(batch, self.heads, -1, length).transpose(2, 3)
+        return per_head.chunk(parts, dim=3)
+
+
+class Stage(nn.Sequential):
+    """Layers in a row, each given what it takes: the time embedding or the text."""
+
+    def forward(self, x: Tensor, embedding: Tensor, text: Tensor) -> Tensor:  # type: ignore[override]
+        """Map (B, C, H, W) through the layers."""
+        for layer in self:
+            if isinstance(layer, ResBlock):
+                x = layer(x, embedding)
+            elif isinstance(layer, AttentionBlock):
+                x = layer(x, text)
+            else:
+                x = layer(x)
+        return x

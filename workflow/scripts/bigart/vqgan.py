@@ -1,0 +1,275 @@
+"""VQGAN: a picture written down in a codebook and read back, with detail invented on the way.
+
+Source: Esser, Rombach and Ommer, "Taming Transformers for High-Resolution Image Synthesis" (2021,
+arXiv:2012.09841, section 3.1); encoder and decoder are those of Ho et al. 2020 without time.
+Module names are those of the published checkpoints, whose 343 inference tensors load strictly.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+GROUPS = 32
+
+
+@dataclass(frozen=True)
+class VQGANOptions:
+    """What fixes the shapes of a VQGAN. The defaults are those of ImageNet f16 with 16384 codes.
+
+    Attributes:
+        channels: Channels of the first level; a multiple of 32.
+        channel_mult: Channels of each level, as multiples of ``channels``. Each level but the
+            last halves the picture: five levels make f16.
+        res_blocks: Residual blocks per level (the decoder has one more).
+        attention_resolutions: Sides in pixels, for pictures of side ``resolution``, of the
+            levels that have attention.
+        resolution: Side in pixels of the pictures it was trained on; others work as well.
+        z_channels: Channels between the convolutions and the codebook.
+        embed_dim: Channels of a code.
+        codes: Entries of the codebook.
+    """
+
+    channels: int = 128
+    channel_mult: tuple[int, ...] = (1, 1, 2, 2, 4)
+    res_blocks: int = 2
+    attention_resolutions: tuple[int, ...] = (16,)
+    resolution: int = 256
+    z_channels: int = 256
+    embed_dim: int = 256
+    codes: int = 16384
+
+    @property
+    def factor(self) -> int:
+        """Pixels per code along one side."""
+        return 2 ** (len(self.channel_mult) - 1)
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(GROUPS, channels, eps=1e-6)
+
+
+class ResBlock(nn.Module):
+    """Two convolutions and a shortcut."""
+
+    def __init__(self, channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.norm1 = _norm(channels)
+        self.conv1 = nn.Conv2d(channels, out_channels, 3, padding=1)
+        self.norm2 = _norm(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        if channels != out_channels:
+            self.nin_shortcut = nn.Conv2d(channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, H, W) to (B, out_channels, H, W)."""
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = self.conv2(F.silu(self.norm2(h)))
+        return h + (self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x)
+
+
+class AttentionBlock(nn.Module):
+    """Self-attention over all pixels, one head."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = _norm(channels)
+        self.q = nn.Conv2d(channels, channels, 1)
+        self.k = nn.Conv2d(channels, channels, 1)
+        self.v = nn.Conv2d(channels, channels, 1)
+        self.proj_out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        h = self.norm(x)
+        q, k, v = (layer(h).flatten(2).transpose(1, 2)[:, None] for layer in (self.q, self.k, self.v))
+        h = F.scaled_dot_product_attention(q, k, v)
+        return x + self.proj_out(h[:, 0].transpose(1, 2).reshape(x.shape))
+
+
+class Middle(nn.Module):
+    """Residual block, attention, residual block at the smallest size."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.block_1 = ResBlock(channels, channels)
+        self.attn_1 = AttentionBlock(channels)
+        self.block_2 = ResBlock(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        return self.block_2(self.attn_1(self.block_1(x)))
+
+
+class Downsample(nn.Module):
+    """Halve the sides with a convolution, padded right and below only."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C, H / 2, W / 2)."""
+        return self.conv(F.pad(x, (0, 1, 0, 1)))
+
+
+class Upsample(nn.Module):
+    """Double the sides (nearest), then a convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C, 2 H, 2 W)."""
+        return self.conv(F.interpolate(x, scale_factor=2.0))
+
+
+class Level(nn.Module):
+    """One size of the encoder or decoder: blocks, each perhaps with attention, then resampling."""
+
+    def __init__(
+        self, channels: int, out_channels: int, blocks: int, attention: bool, resample: str | None
+    ) -> None:
+        super().__init__()
+        self.block = nn.ModuleList(
+            ResBlock(channels if i == 0 else out_channels, out_channels) for i in range(blocks)
+        )
+        self.attn = nn.ModuleList(AttentionBlock(out_channels) for _ in range(blocks * attention))
+        if resample == "down":
+            self.downsample = Downsample(out_channels)
+        elif resample == "up":
+            self.upsample = Upsample(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, H, W) to (B, out_channels, H', W')."""
+        for i, block in enumerate(self.block):
+            x = block(x)
+            if len(self.attn):
+                x = self.attn[i](x)
+        if hasattr(self, "downsample"):
+            return self.downsample(x)
+        if hasattr(self, "upsample"):
+            return self.upsample(x)
+        return x
+
+
+class Encoder(nn.Module):
+    """Picture to features, (B, 3, H, W) to (B, z_channels, H / factor, W / factor)."""
+
+    def __init__(self, options: VQGANOptions) -> None:
+        super().__init__()
+        widths = [options.channels * multiple for multiple in options.channel_mult]
+        last = len(widths) - 1
+        self.conv_in = nn.Conv2d(3, options.channels, 3, padding=1)
+        self.down = nn.ModuleList()
+        channels, side = options.channels, options.resolution
+        for i, width in enumerate(widths):
+            attention = side in options.attention_resolutions
+            resample = "down" if i < last else None
+            self.down.append(Level(channels, width, options.res_blocks, attention, resample))
+            channels, side = width, side // 2
+        self.mid = Middle(channels)
+        self.norm_out = _norm(channels)
+        self.conv_out = nn.Conv2d(channels, options.z_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 3, H, W) to (B, z_channels, H / factor, W / factor)."""
+        x = self.conv_in(x)
+        for level in self.down:
+            x = level(x)
+        return self.conv_out(F.silu(self.norm_out(self.mid(x))))
+
+
+class Decoder(nn.Module):
+    """Features to picture, the encoder's levels backwards with one more block each."""
+
+    def __init__(self, options: VQGANOptions) -> None:
+        super().__init__()
+        widths = [options.channels * multiple for multiple in options.channel_mult]
+        channels = widths[-1]
+        self.conv_in = nn.Conv2d(options.z_channels, channels, 3, padding=1)
+        self.mid = Middle(channels)
+        levels = []
+        for i, width in reversed(list(enumerate(widths))):
+            attention = options.resolution // 2**i in options.attention_resolutions
+            resample = "up" if i > 0 else None
+            levels.append(Level(channels, width, options.res_blocks + 1, attention, resample))
+            channels = width
+        self.up = nn.ModuleList(reversed(levels))
+        self.norm_out = _norm(channels)
+        self.conv_out = nn.Conv2d(channels, 3, 3, padding=1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map (B, z_channels, h, w) to (B, 3, factor * h, factor * w)."""
+        x = self.mid(self.conv_in(z))
+        for level in reversed(self.up):
+            x = level(x)
+        return self.conv_out(F.silu(self.norm_out(x)))
+
+
+class Codebook(nn.Module):
+    """The codes, and the search for the nearest one."""
+
+    def __init__(self, codes: int, dim: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(codes, dim)
+
+    def nearest(self, z: Tensor, rows: int = 1024) -> Tensor:
+        """Return the index of the code nearest to each vector.
+
+        Args:
+            z: (N, dim).
+            rows: Vectors compared at once; it bounds the memory.
+
+        Returns:
+            (N,), int64.
+        """
+        codes = self.embedding.weight
+        # |z - e|^2 without |z|^2, which is the same for every code
+        squares = codes.square().sum(dim=1)
+        parts = [torch.addmm(squares, part, codes.T, alpha=-2).argmin(1) for part in z.split(rows)]
+        return torch.cat(parts)
+
+
+class VQGAN(nn.Module):
+    """The whole network.
+
+    Args:
+        options: Sizes.
+    """
+
+    def __init__(self, options: VQGANOptions) -> None:
+        super().__init__()
+        self.options = options
+        self.encoder = Encoder(options)
+        self.decoder = Decoder(options)
+        self.quantize = Codebook(options.codes, options.embed_dim)
+        self.quant_conv = nn.Conv2d(options.z_channels, options.embed_dim, 1)
+        self.post_quant_conv = nn.Conv2d(options.embed_dim, options.z_channels, 1)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Map RGB (B, 3, H, W) in [-1, 1] to vectors (B, embed_dim, H / factor, W / factor).
+
+        The sides must be multiples of ``options.factor``.
+        """
+        return self.quant_conv(self.encoder(x))
+
+    def indices(self, z: Tensor) -> Tensor:
+        """Map vectors (B, embed_dim, h, w) to the nearest codes, (B, h, w), int64."""
+        batch, dim, height, width = z.shape
+        flat = z.permute(0, 2, 3, 1).reshape(-1, dim)
+        return self.quantize.nearest(flat).view(batch, height, width)
+
+    def decode(self, indices: Tensor) -> Tensor:
+        """Map codes (B, h, w) to RGB (B, 3, factor * h, factor * w), about [-1, 1]."""
+        return self.decode_vectors(self.quantize.embedding(indices).permute(0, 3, 1, 2))
+
+    def decode_vectors(self, z: Tensor) -> Tensor:
+        """Map vectors (B, embed_dim, h, w) to RGB, about [-1, 1]; training comes in here."""
+        return self.decoder(self.post_quant_conv(z))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Write RGB (B, 3, H, W) in [-1, 1] in codes and read it back."""
+        return self.decode(self.indices(self.encode(x)))
