@@ -1,0 +1,541 @@
+"""Fetching model files from servers that misbehave: real HTTP on 127.0.0.1, no internet.
+
+Each test tells a server how to answer each request in turn and looks at what is on disk after.
+"""
+
+import contextlib
+import errno
+import hashlib
+import http.server
+import json
+import logging
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from bigart import fetch as fetching
+from bigart.errors import UserError
+from bigart.fetch import Patience, fetch
+from bigart.models import ROLES, ModelFile
+
+CONTENT = bytes(range(256)) * 4096  # 1 MiB
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+BREAK = 18 * fetching.CHUNK
+QUICK = Patience(attempts=3, backoff=0.01, connect=2.0, silence=2.0)
+SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
+
+
+@dataclass
+class Server:
+    """A server on 127.0.0.1. ``answers[path]`` are used up one by one; the last one stays."""
+
+    url: str = ""
+    answers: dict[str, list[Callable[["Handler"], None]]] = field(default_factory=dict)
+    requests: list[tuple[str, str | None, str | None]] = field(default_factory=list)
+    body_bytes_sent: int = 0
+
+    def serve(self, path: str, *answers: Callable[["Handler"], None]) -> str:
+        self.answers[path] = list(answers)
+        return self.url + path
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    state: Server
+
+    def do_GET(self) -> None:
+        server = self.state
+        path = self.path.partition("?")[0]
+        server.requests.append((path, self.headers["Range"], self.headers["If-Range"]))
+        answers = server.answers.get(path, [status(404)])
+        (answers.pop(0) if len(answers) > 1 else answers[0])(self)
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def send(self, code: int, body: bytes, announced: int | None = None, **headers: str) -> None:
+        """Send an answer whose announced length may be a lie."""
+        self.send_response(code)
+        if announced != -1:
+            self.send_header("Content-Length", str(len(body) if announced is None else announced))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):  # who asked may hang up
+            self.wfile.write(body)
+            self.wfile.flush()
+        self.state.body_bytes_sent += len(body)
+
+
+def whole(
+    content: bytes = CONTENT, etag: str = '"v1"', breaks_after: int | None = None
+) -> Callable[[Handler], None]:
+    """A well-behaved answer (ranges, If-Range, 416) that may break off in the middle."""
+
+    def answer(handler: Handler) -> None:
+        start = 0
+        asked = re.fullmatch(r"bytes=(\d+)-", handler.headers["Range"] or "")
+        if asked and handler.headers["If-Range"] in (None, etag):
+            start = int(asked[1])
+        if start >= len(content):
+            handler.send(416, b"", Content_Range=f"bytes */{len(content)}")
+            return
+        body = content[start:]
+        headers = {"ETag": etag} if etag else {}
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        handler.send(206 if start else 200, body[:breaks_after], len(body), **headers)
+
+    return answer
+
+
+def no_ranges(
+    content: bytes = CONTENT, breaks_after: int | None = None
+) -> Callable[[Handler], None]:
+    return lambda handler: handler.send(200, content[:breaks_after], len(content))
+
+
+def status(code: int, **headers: str) -> Callable[[Handler], None]:
+    return lambda handler: handler.send(code, b"no", **headers)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    state = Server()
+    handler = type("Bound", (Handler,), {"state": state})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as http_server:
+        state.url = f"http://127.0.0.1:{http_server.server_port}"
+        thread = threading.Thread(target=http_server.serve_forever, args=(0.01,))
+        thread.start()
+        yield state
+        http_server.shutdown()
+        thread.join()
+
+
+def entry(*urls: str, known: bool = True, **changes: object) -> ModelFile:
+    """A model file of CONTENT; ``known`` is whether its hash and size are published."""
+    facts = {"sha256": SHA256, "bytes": len(CONTENT)} if known else {}
+    return ModelFile("thing", "rrdbnet", urls=urls, **{**facts, **changes})  # type: ignore[arg-type]
+
+
+def left(weights: Path) -> set[str]:
+    """What a user sees under weights/ (locks are hidden files)."""
+    return {p.name for p in weights.rglob("*") if p.is_file() and not p.name.startswith(".")}
+
+
+# ---- the good case ---------------------------------------------------------------------------
+
+
+def test_a_file_is_fetched_once_and_verified_ever_after(server: Server, tmp_path: Path) -> None:
+    file = entry(server.serve("/BSRGAN.pth", whole()))
+    path = fetch(file, tmp_path, QUICK)
+    assert path == tmp_path / "downloads" / "thing.pth"
+    assert path.read_bytes() == CONTENT
+    assert fetch(file, tmp_path, QUICK) == path
+    assert len(server.requests) == 1
+    assert left(tmp_path) == {"thing.pth"}
+
+
+def test_a_download_that_was_damaged_on_disk_is_fetched_anew(
+    server: Server, tmp_path: Path
+) -> None:
+    file = entry(server.serve("/a.pth", whole()))
+    path = fetch(file, tmp_path, QUICK)
+    path.write_bytes(CONTENT[:-1] + b"x")
+    assert fetch(file, tmp_path, QUICK).read_bytes() == CONTENT
+    assert len(server.requests) == 2
+
+
+def test_the_log_tells_progress_and_time_left(
+    server: Server,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fetching, "LOG_EVERY_SECONDS", 0.0)
+    with caplog.at_level(logging.INFO, "bigart"):
+        fetch(entry(server.serve("/a.pth", whole())), tmp_path, QUICK)
+    assert re.search(r"thing: 0\.\d MB of 1\.0 MB \(\d+ %\), .* MB/s, \d+ s left", caplog.text)
+    assert "licence" in caplog.text
+
+
+def test_file_addresses(tmp_path: Path) -> None:
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / "a b.pth").write_bytes(CONTENT)
+    url = (tmp_path / "mirror" / "a b.pth").as_uri()
+    assert fetch(entry(url), tmp_path / "w", QUICK).read_bytes() == CONTENT
+    with pytest.raises(UserError, match="No such file"):
+        fetch(entry("file:///nowhere/a.pth"), tmp_path / "v", QUICK)
+
+
+# ---- breaks and resumption ---------------------------------------------------------------------
+
+
+def test_a_broken_download_goes_on_where_it_stopped(server: Server, tmp_path: Path) -> None:
+    url = server.serve("/a.pth", whole(breaks_after=BREAK), whole(breaks_after=2 * BREAK), whole())
+    assert fetch(entry(url), tmp_path, QUICK).read_bytes() == CONTENT
+    ranges = [asked for _, asked, _ in server.requests]
+    assert ranges == [None, f"bytes={BREAK}-", f"bytes={3 * BREAK}-"]
+    assert server.requests[1][2] == '"v1"'  # If-Range: only if it is still the same file
+    assert server.body_bytes_sent == len(CONTENT)  # no byte travelled twice
+
+
+def test_a_later_run_goes_on_where_an_earlier_one_gave_up(server: Server, tmp_path: Path) -> None:
+    url = server.serve("/a.pth", whole(breaks_after=BREAK), status(503))
+    with pytest.raises(UserError, match="Run again to go on where it stopped"):
+        fetch(entry(url), tmp_path, QUICK)
+    assert left(tmp_path) == {"thing.pth.part", "thing.pth.part.json"}
+    server.serve("/a.pth", whole())
+    assert fetch(entry(url), tmp_path, QUICK).read_bytes() == CONTENT
+    assert server.requests[-1][1] == f"bytes={BREAK}-"
+    assert left(tmp_path) == {"thing.pth"}
+
+
+def test_a_mirror_takes_over_in_the_middle_when_the_hash_is_known(
+    server: Server, tmp_path: Path
+) -> None:
+    first = server.serve("/a.pth", whole(breaks_after=2 * BREAK), status(500))
+    second = server.serve("/b.pth", whole(etag='"another"'))
+    assert fetch(entry(first, second), tmp_path, QUICK).read_bytes() == CONTENT
+    assert server.requests[-1] == ("/b.pth", f"bytes={2 * BREAK}-", None)
+    assert server.body_bytes_sent == len(CONTENT) + 3 * len(b"no")  # and three times status 500
+
+
+def test_a_server_without_ranges_is_read_from_the_start(server: Server, tmp_path: Path) -> None:
+    url = server.serve("/a.pth", no_ranges(breaks_after=BREAK), no_ranges())
+    assert fetch(entry(url), tmp_path, QUICK).read_bytes() == CONTENT
+    assert server.requests[1][1] == f"bytes={BREAK}-"
+
+
+def test_a_server_that_always_breaks_at_the_same_place_is_given_up(
+    server: Server, tmp_path: Path
+) -> None:
+    url = server.serve("/a.pth", no_ranges(breaks_after=BREAK))
+    with pytest.raises(UserError, match="broke off"):
+        fetch(entry(url), tmp_path, QUICK)
+    assert len(server.requests) == 1 + QUICK.attempts  # the first one gained bytes
+    assert "thing.pth" not in left(tmp_path)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_file_that_changes_between_requests_is_not_mixed(
+    server: Server, tmp_path: Path, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "_check_from_within", lambda *_: None)
+    old = b"o" * len(CONTENT)
+    url = server.serve("/a.pth", whole(old, '"old"', BREAK), whole(CONTENT, '"new"'))
+    assert fetch(entry(url, known=known), tmp_path, QUICK).read_bytes() == CONTENT
+
+
+def test_a_change_that_the_server_does_not_tell_shows_in_the_hash(
+    server: Server, tmp_path: Path
+) -> None:
+    old = b"o" * len(CONTENT)
+    url = server.serve("/a.pth", whole(old, "", BREAK), whole(CONTENT, ""))
+    assert fetch(entry(url), tmp_path, QUICK).read_bytes() == CONTENT
+    assert [asked for _, asked, _ in server.requests] == [None, f"bytes={BREAK}-", None]
+
+
+def test_answer_416_means_whole_or_anew(server: Server, tmp_path: Path) -> None:
+    url = server.serve("/a.pth", whole())
+    part = tmp_path / "downloads" / "thing.pth.part"
+    part.parent.mkdir()
+    part.write_bytes(CONTENT)  # killed between the last byte and the renaming
+    assert fetch(entry(url), tmp_path, QUICK).read_bytes() == CONTENT
+    assert server.body_bytes_sent == 0
+
+    (tmp_path / "downloads" / "thing.pth").unlink()
+    part.write_bytes(CONTENT[: 2 * BREAK])
+    server.serve("/a.pth", status(416), whole())
+    assert fetch(entry(url), tmp_path, QUICK).read_bytes() == CONTENT
+
+
+def test_a_part_from_who_knows_where_is_not_used_without_a_hash(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "_check_from_within", lambda *_: None)
+    url = server.serve("/a.pth", whole())
+    part = tmp_path / "downloads" / "thing.pth.part"
+    part.parent.mkdir()
+    part.write_bytes(b"rubbish")
+    assert fetch(entry(url, known=False), tmp_path, QUICK).read_bytes() == CONTENT
+    assert server.requests[0][1] is None
+
+
+def test_the_wrong_part_of_a_range_answer_is_refused(server: Server, tmp_path: Path) -> None:
+    def other_part(handler: Handler) -> None:
+        total = len(CONTENT)
+        handler.send(206, CONTENT[7:], Content_Range=f"bytes 7-{total - 1}/{total}", ETag='"v1"')
+
+    url = server.serve("/a.pth", whole(breaks_after=BREAK), other_part, whole())
+    assert fetch(entry(url), tmp_path, QUICK).read_bytes() == CONTENT
+    assert server.requests[-1][1] is None
+
+
+# ---- answers that are no file ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [401, 403, 404, 410])
+def test_a_missing_file_sends_to_the_next_mirror_at_once(
+    server: Server, tmp_path: Path, code: int
+) -> None:
+    urls = [server.serve("/gone.pth", status(code)), server.serve("/b.pth", whole())]
+    assert fetch(entry(*urls), tmp_path, QUICK).read_bytes() == CONTENT
+    assert [path for path, _, _ in server.requests] == ["/gone.pth", "/b.pth"]
+
+
+@pytest.mark.parametrize("code", [429, 500, 503])
+def test_a_busy_server_is_asked_again(server: Server, tmp_path: Path, code: int) -> None:
+    url = server.serve("/a.pth", status(code, Retry_After="0"), status(code), whole())
+    assert fetch(entry(url), tmp_path, QUICK).read_bytes() == CONTENT
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "application/octet-stream"])
+def test_a_web_page_in_place_of_the_file(server: Server, tmp_path: Path, kind: str) -> None:
+    page = b"\n<!DOCTYPE html><html><body>Please log in</body></html>"
+    url = server.serve("/a.pth", lambda h: h.send(200, page, -1, Content_Type=kind))
+    with pytest.raises(UserError, match="a web page in place of the file"):
+        fetch(entry(url), tmp_path, QUICK)
+    assert left(tmp_path) == set()
+
+
+def test_when_every_address_fails_each_fault_is_told(server: Server, tmp_path: Path) -> None:
+    urls = [
+        server.serve("/a.pth", status(404)),
+        server.serve("/b.pth", whole(b"x" * len(CONTENT))),
+        "http://127.0.0.1:9/c.pth",
+    ]
+    with pytest.raises(UserError) as caught:
+        fetch(entry(*urls), tmp_path, QUICK)
+    message = str(caught.value)
+    assert "answer 404" in message
+    assert "another file: its sha256 is" in message
+    assert "refuses connections" in message
+    assert f"put it at {tmp_path}/downloads/thing.pth" in message
+    assert left(tmp_path) == set()
+
+
+def test_a_server_that_says_nothing(server: Server, tmp_path: Path) -> None:
+    released = threading.Event()
+    url = server.serve("/a.pth", lambda _: released.wait(5) and None)
+    patience = Patience(attempts=2, backoff=0.01, connect=1.0, silence=0.1)
+    with pytest.raises(UserError, match=r"no answer in time \(2 attempts\)"):
+        fetch(entry(url), tmp_path, patience)
+    released.set()
+
+
+# ---- lies about length and wrong files ---------------------------------------------------------
+
+
+def test_a_length_announced_too_long(server: Server, tmp_path: Path) -> None:
+    """The bytes are all there, yet the server promised more: for the hash that is no fault."""
+    url = server.serve("/a.pth", lambda h: h.send(200, CONTENT, len(CONTENT) + 100))
+    with pytest.raises(UserError, match=r"another file: 1,048,676 bytes, expected 1,048,576"):
+        fetch(entry(url), tmp_path, QUICK)
+    with pytest.raises(UserError, match=r"broke off"):
+        fetch(entry(url, bytes=None), tmp_path, QUICK)
+    assert "thing.pth" not in left(tmp_path)
+
+
+def test_a_length_announced_too_short(server: Server, tmp_path: Path) -> None:
+    url = server.serve("/a.pth", lambda h: h.send(200, CONTENT, len(CONTENT) - 100))
+    with pytest.raises(UserError, match="another file"):
+        fetch(entry(url), tmp_path, QUICK)
+    with pytest.raises(UserError, match="sha256"):
+        fetch(entry(url, bytes=None), tmp_path, QUICK)
+    assert left(tmp_path) == set()
+
+
+def test_no_length_at_all(server: Server, tmp_path: Path) -> None:
+    def without_length(body: bytes) -> Callable[[Handler], None]:
+        return lambda handler: handler.send(200, body, -1)
+
+    url = server.serve("/a.pth", without_length(CONTENT[:1000]), without_length(CONTENT))
+    assert fetch(entry(url), tmp_path, QUICK).read_bytes() == CONTENT
+
+
+def test_more_bytes_than_the_file_has_are_not_stored(server: Server, tmp_path: Path) -> None:
+    url = server.serve("/a.pth", lambda h: h.send(200, CONTENT * 8, -1))
+    with pytest.raises(UserError, match="more than the expected"):
+        fetch(entry(url), tmp_path, QUICK)
+    assert left(tmp_path) == set()
+
+
+def test_a_wrong_file_is_deleted_and_the_next_mirror_tried(server: Server, tmp_path: Path) -> None:
+    wrong = CONTENT[:-1] + b"!"
+    urls = [server.serve("/a.pth", whole(wrong)), server.serve("/b.pth", whole())]
+    assert fetch(entry(*urls), tmp_path, QUICK).read_bytes() == CONTENT
+    assert [path for path, _, _ in server.requests] == ["/a.pth", "/b.pth"]
+
+
+# ---- files whose hash nobody published ---------------------------------------------------------
+
+
+def weights_archive(path: Path) -> bytes:
+    """A small RRDBNet as torch.save writes it."""
+    from bigart.rrdbnet import RRDBNet, RRDBNetOptions
+
+    torch.save(RRDBNet(RRDBNetOptions(4, 8, 1, 4)).state_dict(), path)
+    return path.read_bytes()
+
+
+def test_an_unknown_hash_is_pinned_at_the_first_good_fetch(server: Server, tmp_path: Path) -> None:
+    content = weights_archive(tmp_path / "source.pt")
+    file = entry(server.serve("/a.pt", whole(content)), known=False)
+    path = fetch(file, tmp_path, QUICK)
+    pins = json.loads((tmp_path / "pins.json").read_text())
+    assert pins["thing"]["sha256"] == hashlib.sha256(content).hexdigest()
+    assert pins["thing"]["bytes"] == len(content)
+
+    path.unlink()
+    other = weights_archive(tmp_path / "other.pt")  # as good, and not the same
+    server.serve("/a.pt", whole(other))
+    with pytest.raises(UserError, match="another file than the one fetched first"):
+        fetch(file, tmp_path, QUICK)
+    assert "thing.pt" not in left(tmp_path)
+
+
+def test_without_a_hash_the_zip_check_sums_find_damage(server: Server, tmp_path: Path) -> None:
+    content = bytearray(weights_archive(tmp_path / "source.pt"))
+    content[len(content) // 2] ^= 1
+    file = entry(server.serve("/a.pt", whole(bytes(content))), known=False)
+    with pytest.raises(UserError, match="wrong check sum"):
+        fetch(file, tmp_path, QUICK)
+    assert left(tmp_path) == {"source.pt"}
+
+
+def test_without_a_hash_a_swapped_network_is_found(server: Server, tmp_path: Path) -> None:
+    content = weights_archive(tmp_path / "source.pt")
+    url = server.serve("/a.pt", whole(content))
+    file = ModelFile("thing", "glide", urls=(url,))
+    with pytest.raises(UserError, match=r"is an RRDBNet .* not a GLIDE"):
+        fetch(file, tmp_path, QUICK)
+
+
+# ---- the surroundings ----------------------------------------------------------------------------
+
+
+def test_room_on_the_disk_is_checked_before_the_download(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda _: _Usage(10, 10, 1000))
+    with pytest.raises(UserError, match=r"needs 68\.2 MB more in .*, where 0\.0 MB are free"):
+        fetch(entry(server.serve("/a.pth", whole())), tmp_path, QUICK)
+
+
+@dataclass
+class _Usage:
+    total: int
+    used: int
+    free: int
+
+
+def test_a_disk_that_fills_up_keeps_the_part(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = server.serve("/a.pth", whole())
+    real_open = fetching._opened_part
+
+    class Full:
+        """A file on a disk with room for 400,000 bytes."""
+
+        def __init__(self, file: object) -> None:
+            self.file = file
+
+        def write(self, chunk: bytes) -> None:
+            if self.file.tell() + len(chunk) > 400_000:  # type: ignore[attr-defined]
+                raise OSError(errno.ENOSPC, "No space left on device")
+            self.file.write(chunk)  # type: ignore[attr-defined]
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.file, name)
+
+    @fetching.contextlib.contextmanager
+    def full_disk(part: Path) -> Iterator[Full]:
+        with real_open(part) as out:
+            yield Full(out)
+
+    monkeypatch.setattr(fetching, "_opened_part", full_disk)
+    with pytest.raises(UserError, match=r"the disk is full .* goes on where it stopped"):
+        fetch(entry(url), tmp_path, QUICK)
+    monkeypatch.undo()
+    assert fetch(entry(url), tmp_path, QUICK).read_bytes() == CONTENT
+    assert server.requests[-1][1] == f"bytes={400_000 // fetching.CHUNK * fetching.CHUNK}-"
+
+
+def test_many_at_once_fetch_once(server: Server, tmp_path: Path) -> None:
+    file = entry(server.serve("/a.pth", whole()))
+    faults: list[Exception] = []
+
+    def work() -> None:
+        try:
+            assert fetch(file, tmp_path, QUICK).read_bytes() == CONTENT
+        except Exception as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not faults
+    assert len(server.requests) == 1
+
+
+def test_local_files_are_checked_and_stay_where_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "mine.pth"
+    with pytest.raises(UserError, match="is missing"):
+        fetch(ModelFile("mine", "rrdbnet", path=path), tmp_path)
+    path.write_bytes(CONTENT)
+    assert fetch(ModelFile("mine", "rrdbnet", path=path, sha256=SHA256), tmp_path) == path
+    with pytest.raises(UserError, match="sha256"):
+        fetch(ModelFile("mine", "rrdbnet", path=path, sha256="0" * 64), tmp_path)
+    assert path.exists()
+
+
+def test_the_command(server: Server, tmp_path: Path) -> None:
+    """A killed download leaves no final file; the command's next run completes it."""
+    slow = threading.Event()
+
+    def stalls(handler: Handler) -> None:
+        handler.send(200, CONTENT[: 2 * BREAK], len(CONTENT), ETag='"v1"')
+        slow.wait(20)
+
+    url = server.serve("/a.pth", stalls, whole())
+    facts = {"urls": [url], "sha256": SHA256, "bytes": len(CONTENT)}
+    entries = {role: {"architecture": kind, "path": "x"} for role, kind in ROLES.items()}
+    entries["thing"] = {"architecture": "rrdbnet", **facts}
+    table = {"sets": {"all": {role: role for role in ROLES}}, "files": entries}
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump(table))
+    command = [sys.executable, str(SCRIPTS / "fetch_weights.py"), "thing"]
+    command += ["--models", str(tmp_path / "models.yaml"), "--weights", str(tmp_path / "w")]
+
+    part = tmp_path / "w" / "downloads" / "thing.pth.part"
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    for _ in range(2000):
+        if part.exists() and part.stat().st_size >= BREAK:
+            break
+        threading.Event().wait(0.01)
+    process.kill()
+    process.wait()
+    slow.set()
+    assert part.stat().st_size >= BREAK
+    assert not part.with_suffix("").exists()
+
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(tmp_path / "w" / "downloads" / "thing.pth")
+    assert Path(done.stdout.strip()).read_bytes() == CONTENT
+    assert re.fullmatch(r"bytes=\d{6}-", server.requests[-1][1] or "")  # not from the start
+
+    unknown = subprocess.run([*command[:2], "thin", *command[3:]], capture_output=True, text=True)
+    assert unknown.returncode == 1
+    assert "Did you mean `thing`?" in unknown.stderr
+    assert "Traceback" not in unknown.stderr

@@ -1,0 +1,510 @@
+"""Published checkpoints: recognised, verified, and kept as safetensors from then on.
+
+``archives`` reads them without running what is in them. Here a state dict is recognised, brought
+to the published parameter names, checked to have exactly the names and shapes of its network, and
+written once as a safetensors file whose header says how to build the network: ``architecture``,
+``options`` (JSON), ``source_sha256``, ``format_version``. The stages read only that file.
+"""
+
+import json
+import math
+import re
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from bigart import files
+from bigart.archives import (
+    SAFETENSORS_DTYPES,
+    Shape,
+    StateDict,
+    StoredTensor,
+    check_zip,
+    map_file,
+    read_checkpoint,
+    safetensors_header,
+)
+from bigart.errors import UserError
+from bigart.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
+from bigart.rrdbnet import RRDBNet, RRDBNetOptions
+from bigart.vqgan import VQGAN, VQGANOptions
+
+FORMAT_VERSION = "1"
+Options = GlideOptions | RRDBNetOptions | VQGANOptions
+_SAFETENSORS_NAMES = {dtype: name for name, dtype in SAFETENSORS_DTYPES.items()}
+
+
+class Architecture(NamedTuple):
+    """A network's class, its options, and what people call it."""
+
+    network: Callable[..., nn.Module]
+    options: type[Options]
+    spoken: str
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "glide": Architecture(Text2ImUNet, GlideOptions, "a GLIDE network"),
+    "rrdbnet": Architecture(RRDBNet, RRDBNetOptions, "an RRDBNet (ESRGAN, BSRGAN)"),
+    "vqgan": Architecture(VQGAN, VQGANOptions, "a VQGAN"),
+}
+
+# ---- what a state dict is ----------------------------------------------------------------------
+
+
+def to_published_names(state: Mapping[str, StoredTensor]) -> StateDict:
+    """Give a state dict the parameter names that this project's networks have.
+
+    RRDBNets come with three sets of names: BSRGAN's (used here), those of later ESRGAN
+    trainers (``body.0.rdb1.conv1``), and those of the first ESRGAN (``model.1.sub.0...``). For a
+    VQGAN only what encodes and decodes is kept, not the discriminator and the loss.
+    """
+    if "quantize.embedding.weight" in state:
+        kept = ("encoder.", "decoder.", "quantize.", "quant_conv.", "post_quant_conv.")
+        return {name: tensor for name, tensor in state.items() if name.startswith(kept)}
+    if any(name.startswith("body.0.rdb1.") for name in state):
+        return {_from_body_names(name): tensor for name, tensor in state.items()}
+    if any(name.startswith("model.1.sub.0.RDB1.") for name in state):
+        last = 1 + max(int(m[1]) for name in state if (m := re.match(r"model\.(\d+)\.\w+$", name)))
+        return {_from_sequential_names(name, last): tensor for name, tensor in state.items()}
+    return dict(state)
+
+
+def _from_body_names(name: str) -> str:
+    name = re.sub(r"^body\.(\d+)\.rdb(\d)\.", r"RRDB_trunk.\1.RDB\2.", name)
+    pairs = {
+        "conv_body.": "trunk_conv.",
+        "conv_up1.": "upconv1.",
+        "conv_up2.": "upconv2.",
+        "conv_hr.": "HRconv.",
+    }
+    for old, new in pairs.items():
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name
+
+
+def _from_sequential_names(name: str, modules: int) -> str:
+    """Rename ESRGAN's first layout, where the tail's places depend on the scale."""
+    if found := re.fullmatch(r"model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0\.(\w+)", name):
+        block, dense, conv, kind = found.groups()
+        return f"RRDB_trunk.{block}.RDB{dense}.conv{conv}.{kind}"
+    if found := re.fullmatch(r"model\.1\.sub\.\d+\.(\w+)", name):
+        return f"trunk_conv.{found[1]}"
+    tail = {0: "conv_first", modules - 1: "conv_last", modules - 3: "HRconv"}
+    tail |= {at: f"upconv{at // 3}" for at in range(3, modules - 4, 3)}
+    if (found := re.fullmatch(r"model\.(\d+)\.(\w+)", name)) and int(found[1]) in tail:
+        return f"{tail[int(found[1])]}.{found[2]}"
+    return name
+
+
+def describe(state: Mapping[str, StoredTensor]) -> tuple[str | None, str]:
+    """Say what network a state dict belongs to: its architecture (None: unknown) and in words."""
+    if "transformer_proj.weight" in state and "input_blocks.0.0.weight" in state:
+        names = {3: "base", 6: "upsampler", 7: "inpainting base", 10: "inpainting upsampler"}
+        first = state["input_blocks.0.0.weight"].shape
+        return "glide", f"a GLIDE {names.get(first[1], 'network') if len(first) > 1 else 'network'}"
+    if "quantize.embedding.weight" in state:
+        return "vqgan", "a VQGAN"
+    if any(name.startswith("RRDB_trunk.0.") for name in state):
+        return "rrdbnet", "an RRDBNet (ESRGAN, BSRGAN)"
+    if "quantize.embed.weight" in state:
+        return None, "a VQGAN with Gumbel quantisation, which is not supported"
+    if any(name.startswith("model.diffusion_model.") for name in state):
+        return None, "a Stable Diffusion checkpoint, which is not supported"
+    if "visual.conv1.weight" in state or "logit_scale" in state:
+        return None, "a CLIP network"
+    if "body.0.weight" in state:
+        return None, "a compact Real-ESRGAN (SRVGGNet), which is not supported"
+    return None, f"an unknown network ({', '.join(list(state)[:3])}, ...)"
+
+
+def infer_options(
+    architecture: str,
+    state: Mapping[str, StoredTensor],
+    stated: Mapping[str, Any] | None = None,
+    path: Path | str = "the checkpoint",
+) -> Options:
+    """Return a network's options: the stated ones, and the rest from its shapes.
+
+    An RRDBNet's and a VQGAN's follow from the shapes (a VQGAN's training resolution does not and
+    is taken as 256, which only says where attention is, and that the shapes tell). GLIDE's heads
+    leave no trace: what is not stated is as published.
+
+    Raises:
+        UserError: It is another network, or of a kind that is not supported.
+    """
+    found, words = describe(state)
+    if found != architecture:
+        raise UserError(f"{path} is {words}, not {ARCHITECTURES[architecture].spoken}")
+    try:
+        if architecture == "rrdbnet":
+            options: Options = _rrdbnet_options(state, path)
+        elif architecture == "vqgan":
+            options = _vqgan_options(state)
+        else:
+            options = _glide_options(state, stated or {}, path)
+    except (KeyError, IndexError) as error:
+        raise UserError(f"{path} is {words}, but incomplete: {error} is missing") from None
+    return replace(options, **_tuples(stated or {}))
+
+
+def _rrdbnet_options(state: Mapping[str, StoredTensor], path: Path | str) -> RRDBNetOptions:
+    features, inputs = state["conv_first.weight"].shape[:2]
+    if inputs != 3 or "upconv3.weight" in state or "upconv1.weight" not in state:
+        raise UserError(
+            f"{path} is an RRDBNet of a kind that is not supported ({inputs} input channels): "
+            "it must take RGB and enlarge 2 or 4 times by its own convolutions"
+        )
+    return RRDBNetOptions(
+        scale=4 if "upconv2.weight" in state else 2,
+        features=features,
+        blocks=_count(state, r"RRDB_trunk\.(\d+)\."),
+        growth=state["RRDB_trunk.0.RDB1.conv1.weight"].shape[0],
+    )
+
+
+def _vqgan_options(state: Mapping[str, StoredTensor]) -> VQGANOptions:
+    channels = state["encoder.conv_in.weight"].shape[0]
+    levels = _count(state, r"encoder\.down\.(\d+)\.")
+    widths = [state[f"encoder.down.{i}.block.0.conv1.weight"].shape[0] for i in range(levels)]
+    return VQGANOptions(
+        channels=channels,
+        channel_mult=tuple(width // channels for width in widths),
+        res_blocks=_count(state, r"encoder\.down\.0\.block\.(\d+)\."),
+        attention_resolutions=tuple(
+            VQGANOptions.resolution >> i
+            for i in range(levels)
+            if f"encoder.down.{i}.attn.0.q.weight" in state
+        ),
+        z_channels=state["encoder.conv_out.weight"].shape[0],
+        embed_dim=state["quantize.embedding.weight"].shape[1],
+        codes=state["quantize.embedding.weight"].shape[0],
+    )
+
+
+def _glide_options(
+    state: Mapping[str, StoredTensor], stated: Mapping[str, Any], path: Path | str
+) -> GlideOptions:
+    kinds = {3: (False, False), 6: (True, False), 7: (False, True), 10: (True, True)}
+    found = kinds.get(state["input_blocks.0.0.weight"].shape[1])
+    if found is None:
+        raise UserError(f"{path} is a GLIDE network with an unknown number of input channels")
+    super_res, inpaint = found
+    wanted = stated.get("super_res", super_res), stated.get("inpaint", inpaint)
+    if wanted != found:
+        raise UserError(f"{path} is {describe(state)[1]}, not a GLIDE {_glide_name(*wanted)}")
+    return replace(UPSAMPLER if super_res else BASE, inpaint=inpaint)
+
+
+def _glide_name(super_res: bool, inpaint: bool) -> str:
+    return ("inpainting " if inpaint else "") + ("upsampler" if super_res else "base")
+
+
+def _count(state: Iterable[str], pattern: str) -> int:
+    found = [int(match[1]) for name in state if (match := re.match(pattern, name))]
+    count = max(found, default=-1) + 1
+    if not 0 < count <= 1000:
+        raise KeyError(pattern.split("(")[0].replace("\\", ""))
+    return count
+
+
+def _tuples(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
+
+
+def expected_shapes(architecture: str, options: Options) -> dict[str, Shape]:
+    """Return the names and shapes of a network's parameters, without making it.
+
+    Raises:
+        UserError: The options do not fit together.
+    """
+    return {n: tuple(t.shape) for n, t in _on_meta(architecture, options).state_dict().items()}
+
+
+def _on_meta(architecture: str, options: Options) -> nn.Module:
+    try:
+        with torch.device("meta"):
+            return ARCHITECTURES[architecture].network(options)
+    except (ValueError, RuntimeError, ZeroDivisionError, TypeError) as error:
+        raise UserError(f"{architecture}: these options do not fit together: {error}") from None
+
+
+def verify(
+    state: Mapping[str, StoredTensor],
+    architecture: str,
+    options: Options,
+    path: Path | str = "the checkpoint",
+) -> None:
+    """Check that a state dict has exactly the names and shapes of a network.
+
+    Raises:
+        UserError: Missing and unexpected names and wrong shapes, the first five of each.
+    """
+    expected = expected_shapes(architecture, options)
+    missing = [name for name in expected if name not in state]
+    unexpected = [name for name in state if name not in expected]
+    wrong = [
+        f"{name}: {list(state[name].shape)} instead of {list(shape)}"
+        for name, shape in expected.items()
+        if name in state and state[name].shape != shape
+    ]
+    if missing or unexpected or wrong:
+        parts = [("missing", missing), ("unexpected", unexpected), ("wrong shape", wrong)]
+        lines = [
+            f"  {title} ({len(names)}): {', '.join(names[:5])}{', ...' if names[5:] else ''}"
+            for title, names in parts
+            if names
+        ]
+        raise UserError(
+            f"{path} does not fit {ARCHITECTURES[architecture].spoken} "
+            f"with these options:\n" + "\n".join(lines)
+        )
+
+
+# ---- conversion --------------------------------------------------------------------------------
+
+
+def open_checkpoint(
+    path: Path | str, architecture: str, stated: Mapping[str, Any] | None = None
+) -> tuple[StateDict, Options]:
+    """Read a checkpoint, find its options and verify names and shapes.
+
+    Args:
+        path: Any format of ``read_checkpoint``.
+        architecture: A key of ``ARCHITECTURES``.
+        stated: Options that are known; see ``infer_options``.
+
+    Returns:
+        The tensors in the published names, in the network's order, and the options.
+
+    Raises:
+        UserError: Whatever is wrong with the file.
+    """
+    state = to_published_names(read_checkpoint(path))
+    options = infer_options(architecture, state, stated, path)
+    verify(state, architecture, options, path)
+    return {name: state[name] for name in expected_shapes(architecture, options)}, options
+
+
+def check(path: Path | str, architecture: str, stated: Mapping[str, Any] | None = None) -> None:
+    """Check a checkpoint from within: zip CRCs, names, shapes, finite values.
+
+    Raises:
+        UserError: The first kind of fault that is found.
+    """
+    check_zip(path)
+    state, _ = open_checkpoint(path, architecture, stated)
+    for name, tensor in state.items():
+        _check_finite(name, tensor.load(), path)
+
+
+def convert(
+    source: Path | str,
+    target: Path | str,
+    architecture: str,
+    stated: Mapping[str, Any] | None = None,
+    sha256: str | None = None,
+) -> dict[str, str]:
+    """Convert a checkpoint to this project's safetensors form.
+
+    Numbers become fp32, unless the whole file is fp16 or bf16, which it stays. One tensor at a
+    time is in memory. The target is whole or absent.
+
+    Args:
+        source: A checkpoint of any known format.
+        target: The ``.safetensors`` file to write.
+        architecture: A key of ``ARCHITECTURES``.
+        stated: Options that are known; see ``infer_options``.
+        sha256: What the source's hash must be, where that is known.
+
+    Returns:
+        The metadata that the target carries.
+
+    Raises:
+        UserError: Whatever is wrong with the source.
+    """
+    check_zip(source)
+    found = files.sha256(source)
+    if sha256 and found != sha256:
+        raise UserError(f"{source} is another file: its sha256 is {found}, expected {sha256}")
+    state, options = open_checkpoint(source, architecture, stated)
+    metadata = network_metadata(architecture, options, found)
+    dtypes = {tensor.dtype for tensor in state.values()}
+    half = dtypes in ({torch.float16}, {torch.bfloat16})
+    dtype = dtypes.pop() if half else torch.float32
+    with files.atomic(target) as temporary:
+        _write_safetensors(temporary, state, dtype, metadata, source)
+    return metadata
+
+
+def network_metadata(architecture: str, options: Options, source_sha256: str) -> dict[str, str]:
+    """Return the header that makes a safetensors file one of this project's."""
+    return {
+        "architecture": architecture,
+        "options": json.dumps(asdict(options), sort_keys=True),
+        "source_sha256": source_sha256,
+        "format_version": FORMAT_VERSION,
+    }
+
+
+def save_network(
+    network: nn.Module,
+    path: Path | str,
+    architecture: str,
+    dtype: torch.dtype = torch.float16,
+    source_sha256: str = "",
+) -> dict[str, str]:
+    """Write a network of this project (trained, say) as a safetensors file.
+
+    Args:
+        network: Has ``options``, as all networks here do.
+        path: Whole or absent afterwards.
+        architecture: A key of ``ARCHITECTURES``.
+        dtype: Of the stored numbers.
+        source_sha256: Of the checkpoint it came from, if any.
+
+    Raises:
+        UserError: A value is not finite, also after rounding to ``dtype``.
+    """
+    options: Any = network.options
+    metadata = network_metadata(architecture, options, source_sha256)
+    state = {n: t.detach() for n, t in network.state_dict().items()}
+    with files.atomic(path) as temporary:
+        _write_safetensors(temporary, state, dtype, metadata, path)
+    return metadata
+
+
+def _write_safetensors(
+    target: Path,
+    state: Mapping[str, StoredTensor | Tensor],
+    dtype: torch.dtype,
+    metadata: Mapping[str, str],
+    source: Path | str,
+) -> None:
+    """Write header and tensors one after the other, each checked to be finite."""
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    at = 0
+    for name, tensor in state.items():
+        size = math.prod(tensor.shape) * dtype.itemsize
+        entry = {"dtype": _SAFETENSORS_NAMES[dtype], "shape": list(tensor.shape)}
+        header[name] = {**entry, "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with target.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name, stored in state.items():
+            tensor = stored.load() if isinstance(stored, StoredTensor) else stored.cpu()
+            tensor = tensor.to(dtype).contiguous()
+            _check_finite(name, tensor, source)
+            file.write(tensor.reshape(-1).view(torch.uint8).numpy().data)
+
+
+def _check_finite(name: str, tensor: Tensor, path: Path | str) -> None:
+    if not tensor.is_floating_point() or not tensor.numel():
+        return
+    low, high = tensor.aminmax()  # NaN shows in both
+    if not (math.isfinite(low) and math.isfinite(high)):
+        bad = tensor.numel() - int(torch.isfinite(tensor).sum())
+        raise UserError(f"{path} is damaged: {name} holds {bad} values that are not finite")
+
+
+# ---- the converted file --------------------------------------------------------------------------
+
+
+def load_metadata(path: Path | str) -> dict[str, str]:
+    """Return the header of a converted file.
+
+    Raises:
+        UserError: The file is missing, damaged, or not in this project's form.
+    """
+    path = Path(path)
+    try:
+        header, _ = safetensors_header(map_file(path))
+        metadata = header.get("__metadata__", {})
+        stated = {str(key): str(value) for key, value in metadata.items()}
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {error}. {_REDO}") from None
+    if stated.get("architecture") not in ARCHITECTURES or "options" not in stated:
+        raise UserError(f"{path} does not say what network it is. {_REDO}")
+    if stated.get("format_version") != FORMAT_VERSION:
+        raise UserError(f"{path} was made by another version of this program. {_REDO}")
+    return stated
+
+
+_REDO = "Remove it and run again, so that it is made anew; a file of your own needs converting."
+
+
+def options_from(metadata: Mapping[str, str]) -> Options:
+    """Return the network options that a converted file's header states.
+
+    Raises:
+        UserError: They are not options of that architecture.
+    """
+    kind = ARCHITECTURES[metadata["architecture"]].options
+    try:
+        stated = json.loads(metadata["options"])
+        known = {field.name for field in fields(kind)}
+        if unknown := set(stated) - known:
+            raise UserError(f"unknown options of {metadata['architecture']}: {sorted(unknown)}")
+        return kind(**_tuples(stated))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"the options in the header cannot be read: {error}") from None
+
+
+def open_network(
+    path: Path | str,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+) -> tuple[nn.Module, dict[str, str]]:
+    """Build a network from a converted file and load its weights, strictly and without a copy.
+
+    Args:
+        path: A ``.safetensors`` file made by ``convert`` or ``save_network``.
+        device: Where the network is to be.
+        dtype: Of its parameters; None keeps the file's.
+
+    Returns:
+        The network, ready for inference (``eval``, no gradients), and the file's metadata. On
+        the CPU in the file's dtype the weights stay mapped, so that several processes share them.
+
+    Raises:
+        UserError: The file is missing, damaged, or does not fit.
+    """
+    path = Path(path)
+    metadata = load_metadata(path)
+    try:
+        network = _on_meta(metadata["architecture"], options_from(metadata))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    try:
+        with safe_open(str(path), framework="pt", device=str(device)) as file:
+            state = {name: _cast(file.get_tensor(name), dtype) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise UserError(f"{path} is damaged ({error}). {_REDO}") from None
+    try:
+        network.load_state_dict(state, strict=True, assign=True)
+    except RuntimeError as error:
+        lines = str(error).splitlines()[:6]
+        raise UserError(
+            f"{path} does not fit its own header. {_REDO}\n" + "\n".join(lines)
+        ) from None
+    for name, value in _all_tensors(network):
+        if value.is_meta:
+            raise RuntimeError(f"{name} is not part of the state dict and was never filled")
+    return network.eval().requires_grad_(False), metadata
+
+
+def _cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    return tensor if dtype is None or not tensor.is_floating_point() else tensor.to(dtype)
+
+
+def _all_tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from network.named_parameters()
+    yield from network.named_buffers()

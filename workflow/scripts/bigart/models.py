@@ -1,0 +1,401 @@
+"""Model sets: which files make up a set, where they come from, and where they lie.
+
+``config/models.yaml`` is the one table; its head explains the entries. Nothing here imports
+torch, so that reading it costs a workflow next to nothing.
+"""
+
+import functools
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import jsonschema
+import yaml
+
+from bigart.errors import UserError
+from bigart.settings import suggest
+
+SCHEMA = Path(__file__).parents[2] / "schemas" / "models.schema.yaml"
+
+# What a set names a file for, and the architecture that such a file must have
+ROLES: Mapping[str, str] = {
+    "base": "glide",
+    "upsampler": "glide",
+    "enlarger": "rrdbnet",
+    "detailer": "vqgan",
+    "vocabulary": "vocabulary",
+    "merges": "merges",
+}
+NETWORKS = ("glide", "rrdbnet", "vqgan")
+
+_WHOLE_HASH_LIMIT = 64 * 2**20
+_SAMPLES, _SAMPLE_BYTES = 256, 64 * 2**10
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One file of ``config/models.yaml``.
+
+    Attributes:
+        name: Its entry's name, which also names its files under weights/.
+        architecture: "glide", "rrdbnet", "vqgan", "vocabulary" or "merges".
+        options: Stated sizes of the network; what is left out is inferred or as published.
+        urls: The address and its mirrors; empty when ``path`` is given.
+        path: A local file (absolute, or relative to where the workflow runs), or None.
+        sha256: 64 small hexadecimal digits, or None where none is known.
+        bytes: Size, or None where it is not known.
+        ready: ``path`` is already in the project's safetensors form (or needs none).
+        licence: Its terms, in words.
+        note: What it is, in words.
+        role: What it was looked up for (a key of ``ROLES``), or "".
+    """
+
+    name: str
+    architecture: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    urls: tuple[str, ...] = ()
+    path: Path | None = None
+    sha256: str | None = None
+    bytes: int | None = None
+    ready: bool = False
+    licence: str = ""
+    note: str = ""
+    role: str = ""
+
+    @property
+    def is_network(self) -> bool:
+        """Whether this is a network's weights, and not a part of the vocabulary."""
+        return self.architecture in NETWORKS
+
+    @property
+    def needs_fetch(self) -> bool:
+        """Whether it comes from an address."""
+        return self.path is None
+
+    @property
+    def needs_conversion(self) -> bool:
+        """Whether it is a checkpoint that is to be converted to safetensors."""
+        return self.is_network and not self.ready
+
+    def download_path(self, weights: Path | str = "weights") -> Path:
+        """Return where its download lies: the entry's name with the suffix of the address."""
+        suffix = _suffix(self.urls[0]) if self.urls else ""
+        return Path(weights, "downloads", self.name + suffix)
+
+    def source_path(self, weights: Path | str = "weights") -> Path:
+        """Return the file as it was published: the user's own, or the download."""
+        return self.path if self.path is not None else self.download_path(weights)
+
+    def final_path(self, weights: Path | str = "weights") -> Path:
+        """Return the file that the stages read."""
+        if self.needs_conversion:
+            return Path(weights, f"{self.name}.safetensors")
+        return self.source_path(weights)
+
+    def identity(self) -> str:
+        """Return a string that changes when the file's content is another one.
+
+        It is the hash where one is stated, else for a local file a fingerprint of what is in it
+        (whole up to 64 MB, 256 samples of a larger one), else the first address.
+        """
+        stated = _options_text(self.options)
+        if self.sha256:
+            return f"sha256:{self.sha256}{stated}"
+        if self.path is None:
+            return f"{self.urls[0]}{stated}"
+        try:
+            status = self.path.stat()
+        except OSError:
+            return f"{self.path}{stated}"
+        key = (str(self.path), status.st_size, status.st_mtime_ns)
+        return f"content:{_fingerprint(*key)}{stated}"
+
+
+@dataclass(frozen=True)
+class Models:
+    """All of ``config/models.yaml``.
+
+    Attributes:
+        sets: Set -> role -> name of a file; ``like`` is already resolved.
+        files: Name -> file.
+        where: The file(s) this was read from, for messages.
+    """
+
+    sets: Mapping[str, Mapping[str, str]]
+    files: Mapping[str, ModelFile]
+    where: str
+
+    def file(self, name: str) -> ModelFile:
+        """Return the entry of that name.
+
+        Raises:
+            UserError: There is none.
+        """
+        if name not in self.files:
+            raise UserError(f"{self.where}: no file is called `{name}`.{_hint(name, self.files)}")
+        return self.files[name]
+
+    def set(self, name: str, overrides: Mapping[str, str] | None = None) -> dict[str, ModelFile]:
+        """Return a set's file for each role.
+
+        Args:
+            name: ``models:`` of config.yaml.
+            overrides: Role -> file name, to take another file for single roles.
+
+        Raises:
+            UserError: No such set or file, or a file of the wrong architecture. All faults are
+                told together.
+        """
+        if name not in self.sets:
+            raise UserError(
+                f"models: `{name}` is not a model set of {self.where}.{_hint(name, self.sets)}"
+            )
+        roles = dict(self.sets[name])
+        faults = []
+        for role, file_name in (overrides or {}).items():
+            if role not in ROLES:
+                faults.append(f"`{role}` is not a role.{_hint(role, ROLES)}")
+            elif fault := _role_fault(role, file_name, self.files):
+                faults.append(f"{role}: {fault}")
+            else:
+                roles[role] = file_name
+        if faults:
+            raise UserError("\n".join(faults))
+        return {role: _with_role(self.files[file], role) for role, file in roles.items()}
+
+
+def check_present(files: Mapping[str, ModelFile]) -> None:
+    """Check that the local files of a set are there, before anything runs.
+
+    Raises:
+        UserError: Naming every file that is missing.
+    """
+    missing = [
+        f"{role}: `{file.name}` is to be at {file.path}, and is not there"
+        for role, file in files.items()
+        if file.path is not None and not file.path.is_file()
+    ]
+    if missing:
+        raise UserError("\n".join(missing))
+
+
+def read_models(*paths: Path | str, root: Path | str = ".") -> Models:
+    """Read the table of models, and check it.
+
+    Args:
+        paths: ``config/models.yaml``; entries of later files add to, or replace, earlier ones.
+        root: The folder that ``path`` entries are relative to (where the Snakefile is).
+
+    Raises:
+        UserError: Any fault; all of them are told together.
+    """
+    where = " + ".join(str(path) for path in paths)
+    sets: dict[str, Any] = {}
+    files: dict[str, Any] = {}
+    faults = []
+    for number, path in enumerate(paths):
+        content = _read_yaml(Path(path))
+        if number and isinstance(content, dict):
+            content = {"sets": sets or {"_": {}}, "files": files or {"_": {}}, **content}
+        found = list(_schema_faults(content))
+        faults += [f"{path}: {fault}" for fault in found]
+        if isinstance(content, dict):
+            sets |= content["sets"] if isinstance(content.get("sets"), dict) else {}
+            files |= content["files"] if isinstance(content.get("files"), dict) else {}
+    entries = {
+        str(name): _model_file(str(name), entry, Path(root))
+        for name, entry in files.items()
+        if isinstance(entry, dict)
+    }
+    resolved = {}
+    for name, entry in sets.items():
+        if isinstance(entry, dict):
+            resolved[str(name)] = _resolve(str(name), sets, faults, where)
+    for name, roles in resolved.items():
+        faults += [f"{where}: {fault}" for fault in _set_faults(name, roles, entries)]
+    if faults:
+        raise UserError("\n".join(dict.fromkeys(faults)))
+    return Models(resolved, entries, where)
+
+
+def _model_file(name: str, entry: Mapping[str, Any], root: Path) -> ModelFile:
+    path, sha256, urls = entry.get("path"), entry.get("sha256"), entry.get("urls")
+    return ModelFile(
+        name=name,
+        architecture=str(entry.get("architecture")),
+        options=entry.get("options") or {},
+        urls=tuple(map(str, urls)) if isinstance(urls, list) else (),
+        path=root / Path(path).expanduser() if isinstance(path, str) else None,
+        sha256=sha256.lower() if isinstance(sha256, str) else None,
+        bytes=entry.get("bytes"),
+        ready=bool(entry.get("ready", False)),
+        licence=str(entry.get("licence", "")),
+        note=str(entry.get("note", "")),
+    )
+
+
+def _with_role(file: ModelFile, role: str) -> ModelFile:
+    return ModelFile(**{**vars(file), "role": role})
+
+
+class _NoDuplicates(yaml.SafeLoader):
+    """YAML that does not let the second of two equal keys win in silence."""
+
+
+def _mapping(loader: _NoDuplicates, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen = set()
+    for key, _ in node.value:
+        if key.value in seen:
+            mark = key.start_mark
+            raise yaml.MarkedYAMLError(problem=f"`{key.value}` stands twice", problem_mark=mark)
+        seen.add(key.value)
+    return loader.construct_mapping(node, deep=True)
+
+
+_NoDuplicates.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        # a subclass of SafeLoader: builds plain values only
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_NoDuplicates)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: it says where the model files come from.") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text (byte {error.start + 1}).") from None
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UserError(f"{path}{line}: {error.problem}") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"{path} is not YAML: {error}") from None
+
+
+@functools.cache
+def _validator() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
+
+
+def _schema_faults(content: Any) -> Iterator[str]:
+    for error in sorted(_validator().iter_errors(content), key=lambda e: [str(p) for p in e.path]):
+        place = ".".join(str(part) for part in error.absolute_path)
+        yield f"{place}: {_say(error)}" if place else _say(error)
+
+
+def _say(error: jsonschema.ValidationError) -> str:
+    schema: Any = error.schema if isinstance(error.schema, dict) else {}
+    value: Any = error.validator_value
+    instance: Any = error.instance
+    described = schema.get("description")
+    match error.validator:
+        case "additionalProperties":
+            known = schema.get("properties", {})
+            unknown = [key for key in instance if key not in known]
+            return "; ".join(f"no key is called `{key}`.{_hint(key, known)}" for key in unknown)
+        case "required":
+            return f"{error.message.split(' is ')[0].replace(chr(39), '`')} is missing"
+        case "oneOf":
+            both = "urls" in instance and "path" in instance
+            return "give `urls` or `path`, not both" if both else "`urls` or `path` is missing"
+        case "enum":
+            choices = [str(choice) for choice in value]
+            found = str(instance)
+            return f"found {instance!r}; allowed: {', '.join(choices)}.{_hint(found, choices)}"
+        case "pattern" if described:
+            return f"found {instance!r}; allowed: {described}"
+        case "type":
+            kinds = value
+            kinds = [kinds] if isinstance(kinds, str) else kinds
+            names = {"object": "a group of keys", "null": "null", "array": "a list"}
+            allowed = " or ".join(names.get(kind, kind) for kind in kinds)
+            return f"found {_short(instance)}; allowed: {allowed}"
+        case "maxProperties":
+            return "these files have no options"
+        case "minProperties":
+            return "is empty"
+    return error.message
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _hint(word: str, known: Mapping[str, Any] | Sequence[str]) -> str:
+    guess = suggest(str(word), known)
+    return f" {guess or 'There are: ' + ', '.join(known)}"
+
+
+def _resolve(name: str, sets: Mapping[str, Any], faults: list[str], where: str) -> dict[str, str]:
+    """Follow ``like`` from set to set; the nearest statement of a role wins."""
+    roles: dict[str, str] = {}
+    seen: list[str] = []
+    current: str | None = name
+    while current is not None:
+        entry = sets.get(current)
+        if current in seen:
+            faults.append(f"{where}: sets.{name}: `like` goes round: {' -> '.join(seen)}")
+            break
+        if not isinstance(entry, dict):
+            faults.append(
+                f"{where}: sets.{seen[-1]}.like: no set is called `{current}`."
+                f"{_hint(current, sets)}"
+            )
+            break
+        seen.append(current)
+        roles = {role: str(entry[role]) for role in ROLES if role in entry} | roles
+        current = str(entry["like"]) if "like" in entry else None
+    return {role: roles[role] for role in ROLES if role in roles}
+
+
+def _set_faults(
+    name: str, roles: Mapping[str, str], files: Mapping[str, ModelFile]
+) -> Iterator[str]:
+    missing = [role for role in ROLES if role not in roles]
+    if missing:
+        yield f"sets.{name}: no file for {', '.join(missing)} (or `like: ANOTHER-SET`)"
+    for role, file in roles.items():
+        if fault := _role_fault(role, file, files):
+            yield f"sets.{name}.{role}: {fault}"
+
+
+def _role_fault(role: str, name: str, files: Mapping[str, ModelFile]) -> str:
+    if name not in files:
+        return f"no file is called `{name}`.{_hint(name, files)}"
+    found = files[name].architecture
+    if found != ROLES[role]:
+        return f"`{name}` is of architecture {found}; a file of {ROLES[role]} belongs here"
+    return ""
+
+
+def _suffix(url: str) -> str:
+    """Return the suffix of an address's file, also where the name stands in the query."""
+    parts = urlsplit(url)
+    for text in (unquote(parts.path), unquote(parts.query)):
+        found = re.search(r"\.(pth?|ckpt|safetensors|json|bpe|bin)(?=$|[&;])", text, re.IGNORECASE)
+        if found:
+            return found[0].lower()
+    suffix = PurePosixPath(unquote(parts.path)).suffix
+    return suffix if re.fullmatch(r"\.\w{1,12}", suffix) else ""
+
+
+def _options_text(options: Mapping[str, Any]) -> str:
+    return "".join(f" {key}={options[key]}" for key in sorted(options))
+
+
+@functools.lru_cache(maxsize=256)
+def _fingerprint(path: str, size: int, modified: int) -> str:
+    del modified  # part of the cache's key alone
+    digest = hashlib.sha256(str(size).encode())
+    with Path(path).open("rb") as file:
+        if size <= _WHOLE_HASH_LIMIT:
+            while block := file.read(2**20):
+                digest.update(block)
+        else:
+            for sample in range(_SAMPLES):
+                file.seek((size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
+                digest.update(file.read(_SAMPLE_BYTES))
+    return digest.hexdigest()
