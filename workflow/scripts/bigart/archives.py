@@ -116,13 +116,14 @@ class StoredTensor:
         Raises:
             UserError: They do not: the file is damaged or was made to do harm.
         """
-        last = self.offset + sum((n - 1) * s for n, s in zip(self.shape, self.stride, strict=True))
+        last = self.offset + sum((n - 1) * s for n, s in zip(self.shape, self.stride, strict=False))
         item = self.dtype.itemsize
         whole = self.storage.start is not None and (
             0 <= self.storage.start <= self.storage.start + self.storage.size <= len(self.data)
         )
         inside = (
-            self.offset >= 0
+            len(self.shape) == len(self.stride)
+            and self.offset >= 0
             and min((*self.shape, *self.stride), default=0) >= 0
             and (0 in self.shape or (last + 1) * item <= self.storage.size)
         )
@@ -423,13 +424,15 @@ def check_zip(path: Path | str) -> bool:
         return False
     try:
         with zipfile.ZipFile(path) as archive:
-            if sum(info.file_size for info in archive.infolist()) > len(data):
-                raise UserError(f"{path} is damaged: it announces more than it holds")
-            for info in archive.infolist():
+            members = archive.infolist()
+            for info in members:
                 if info.compress_type != zipfile.ZIP_STORED:
                     raise UserError(
                         f"{path}: {info.filename} is compressed; PyTorch never does that"
                     )
+            if sum(info.file_size for info in members) > len(data):
+                raise UserError(f"{path} is damaged: it announces more than it holds")
+            for info in members:
                 start, crc = _member_start(data, info), 0
                 if start + info.file_size > len(data):
                     raise UserError(f"{path} is damaged: {info.filename} is cut off")

@@ -122,7 +122,7 @@ def fetch(
     with _lock(target):
         if target.exists():
             try:
-                verify(file, target, weights)
+                _verify(file, target, weights)
             except _WrongFileError as error:
                 log.warning("%s: %s; fetching it again", target, error)
                 target.unlink()
@@ -132,7 +132,7 @@ def fetch(
     return target
 
 
-def verify(file: ModelFile, path: Path, weights: Path | str = "weights") -> None:
+def _verify(file: ModelFile, path: Path, weights: Path | str = "weights") -> None:
     """Check a fetched file against its entry, or against its pin, or from within (and pin it).
 
     Raises:
@@ -224,7 +224,7 @@ def _fetch_verified(
     for last in (False, True):
         resumed = _download(file, url, part, patience)
         try:
-            verify(file, part, weights)
+            _verify(file, part, weights)
         except _WrongFileError:
             _discard(part)
             if last or not resumed:

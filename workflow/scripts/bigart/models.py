@@ -281,6 +281,8 @@ def _validator() -> jsonschema.Draft202012Validator:
 
 def _schema_faults(content: Any) -> Iterator[str]:
     for error in sorted(_validator().iter_errors(content), key=lambda e: [str(p) for p in e.path]):
+        if error.validator == "oneOf" and not isinstance(error.instance, dict):
+            continue  # another error says so
         place = ".".join(str(part) for part in error.absolute_path)
         yield f"{place}: {_say(error)}" if place else _say(error)
 

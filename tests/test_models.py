@@ -1,0 +1,239 @@
+"""The table of model files: what it holds, how one's own files are added, what is wrong with it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from bigart import models
+from bigart.errors import UserError
+from bigart.models import ROLES, ModelFile, read_models
+
+ROOT = Path(__file__).parents[1]
+TABLE = ROOT / "config" / "models.yaml"
+
+
+def written(path: Path, change: Any = None) -> Path:
+    """The shipped table, changed."""
+    content = yaml.safe_load(TABLE.read_text())
+    if change:
+        change(content)
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def fault_of(path: Path, *more: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        read_models(path, *more)
+    return str(caught.value)
+
+
+# ---- the shipped table -------------------------------------------------------------------------
+
+
+def test_every_set_has_a_file_for_every_role() -> None:
+    table = read_models(TABLE, root=ROOT)
+    assert {"embedded", "glide"} <= set(table.sets)
+    for name in table.sets:
+        files = table.set(name)
+        assert list(files) == list(ROLES)
+        for role, file in files.items():
+            assert file.role == role
+            assert file.architecture == ROLES[role]
+
+
+def test_embedded_files_are_in_the_repository_and_need_nothing() -> None:
+    for file in read_models(TABLE, root=ROOT).set("embedded").values():
+        assert file.path is not None
+        assert file.path.parent == ROOT / "models" / "embedded"
+        assert not file.needs_fetch
+        assert not file.needs_conversion
+        assert file.final_path("weights") == file.path
+
+
+def test_published_files_say_where_they_come_from_and_on_what_terms() -> None:
+    for file in read_models(TABLE).files.values():
+        assert file.licence
+        assert file.note
+        if file.needs_fetch:
+            assert all(url.startswith("https://") for url in file.urls)
+            assert file.sha256 or file.name.startswith("glide-"), "only GLIDE's are unknown"
+
+
+def test_paths_follow_from_the_name() -> None:
+    table = read_models(TABLE)
+    vqgan = table.file("vqgan-imagenet")  # its first address hides the name in the query
+    assert vqgan.download_path("w") == Path("w/downloads/vqgan-imagenet.ckpt")
+    assert vqgan.final_path("w") == Path("w/vqgan-imagenet.safetensors")
+    words = table.file("gpt2-vocabulary")
+    assert words.final_path("w") == Path("w/downloads/gpt2-vocabulary.json")
+    downloads = [file.download_path() for file in table.files.values() if file.needs_fetch]
+    assert len(set(downloads)) == len(downloads)
+
+
+# ---- one's own files ---------------------------------------------------------------------------
+
+
+def test_a_set_of_ones_own_is_one_more_entry(tmp_path: Path) -> None:
+    def add(table: dict[str, Any]) -> None:
+        table["sets"]["mine"] = {"like": "glide-wikiart", "enlarger": "my-enlarger"}
+        table["files"]["my-enlarger"] = {"architecture": "rrdbnet", "path": "models/my.pth"}
+
+    table = read_models(written(tmp_path / "models.yaml", add), root=tmp_path)
+    files = table.set("mine")
+    assert files["enlarger"].path == tmp_path / "models" / "my.pth"
+    assert files["enlarger"].needs_conversion
+    assert files["detailer"].name == "vqgan-wikiart"
+    assert files["base"].name == "glide-base"
+    with pytest.raises(UserError, match=r"enlarger: `my-enlarger` is to be at .*my\.pth"):
+        models.check_present(files)
+
+
+def test_a_second_table_adds_to_the_first(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "sets: {mine: {like: glide, base: tuned}}\n"
+        "files: {tuned: {architecture: glide, path: /data/tuned.pt}}\n"
+    )
+    assert read_models(TABLE, own).set("mine")["base"].path == Path("/data/tuned.pt")
+    own.write_text("files: {bsrgan: {architecture: rrdbnet, path: b.pth}}\n")
+    assert read_models(TABLE, own).set("glide")["enlarger"].path == Path("b.pth")
+
+
+def test_single_roles_can_be_overridden() -> None:
+    table = read_models(TABLE)
+    assert table.set("glide", {"enlarger": "bsrnet"})["enlarger"].name == "bsrnet"
+    with pytest.raises(UserError) as caught:
+        table.set("glide", {"enlager": "bsrnet", "detailer": "bsrgan", "base": "glide-bas"})
+    message = str(caught.value)
+    assert "Did you mean `enlarger`?" in message
+    assert "`bsrgan` is of architecture rrdbnet; a file of vqgan belongs here" in message
+    assert "Did you mean `glide-base`?" in message
+
+
+def test_identity_changes_with_the_content_alone(tmp_path: Path) -> None:
+    path = tmp_path / "mine.pth"
+    file = ModelFile("mine", "rrdbnet", path=path)
+    path.write_bytes(b"one")
+    first = file.identity()
+    path.touch()
+    assert file.identity() == first
+    path.write_bytes(b"two")
+    assert file.identity() != first
+    assert ModelFile("a", "rrdbnet", urls=("https://x/y",), sha256="0" * 64).identity() == (
+        "sha256:" + "0" * 64
+    )
+    assert ModelFile("a", "glide", urls=("https://x/y",)).identity() == "https://x/y"
+
+
+def test_identity_of_a_large_file_is_quick_and_sees_retraining(tmp_path: Path) -> None:
+    path = tmp_path / "large.pt"
+    with path.open("wb") as out:
+        out.truncate(3 * 2**30)  # sparse: takes no room
+    file = ModelFile("large", "glide", path=path)
+    first = file.identity()
+    with path.open("r+b") as out:
+        out.seek(-10, 2)
+        out.write(b"x")
+    assert file.identity() != first
+
+
+# ---- faults --------------------------------------------------------------------------------------
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    def spoil(table: dict[str, Any]) -> None:
+        files = table["files"]
+        files["bsrgan"]["sha265"] = files["bsrgan"].pop("sha256")
+        files["bsrnet"]["sha256"] = "abc"
+        files["bsrgan-x2"]["bytes"] = "many"
+        files["bsrgan-x2"]["options"] = {"featurs": 64}
+        files["vqgan-imagenet"]["architecture"] = "vqgam"
+        files["vqgan-wikiart"]["urls"] = ["ftp://host/file"]
+        files["gpt2-merges"]["path"] = "here"
+        del files["glide-base"]["urls"]
+        files["UPPER"] = {"architecture": "glide", "path": "x"}
+        table["sets"]["glide"]["enlarger"] = "bsrgam"
+        table["sets"]["glide"]["detailer"] = "bsrgan"
+        table["sets"]["half"] = {"base": "glide-base"}
+        table["sets"]["other"] = {"like": "glid"}
+
+    message = fault_of(written(tmp_path / "models.yaml", spoil))
+    for words in [
+        "files.bsrgan: no key is called `sha265`. Did you mean `sha256`?",
+        "files.bsrnet.sha256: found 'abc'; allowed: 64 hexadecimal digits, or null",
+        "files.bsrgan-x2.bytes: found 'many'; allowed: integer or null",
+        "files.bsrgan-x2.options: no key is called `featurs`. Did you mean `features`?",
+        "Did you mean `vqgan`?",
+        "files.vqgan-wikiart.urls.0: found 'ftp://host/file'; allowed: an address that begins",
+        "files.gpt2-merges: give `urls` or `path`, not both",
+        "files.glide-base: `urls` or `path` is missing",
+        "'UPPER'",
+        "sets.glide.enlarger: no file is called `bsrgam`. Did you mean `bsrgan`?",
+        "sets.glide.detailer: `bsrgan` is of architecture rrdbnet; a file of vqgan belongs here",
+        "sets.half: no file for upsampler, enlarger, detailer, vocabulary, merges",
+        "sets.other.like: no set is called `glid`. Did you mean `glide`?",
+    ]:
+        assert words in message, f"{words!r} not in:\n{message}"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "found None; allowed: a group of keys"),
+        ("[1, 2]", "allowed: a group of keys"),
+        ("sets: {}", "`files` is missing"),
+        ("sets: 3\nfiles: 4", "sets: found 3; allowed: a group of keys"),
+        ("sets: {a: 3}\nfiles: {b: 4}", "files.b: found 4; allowed: a group of keys"),
+        ("a: [1\nb: 2", "line 2"),
+        ("files:\n  a: {path: x}\n  a: {path: y}", "line 3: `a` stands twice"),
+        ("sets: {a: {like: b}, b: {like: a}}\nfiles: {c: {architecture: glide, path: x}}", "round"),
+        ("&a [*a]", "allowed: a group of keys"),
+        ("!!python/object/apply:os.system ['touch was-run']", "line 1"),
+        ("\ttabs: here", "line 1"),
+    ],
+)
+def test_files_that_are_no_table(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "models.yaml"
+    path.write_text(text)
+    assert words in fault_of(path)
+    assert not Path("was-run").exists()
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    assert "is missing" in fault_of(tmp_path / "none.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"sets: \xe9")
+    assert "is not UTF-8 text (byte 7)" in fault_of(tmp_path / "latin.yaml")
+
+
+def test_unknown_names_come_with_a_suggestion() -> None:
+    table = read_models(TABLE)
+    with pytest.raises(UserError, match=r"`gilde` is not a model set .* Did you mean `glide`"):
+        table.set("gilde")
+    with pytest.raises(UserError, match=r"There are: embedded, glide"):
+        table.set("xyz")
+    with pytest.raises(UserError, match="Did you mean `bsrgan`"):
+        table.file("BSRGAN")
+
+
+def test_the_schema_knows_the_options_of_the_networks() -> None:
+    """The schema repeats the option names so that reading the table needs no torch."""
+    from dataclasses import fields
+
+    from bigart.checkpoints import ARCHITECTURES
+
+    schema = yaml.safe_load(models.SCHEMA.read_text())
+    for name, architecture in ARCHITECTURES.items():
+        known = set(schema["$defs"][f"{name}_options"]["properties"])
+        assert known == {field.name for field in fields(architecture.options)}
+    assert set(schema["$defs"]["set"]["properties"]) == {*ROLES, "like"}
+
+
+def test_reading_the_table_needs_no_torch() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import bigart.models, bigart.fetch; "
+    code += "sys.exit('torch' in sys.modules)"
+    scripts = str(ROOT / "workflow" / "scripts")
+    subprocess.run([sys.executable, "-c", code, scripts], check=True)
