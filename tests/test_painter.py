@@ -1,0 +1,113 @@
+"""The painter that draws the pictures the embedded models learn from, and its captions."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import vocabulary
+from bigart.glide.tokenizer import Tokenizer
+from hypothesis import given
+from hypothesis import strategies as st
+from painter import FAMILIES, Scene, is_held_out, paint, sample_scene
+from painter.colours import NAMED
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+
+# a scene of the grammar for every prompt of the article that the embedded models can paint
+ARTICLE = {
+    "an abstract painting with colored circles": Scene("circles"),
+    "an abstract painting with orange triangles": Scene("triangles", ("orange",)),
+    "a splatter of thin yellow and black lines": Scene("splatter", ("yellow", "black")),
+    "color blocks of purple and green squares": Scene("blocks", ("purple", "green")),
+    "a painting of an italian villa": Scene("villa"),
+    "sunset over a lake": Scene("lake", time="sunset"),
+    "snowy mountains": Scene("mountains"),
+    "a painting of rolling farmland": Scene("farmland"),
+    "a seascape with crashing waves": Scene("sea"),
+    "boston city skyline": Scene("skyline", detail="boston"),
+    "a still life painting of colored glass bottles": Scene("bottles"),
+    "a bowl of fruit": Scene("fruit"),
+    "goldfish in a glass bowl": Scene("goldfish"),
+}
+
+
+def scenes() -> list[Scene]:
+    return [FAMILIES[name].sample(np.random.default_rng(3)) for name in FAMILIES]
+
+
+@pytest.mark.parametrize("scene", scenes(), ids=lambda scene: scene.family)
+def test_a_scene_and_a_seed_are_always_the_same_picture(scene: Scene) -> None:
+    first = paint(scene, 64, seed=5)
+    assert first.shape == (64, 64, 3)
+    assert first.dtype == np.uint8
+    np.testing.assert_array_equal(first, paint(scene, 64, seed=5))
+    assert np.abs(first.astype(int) - paint(scene, 64, seed=6)).mean() > 2, "another seed"
+
+
+@pytest.mark.parametrize("scene", scenes(), ids=lambda scene: scene.family)
+@pytest.mark.parametrize("medium", ["oil", "watercolor", "pastel"])
+def test_a_picture_is_the_same_at_every_size(scene: Scene, medium: str) -> None:
+    scene = replace(scene, medium=medium)
+    small = paint(scene, 64, seed=1).astype(int)
+    large = Image.fromarray(paint(scene, 512, seed=1)).reduce(8)
+    assert np.abs(small - np.asarray(large, int)).mean() < 6
+
+
+@pytest.mark.parametrize("caption", ARTICLE)
+def test_the_grammar_says_the_prompts_of_the_article(caption: str) -> None:
+    rng = np.random.default_rng(0)
+    assert caption in ARTICLE[caption].captions(rng, 3000)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_caption_names_the_colours_it_was_painted_with(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scene = sample_scene(rng)
+    caption = scene.caption(rng)
+    assert caption == caption.lower()
+    words = set(caption.replace(",", " ").split())
+    for colour in scene.colours:
+        assert colour in words or (colour == "yellow" and "golden" in words)
+    others = set(NAMED) - set(scene.colours)
+    for colour in others & words:
+        # weather has colours of its own: "under a gray sky"
+        assert f"{colour} sky" in caption
+
+
+def test_some_combinations_of_colours_are_kept_for_testing() -> None:
+    rng = np.random.default_rng(0)
+    assert not any(is_held_out(sample_scene(rng)) for _ in range(500))
+    assert all(is_held_out(sample_scene(rng, held_out=True)) for _ in range(50))
+
+
+def test_the_colours_of_the_caption_are_in_the_picture() -> None:
+    for name in ("red", "green", "blue", "yellow"):
+        picture = paint(Scene("blocks", (name,)), 64, seed=0) / 255
+        distance = np.abs(picture - np.array(NAMED[name])).max(axis=2)
+        assert (distance < 0.25).mean() > 0.4, name
+
+
+def test_the_shipped_vocabulary_has_a_token_for_every_word_of_the_grammar() -> None:
+    tokenizer = Tokenizer.from_files(
+        ROOT / "models/embedded/encoder.json", ROOT / "models/embedded/vocab.bpe"
+    )
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        caption = sample_scene(rng, held_out=None).caption(rng)
+        tokens = tokenizer.encode(caption)
+        assert tokenizer.decode(tokens) == caption
+        assert len(tokens) <= len(caption.replace(",", " ,").replace(":", " :").split()) + 2
+    assert max(tokenizer.encoder.values()) == tokenizer.encoder[vocabulary.END]
+
+
+def test_a_vocabulary_encodes_any_text(tmp_path: Path) -> None:
+    words = vocabulary.words_of(["a painting of a lake", "a painting of a cat"])
+    merges = vocabulary.train(words, 20)
+    size = vocabulary.write(tmp_path, merges)
+    assert size == 256 + len(merges) + 1
+    tokenizer = Tokenizer.from_files(tmp_path / "encoder.json", tmp_path / "vocab.bpe")
+    assert len(tokenizer.encode("a painting")) == 2
+    for text in ("ein bild 🎨", "日本", "tab\tnew\nline"):
+        assert tokenizer.decode(tokenizer.encode(text)) == text

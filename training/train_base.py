@@ -1,0 +1,121 @@
+"""Train the embedded base network: a caption to a 64 px picture.
+
+    python training/train_base.py --minutes 95
+
+Cosine schedule, learned variance, 15 % of the captions left out for guidance.
+"""
+
+import common  # noqa: F401  (finds the library)
+import numpy as np
+import torch
+from bigart.glide.model import GlideOptions, Text2ImUNet
+from bigart.glide.tokenizer import Tokenizer
+from common import HELD_OUT, Pool, autocast, batches, command, parse, picture_at, scene_at, train
+from diffusion_loss import Process
+from torch import Tensor, nn
+
+NO_CAPTION = 0.15
+
+
+def tokenized(captions: list[str], vocabulary: Tokenizer, length: int) -> tuple[Tensor, Tensor]:
+    """Return tokens (B, length) int64 and mask (B, length); an empty caption is no token at all."""
+    tokens = torch.zeros(len(captions), length, dtype=torch.long)
+    for row, caption in zip(tokens, captions, strict=True):
+        ids = vocabulary.encode(caption)[:length]
+        row[: len(ids)] = torch.tensor(ids, dtype=torch.long)
+        row[len(ids) :] = -1
+    return tokens.clamp(min=0), tokens >= 0
+
+
+def caption_of(index: int, rng: np.random.Generator) -> str:
+    """Return a caption of picture ``index``, or nothing, now and then."""
+    return "" if rng.random() < NO_CAPTION else scene_at(index).caption(rng)
+
+
+def read_vocabulary(folder: str = "models/embedded") -> Tokenizer:
+    """Read the embedded vocabulary."""
+    return Tokenizer.from_files(f"{folder}/encoder.json", f"{folder}/vocab.bpe")
+
+
+def start_well(network: Text2ImUNet) -> None:
+    """Let every block begin as its shortcut: last convolutions and projections at zero."""
+    for name, parameter in network.named_parameters():
+        if name.endswith(
+            ("out_layers.3.weight", "out_layers.3.bias", "proj_out.weight", "out.2.weight")
+        ):
+            nn.init.zeros_(parameter)
+        elif name == "token_embedding.weight":
+            nn.init.normal_(parameter, std=0.5)
+
+
+def denoising_figures(
+    network: Text2ImUNet, process: Process, device: str, low: bool = False
+) -> dict[str, float]:
+    """Return the error in the noise on pictures never trained on, at fixed timesteps and noise."""
+    vocabulary = read_vocabulary()
+    rng, generator = np.random.default_rng(5), torch.Generator().manual_seed(5)
+    indices = range(HELD_OUT, HELD_OUT + 32)
+    side = network.options.image_size
+    x0 = (
+        torch.from_numpy(np.stack([picture_at(i, side) for i in indices])).permute(0, 3, 1, 2)
+        / 127.5
+        - 1
+    )
+    tokens, mask = tokenized(
+        [scene_at(i).caption(rng) for i in indices], vocabulary, network.options.text_ctx
+    )
+    times = torch.linspace(10, 990, 32).long()
+    noise = torch.randn(x0.shape, generator=generator)
+    xt = process.noisy(x0.to(device), times.to(device), noise.to(device))
+    with torch.inference_mode():
+        out = network(xt, times.to(device), tokens.to(device), mask.to(device))
+    return {
+        "held_out_mse": round(float((out[:, :3].float() - noise.to(device)).square().mean()), 5)
+    }
+
+
+def main() -> None:
+    """Train."""
+    parser = command("base", minutes=95, rate=1e-3, batch=16)
+    arguments = parse(parser)
+    vocabulary = read_vocabulary()
+    options = GlideOptions(
+        image_size=64, channels=32, res_blocks=1, channel_mult=(1, 2, 3, 4), head_channels=32,
+        attention_resolutions=(16, 8), text_width=128, text_layers=2, text_heads=4,
+        vocab=len(vocabulary.encoder),
+    )  # fmt: skip
+    network = Text2ImUNet(options)
+    start_well(network)
+    network = network.to(arguments.device)
+    compiled = torch.compile(network)
+    process = Process(options.noise_schedule, arguments.device)
+    pool = Pool(64, arguments.pictures or 12_000, first=400)
+    rng = np.random.default_rng((arguments.seed, 1))
+
+    def make() -> tuple[Tensor, Tensor, Tensor]:
+        pictures, indices = pool.crops(rng, arguments.batch, 64)
+        tokens, mask = tokenized(
+            [caption_of(i, rng) for i in indices], vocabulary, options.text_ctx
+        )
+        return pictures, tokens, mask
+
+    stream = batches(make)
+
+    def step(number: int, progress: float) -> tuple[Tensor, dict[str, float]]:
+        pictures, tokens, mask = (part.to(arguments.device) for part in next(stream))
+        x0 = pictures.float() / 127.5 - 1
+        times = torch.randint(0, 1000, (len(x0),), device=x0.device)
+        noise = torch.randn_like(x0)
+        xt = process.noisy(x0, times, noise)
+        with autocast(arguments.device):
+            out = compiled(xt, times, tokens, mask)
+        return process.loss(out, x0, xt, noise, times)
+
+    train(
+        arguments, network, "glide", step,
+        lambda average: denoising_figures(average, process, arguments.device),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Train the embedded detailer: a small VQGAN, f8.
+
+    python training/train_detailer.py --minutes 30
+
+L1, gradients and gradient strength at two scales, the commitment loss of VQ-VAE (van den Oord et
+al. 2017, arXiv:1711.00937), gradients straight through the codebook. The codes follow the vectors
+by moving averages (there, appendix A.1); a code that nothing uses is moved to a vector of the
+present batch. For the first steps the vectors pass unquantised, so that the codes are born among
+vectors that mean something.
+"""
+
+import common  # noqa: F401  (finds the library)
+import numpy as np
+import torch
+import torch.nn.functional as F
+from bigart.vqgan import VQGAN, VQGANOptions
+from common import HELD_OUT, RUNS, Pool, autocast, batches, command, parse, picture_at, train
+from torch import Tensor, nn
+from train_enlarger import gradients, picture_loss, psnr
+
+COMMITMENT = 0.25
+BIRTH = 150  # steps before the codes are born
+
+
+class Codes:
+    """Moving averages of the vectors that each code stands for."""
+
+    def __init__(self, weight: nn.Parameter, decay: float = 0.98) -> None:
+        self.weight, self.decay = weight, decay
+        self.uses = torch.zeros(len(weight), device=weight.device)
+        self.sums = torch.zeros_like(weight.data)
+
+    @torch.no_grad()
+    def born(self, vectors: Tensor) -> None:
+        """Place the codes on random vectors (N, dim) of a batch."""
+        choice = torch.randint(0, len(vectors), (len(self.weight),))
+        self.weight.copy_(vectors[choice] + 0.02 * vectors.std() * torch.randn_like(self.weight))
+        self.uses.fill_(1.0)
+        self.sums.copy_(self.weight)
+
+    @torch.no_grad()
+    def follow(self, vectors: Tensor, indices: Tensor) -> None:
+        """Move each code to the average of its vectors; revive the unused."""
+        counts = torch.bincount(indices, minlength=len(self.weight)).float()
+        self.uses.lerp_(counts, 1 - self.decay)
+        sums = torch.zeros_like(self.sums).index_add_(0, indices, vectors)
+        self.sums.lerp_(sums, 1 - self.decay)
+        used = self.uses > 1e-3
+        self.weight[used] = self.sums[used] / self.uses[used, None]
+        dead = (self.uses < 0.02).nonzero()[:, 0][:64]
+        if len(dead):
+            choice = torch.randint(0, len(vectors), (len(dead),))
+            self.weight[dead] = vectors[choice]
+            self.uses[dead] = 0.3
+            self.sums[dead] = vectors[choice] * 0.3
+
+
+def evaluate(network: nn.Module) -> dict[str, float]:
+    """Return the PSNR of the round trip at 1024 px and its sharpness next to a blur's."""
+    device = next(network.parameters()).device
+    pictures = torch.from_numpy(
+        np.stack([picture_at(HELD_OUT + i, 1024) for i in range(4)])
+    ).permute(0, 3, 1, 2)
+    target = pictures.float() / 255
+    used: set[int] = set()
+    outs = []
+    with torch.inference_mode(), autocast(str(device)):
+        for picture in target:
+            indices = network.indices(network.encode(picture[None].to(device) * 2 - 1))  # type: ignore[operator]
+            used |= set(indices.flatten().tolist())
+            outs.append(network.decode(indices).float().cpu() / 2 + 0.5)  # type: ignore[operator]
+    out = torch.cat(outs).clamp(0, 1)
+    return {
+        "psnr_1024": round(psnr(out, target), 2),
+        "sharpness": round(float(gradients(out).abs().mean() / gradients(target).abs().mean()), 3),
+        "codes_used": len(used),
+    }
+
+
+def main() -> None:
+    """Train."""
+    arguments = parse(command("detailer", minutes=30, rate=8e-4, batch=8))
+    options = VQGANOptions(
+        channels=32, channel_mult=(1, 1, 2, 4), res_blocks=1, attention_resolutions=(),
+        resolution=256, z_channels=64, embed_dim=16, codes=2048,
+    )  # fmt: skip
+    network = VQGAN(options)
+    for name, parameter in network.named_parameters():
+        if name.endswith(("conv2.weight", "proj_out.weight")):
+            parameter.data.mul_(0.1)
+    network = network.to(arguments.device, memory_format=torch.channels_last)
+    network.quantize.embedding.weight.requires_grad_(False)
+    codes = Codes(network.quantize.embedding.weight)
+    alive = (RUNS / arguments.run / "checkpoint.pt").exists()
+    if alive:
+        codes.uses.fill_(1.0)
+    pools = [Pool(1024, 128, first=12), Pool(2048, 24, first=2)]
+    rng = np.random.default_rng((arguments.seed, 3))
+    stream = batches(lambda: pools[int(rng.random() < 0.15)].crops(rng, arguments.batch, 96)[0])
+
+    def step(number: int, progress: float) -> tuple[Tensor, dict[str, float]]:
+        nonlocal alive
+        target = next(stream).to(arguments.device).float() / 255
+        with autocast(arguments.device):
+            z = network.encode((target * 2 - 1).contiguous(memory_format=torch.channels_last))
+        z = z.float()
+        commitment, used = z.new_zeros(()), 0.0
+        through = z
+        if number >= BIRTH or alive:
+            vectors = z.detach().permute(0, 2, 3, 1).reshape(-1, z.shape[1])
+            if number == BIRTH:
+                codes.born(vectors)
+            if codes.sums.abs().sum() == 0:
+                codes.sums.copy_(codes.weight)
+            indices = network.quantize.nearest(vectors)
+            chosen = (
+                network.quantize.embedding(indices)
+                .view(len(z), *z.shape[2:], -1)
+                .permute(0, 3, 1, 2)
+            )
+            codes.follow(vectors, indices)
+            commitment = (z - chosen.detach()).square().mean()
+            through = z + (chosen - z).detach()
+            used = float(indices.unique().numel())
+        else:
+            commitment = 0.1 * F.relu(z.abs() - 2).mean()
+        with autocast(arguments.device):
+            out = network.decode_vectors(through)
+        out = out.float() / 2 + 0.5
+        loss, figures = picture_loss(out, target, edges=0.5, strength=0.4)
+        small, figures_small = picture_loss(F.avg_pool2d(out, 4), F.avg_pool2d(target, 4), 0.5, 0.0)
+        return loss + 0.5 * small + COMMITMENT * commitment, figures | {
+            "l1_small": figures_small["l1"], "commitment": float(commitment), "codes": used,
+        }  # fmt: skip
+
+    train(arguments, network, "vqgan", step, evaluate, decay=0.99, save_every=90)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Train the embedded enlarger: an RRDBNet, four times larger, sharp.
+
+    python training/train_enlarger.py --minutes 25
+
+Learns from the painter's pictures at 1024 and 2048 px and what ``degrade`` makes of them. The
+loss is L1, L1 of the gradients, and the strength of the gradients over small windows: the last
+wants brush marks as crisp as the original's without asking for the very same pixels.
+"""
+
+import common  # noqa: F401  (finds the library)
+import numpy as np
+import torch
+import torch.nn.functional as F
+from bigart.rrdbnet import RRDBNet, RRDBNetOptions
+from common import HELD_OUT, Pool, autocast, batches, command, parse, picture_at, train
+from degrade import degrade
+from torch import Tensor, nn
+
+
+def start_as_nearest(network: RRDBNet) -> None:
+    """Let the untrained network be a nearest-neighbour enlargement, and learn from there."""
+    for name, parameter in network.named_parameters():
+        if "RRDB_trunk" in name:
+            parameter.data.mul_(0.5)
+        elif name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        else:
+            parameter.data.mul_(0.5)
+            if name.startswith("trunk_conv"):
+                nn.init.zeros_(parameter)
+                continue
+            parameter.data[:3] = 0
+            if name.startswith("conv_last"):
+                parameter.data.zero_()
+            for channel in range(3):
+                parameter.data[channel, channel, 1, 1] = 1
+
+
+def gradients(picture: Tensor) -> Tensor:
+    """Return differences along x and y, (B, 6, H - 1, W - 1)."""
+    dx = picture[..., :-1, 1:] - picture[..., :-1, :-1]
+    dy = picture[..., 1:, :-1] - picture[..., :-1, :-1]
+    return torch.cat([dx, dy], 1)
+
+
+def picture_loss(
+    out: Tensor, target: Tensor, edges: float, strength: float
+) -> tuple[Tensor, dict[str, float]]:
+    """Return L1 + edges * L1 of gradients + strength * L1 of local gradient strength."""
+    l1 = (out - target).abs().mean()
+    mine, theirs = gradients(out), gradients(target)
+    edge = (mine - theirs).abs().mean()
+    local = (F.avg_pool2d(mine.abs(), 8, 4) - F.avg_pool2d(theirs.abs(), 8, 4)).abs().mean()
+    return l1 + edges * edge + strength * local, {
+        "l1": float(l1),
+        "edge": float(edge),
+        "local": float(local),
+    }
+
+
+def psnr(out: Tensor, target: Tensor) -> float:
+    """Return the PSNR in dB of pictures in [0, 1]."""
+    return float(-10 * torch.log10((out.clamp(0, 1) - target).square().mean((1, 2, 3))).mean())
+
+
+def evaluate(network: nn.Module) -> dict[str, float]:
+    """Return PSNR over bicubic and sharpness on degraded held-out pictures."""
+    rng = np.random.default_rng(9)
+    device = next(network.parameters()).device
+    pairs = []
+    for i in range(12):
+        picture = picture_at(HELD_OUT + i, 1024)
+        top, left = rng.integers(0, 1024 - 384, 2)
+        high = picture[top : top + 384, left : left + 384]
+        pairs.append((degrade(high, 4, rng), high))
+    low, high = (
+        torch.from_numpy(np.stack(part)).permute(0, 3, 1, 2).float() / 255
+        for part in zip(*pairs, strict=True)
+    )
+    with torch.inference_mode():
+        out = network(low.to(device)).cpu().clamp(0, 1)
+    plain = F.interpolate(low, scale_factor=4, mode="bicubic").clamp(0, 1)
+    sharp = [float(gradients(part).abs().mean()) for part in (out, plain, high)]
+    return {
+        "psnr": round(psnr(out, high), 2), "bicubic_psnr": round(psnr(plain, high), 2),
+        "sharpness": round(sharp[0] / sharp[2], 3), "bicubic_sharpness": round(sharp[1] / sharp[2], 3),
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Train."""
+    arguments = parse(command("enlarger", minutes=25, rate=6e-4, batch=8))
+    options = RRDBNetOptions(scale=4, features=32, blocks=4, growth=16)
+    network = RRDBNet(options)
+    start_as_nearest(network)
+    network = network.to(arguments.device, memory_format=torch.channels_last)
+    pools = [Pool(1024, 128, first=12), Pool(2048, 24, first=2)]
+    rng = np.random.default_rng((arguments.seed, 2))
+
+    def make() -> tuple[Tensor, Tensor]:
+        crops, _ = pools[int(rng.random() < 0.4)].crops(rng, arguments.batch, 128)
+        high = crops.permute(0, 2, 3, 1).numpy()
+        low = np.stack([degrade(picture, 4, rng) for picture in high])
+        return torch.from_numpy(low).permute(0, 3, 1, 2), crops
+
+    stream = batches(make)
+
+    def step(number: int, progress: float) -> tuple[Tensor, dict[str, float]]:
+        low, high = (part.to(arguments.device).float() / 255 for part in next(stream))
+        with autocast(arguments.device):
+            out = network(low.contiguous(memory_format=torch.channels_last))
+        return picture_loss(out.float(), high, edges=0.5, strength=0.6)
+
+    train(arguments, network, "rrdbnet", step, evaluate, decay=0.995, save_every=90)
+
+
+if __name__ == "__main__":
+    main()

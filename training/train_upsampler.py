@@ -1,0 +1,118 @@
+"""Train the embedded upsampler: a 64 px picture and its caption to 256 px.
+
+    python training/train_upsampler.py --minutes 40
+
+Linear schedule, learned variance. It learns on crops of 128 px; the network is convolutional but
+for one attention layer at its smallest level. What it is given is the crop, four times smaller,
+rounded to 8 bits and often blurred a little, since the base network's pictures are softer than
+the painter's.
+"""
+
+import common  # noqa: F401  (finds the library)
+import numpy as np
+import torch
+import torch.nn.functional as F
+from bigart.glide.diffusion import Schedule
+from bigart.glide.model import GlideOptions, Text2ImUNet
+from bigart.glide.samplers import ddim
+from common import HELD_OUT, Pool, autocast, batches, command, parse, picture_at, scene_at, train
+from diffusion_loss import Process
+from torch import Tensor, nn
+from train_base import caption_of, read_vocabulary, start_well, tokenized
+from train_enlarger import psnr
+
+CROP = 128
+
+
+def shrunk(pictures: Tensor, blur: float = 0.0) -> Tensor:
+    """Return pictures (B, 3, n, n) in [-1, 1] four times smaller, in 8-bit steps.
+
+    Args:
+        pictures: In [-1, 1].
+        blur: Sigma in pixels of the small picture, 0 for none.
+    """
+    low = F.avg_pool2d(pictures, 4)
+    if blur > 0.05:
+        taps = torch.exp(-0.5 * (torch.arange(-2, 3, device=low.device) / blur) ** 2)
+        taps = taps / taps.sum()
+        kernel = (taps[:, None] * taps[None]).expand(3, 1, 5, 5)
+        low = F.conv2d(F.pad(low, (2, 2, 2, 2), mode="replicate"), kernel, groups=3)
+    return (((low + 1) * 127.5).round() / 127.5 - 1).clamp(-1, 1)
+
+
+def evaluate(network: nn.Module) -> dict[str, float]:
+    """Return the PSNR of fast27 DDIM on held-out pictures, next to bicubic's."""
+    assert isinstance(network, Text2ImUNet)
+    device = next(network.parameters()).device
+    indices = range(HELD_OUT, HELD_OUT + 8)
+    high = (
+        torch.from_numpy(np.stack([picture_at(i, 256) for i in indices])).permute(0, 3, 1, 2)
+        / 127.5
+        - 1
+    )
+    low = shrunk(high)
+    rng = np.random.default_rng(3)
+    captions = [scene_at(i).caption(rng) for i in indices]
+    tokens, mask = tokenized(captions, read_vocabulary(), network.options.text_ctx)
+    noise = torch.randn(high.shape, generator=torch.Generator().manual_seed(3)) * 0.997
+    with torch.inference_mode():
+        text = network.encode_text(tokens.to(device), mask.to(device))
+
+        def denoiser(x: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
+            times = torch.full((len(x),), timestep, device=device)
+            with autocast(str(device)):
+                out = network.denoise(x, times, text, low.to(device)).float()
+            return out[:, :3], out[:, 3:]
+
+        *_, out = ddim(
+            denoiser, Schedule.create("linear", "fast27"), noise.to(device), lambda i: noise
+        )
+    plain = F.interpolate(low, scale_factor=4, mode="bicubic").clamp(-1, 1)
+    return {
+        "psnr": round(psnr(out.cpu() / 2 + 0.5, high / 2 + 0.5), 2),
+        "bicubic_psnr": round(psnr(plain / 2 + 0.5, high / 2 + 0.5), 2),
+    }
+
+
+def main() -> None:
+    """Train."""
+    arguments = parse(command("upsampler", minutes=40, rate=1e-3, batch=4))
+    vocabulary = read_vocabulary()
+    options = GlideOptions(
+        image_size=256, channels=32, res_blocks=1, channel_mult=(1, 1, 2, 2, 4), head_channels=32,
+        attention_resolutions=(), text_width=128, text_layers=1, text_heads=4,
+        vocab=len(vocabulary.encoder), super_res=True, noise_schedule="linear",
+    )  # fmt: skip
+    network = Text2ImUNet(options)
+    start_well(network)
+    network = network.to(arguments.device)
+    compiled = torch.compile(network)
+    process = Process(options.noise_schedule, arguments.device)
+    pool = Pool(256, arguments.pictures or 3000, first=300)
+    rng = np.random.default_rng((arguments.seed, 4))
+
+    def make() -> tuple[Tensor, Tensor, Tensor]:
+        pictures, indices = pool.crops(rng, arguments.batch, CROP)
+        tokens, mask = tokenized(
+            [caption_of(i, rng) for i in indices], vocabulary, options.text_ctx
+        )
+        return pictures, tokens, mask
+
+    stream = batches(make)
+
+    def step(number: int, progress: float) -> tuple[Tensor, dict[str, float]]:
+        pictures, tokens, mask = (part.to(arguments.device) for part in next(stream))
+        x0 = pictures.float() / 127.5 - 1
+        low = shrunk(x0, float(max(0.0, rng.uniform(-0.4, 0.8))))
+        times = torch.randint(0, 1000, (len(x0),), device=x0.device)
+        noise = torch.randn_like(x0)
+        xt = process.noisy(x0, times, noise)
+        with autocast(arguments.device):
+            out = compiled(xt, times, tokens, mask, low)
+        return process.loss(out, x0, xt, noise, times)
+
+    train(arguments, network, "glide", step, evaluate)
+
+
+if __name__ == "__main__":
+    main()
