@@ -7,17 +7,17 @@ its end (see data/parity/README.md).
 import json
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from conftest import DATA, PARITY, fill, normal
-from torch import Tensor
-
 from bigart.glide.diffusion import Schedule, spaced_timesteps
 from bigart.glide.model import GlideOptions, Text2ImUNet
 from bigart.glide.samplers import SAMPLERS, Denoiser, guided
 from bigart.glide.tokenizer import Tokenizer
+from conftest import DATA, PARITY, fill, normal
+from torch import Tensor
 
 TOLERANCE = 1e-3
 
@@ -101,7 +101,7 @@ def test_dpm_solver_is_of_second_order() -> None:
         return float((end(sampler, steps) - exact).square().mean().sqrt())
 
     errors = [error("dpm++", steps) for steps in (20, 40, 80, 160)]
-    for coarse, fine in zip(errors, errors[1:], strict=False):
+    for coarse, fine in pairwise(errors):
         assert 3.3 < coarse / fine < 4.7
     assert error("dpm++", 80) < 0.4 * error("ddim", 80)
 

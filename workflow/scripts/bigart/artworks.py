@@ -34,11 +34,6 @@ class Config:
     """Every option of config.yaml, in its type. config/README.md says what each one means."""
 
     models: str
-    base: str
-    upsampler: str
-    enlarger: str
-    detailer: str
-    vocabulary: str
     engine: str
     seed: int
     candidates: int

@@ -10,6 +10,7 @@ from pathlib import Path
 from bigart.errors import UserError
 
 log = logging.getLogger("bigart")
+PROGRESS = "bigart.progress"
 
 _OS_FAULTS = {
     errno.ENOSPC: "the disk is full",
@@ -30,22 +31,47 @@ def main(
 ) -> None:
     """Parse the arguments, run the command and leave with its exit status.
 
-    Exit status: 0 done, 1 a fault the user can mend (one message on stderr, no traceback),
-    2 wrong arguments, 130 interrupted. Faults of the program itself keep their traceback.
+    Exit status: 0 done, 1 a fault the user can mend (one message, no traceback), 2 wrong
+    arguments, 130 interrupted. Faults of the program itself keep their traceback.
     """
+    parser.add_argument("--log", help="also write the messages to this file")
     arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     name = Path(parser.prog).stem
     try:
+        _set_up_log(arguments.log)
         run(arguments)
-    except UserError as error:
-        sys.exit(f"{name}: error: {error}")
-    except MemoryError:
-        sys.exit(f"{name}: error: not enough memory; see 'batch' and 'precision' in config.yaml")
     except KeyboardInterrupt:
         sys.exit(130)
-    except OSError as error:
-        if error.errno not in _OS_FAULTS:
-            raise
+    except (UserError, MemoryError, OSError) as error:
+        message = _message(error)
+        if message is None:
+            log.exception("%s: error of the program", name)
+        else:
+            log.error("%s: error: %s", name, message)
+        sys.exit(1)
+    except Exception:
+        log.exception("%s: error of the program", name)
+        sys.exit(1)
+
+
+def _set_up_log(path: str | None) -> None:
+    terminal = logging.StreamHandler()
+    if sys.stderr.isatty():  # there a bar moves instead of the lines of progress
+        terminal.addFilter(lambda record: record.name != PROGRESS)
+    handlers: list[logging.Handler] = [terminal]
+    if path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers)
+
+
+def _message(error: BaseException) -> str | None:
+    """Return what to tell the user, or None for a fault of the program."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "not enough memory; see 'batch' and 'precision' in config.yaml"
+    if isinstance(error, OSError) and error.errno in _OS_FAULTS:
         where = f": {error.filename}" if error.filename else ""
-        sys.exit(f"{name}: error: {_OS_FAULTS[error.errno]}{where}")
+        return f"{_OS_FAULTS[error.errno]}{where}"
+    return None

@@ -6,7 +6,9 @@ import time
 
 from tqdm import tqdm
 
-log = logging.getLogger("bigart")
+from bigart.cli import PROGRESS
+
+log = logging.getLogger(PROGRESS)
 
 LOG_EVERY_SECONDS = 10.0
 
@@ -14,8 +16,8 @@ LOG_EVERY_SECONDS = 10.0
 class Progress:
     """Counts steps up to a total, and shows it with the time that is left.
 
-    In a terminal it is one moving bar. In a log file it is a line every ten seconds and one at
-    the end, without control characters.
+    In a terminal it is one moving bar. In a log it is a line after the first step, then one every
+    ten seconds and one at the end, without control characters.
 
     Args:
         label: What is being done ("thumbnails").
@@ -24,24 +26,23 @@ class Progress:
 
     def __init__(self, label: str, total: int) -> None:
         self.label, self.total, self.done = label, total, 0
-        self._start = self._last = time.monotonic()
-        self._bar = tqdm(total=total, desc=label, leave=True) if sys.stderr.isatty() else None
+        self._start, self._told = time.monotonic(), -LOG_EVERY_SECONDS
+        self._bar = tqdm(total=total, desc=label) if sys.stderr.isatty() else None
 
     def advance(self, steps: int = 1) -> None:
-        """Count ``steps`` more."""
+        """Count ``steps`` more (fewer when negative)."""
         self.done += steps
         if self._bar is not None:
             self._bar.update(steps)
             if self.done >= self.total:
                 self._bar.close()
-            return
-        now = time.monotonic()
-        if now - self._last >= LOG_EVERY_SECONDS or self.done >= self.total:
-            self._last = now
-            log.info(self._line(now - self._start))
+        seconds = time.monotonic() - self._start
+        if self.done >= self.total or seconds - self._told >= LOG_EVERY_SECONDS:
+            self._told = seconds
+            log.info(self._line(seconds))
 
     def to(self, done: int, total: int) -> None:
-        """Set the count, for work that reports where it is."""
+        """Set the count and the total, for work that reports where it is."""
         self.total = total
         if self._bar is not None:
             self._bar.total = total
@@ -51,6 +52,8 @@ class Progress:
         share = f"{self.label}: {self.done}/{self.total}"
         if self.done >= self.total:
             return f"{share}, done in {duration(seconds)}"
+        if self.done <= 0:
+            return share
         return f"{share}, {duration(seconds / self.done * (self.total - self.done))} left"
 
 

@@ -65,7 +65,8 @@ def spaced_timesteps(respacing: str | int, steps: int = STEPS) -> list[int]:
         raise ValueError(f"no whole-number stride keeps {wanted} of {steps} timesteps")
     counts = [_count(part) for part in text.split(",")]
     size, larger = divmod(steps, len(counts))
-    kept, start = [], 0
+    kept: list[int] = []
+    start = 0
     for section, count in enumerate(counts):
         length = size + (section < larger)
         if count > length:

@@ -122,9 +122,7 @@ class Text2ImUNet(nn.Module):
         widths = [o.channels * multiple for multiple in o.channel_mult]
         channels, side = widths[0], o.image_size
         skips = [channels]
-        self.input_blocks = nn.ModuleList(
-            [Stage(nn.Conv2d(in_channels, channels, 3, padding=1))]
-        )
+        self.input_blocks = nn.ModuleList([Stage(nn.Conv2d(in_channels, channels, 3, padding=1))])
         for level, width in enumerate(widths):
             for _ in range(o.res_blocks):
                 self.input_blocks.append(Stage(*residual(channels, width, side)))
@@ -204,8 +202,7 @@ class Text2ImUNet(nn.Module):
             inputs.append(F.interpolate(low_res, size, mode="bilinear", align_corners=False))
         h = torch.cat(inputs, dim=1) if len(inputs) > 1 else x
 
-        dtype = self.time_embed[0].weight.dtype
-        times = timestep_embedding(timesteps, self.options.channels).to(dtype)
+        times = timestep_embedding(timesteps, self.options.channels).to(text.proj.dtype)
         embedding = self.time_embed(times) + text.proj
         skips = []
         for stage in self.input_blocks:

@@ -9,6 +9,7 @@ the prompt first.
 import gzip
 import json
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import regex
@@ -111,7 +112,7 @@ class Tokenizer:
         """Join pairs, lowest rank first and every place at once, until no pair has a rank."""
         never = len(self.ranks)
         while len(parts) > 1:
-            best = min(zip(parts, parts[1:], strict=False), key=lambda p: self.ranks.get(p, never))
+            best = min(pairwise(parts), key=lambda p: self.ranks.get(p, never))
             if best not in self.ranks:
                 break
             joined: list[str] = []

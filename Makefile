@@ -1,0 +1,40 @@
+# make demo   paint the artworks of config/prompts.tsv with the embedded models
+# make test   run every test
+# Both set up everything they need in .venv first.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+
+.PHONY: demo test check lock clean
+
+demo: $(READY)
+	$(BIN)/snakemake --cores all --resources gpu=1
+
+test: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
+
+# Linters and type checks
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy workflow/scripts training
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+# Resolve requirements.in anew (needs uv)
+lock:
+	uv pip compile --quiet --python-version 3.11 --custom-compile-command "make lock" \
+	  --no-emit-index-url --no-emit-find-links requirements.in --output-file requirements.lock
+	sed -i 's/+cpu//' requirements.lock
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# pip of the system installs into the environment, so that it needs none of its own
+$(READY): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "BIG.art needs Python 3.11 or newer; this is %d.%d. Try: make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	$(PYTHON) -m venv --without-pip --clear $(VENV)
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check -r requirements.lock
+	touch $@

@@ -1,0 +1,51 @@
+# BIG.art: a prompt in config/prompts.tsv becomes a print-ready painting of 4096 pixels.
+#
+#   snakemake --cores 8 --resources gpu=1              paint what is not painted yet
+#   snakemake candidates --cores 8 --resources gpu=1   stop at the contact sheets, to choose
+#   snakemake weights --cores 1                        only fetch the models
+#
+#   prompt -> 7 thumbnails -> 256 px -> choose -> 1024 px -> texture -> detail -> 4096 px
+#          -> texture -> final                         (see workflow/rules/)
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/weights.smk"
+include: "workflow/rules/glide.smk"
+include: "workflow/rules/finishing.smk"
+
+
+rule all:
+    """Everything: a final picture and a contact sheet for each artwork."""
+    default_target: True
+    input:
+        [final_picture(artwork) for artwork in ARTWORKS],
+        [contact_sheet(artwork) for artwork in ARTWORKS],
+
+
+rule candidates:
+    """Stop at the contact sheets, so that a person can look and set `choose`."""
+    input:
+        [contact_sheet(artwork) for artwork in ARTWORKS],
+
+
+rule weights:
+    """Fetch and convert the models of the chosen set, and nothing else."""
+    input:
+        [model.final_path(WEIGHTS) for model in MODELS.values()],
+
+
+localrules:
+    all,
+    candidates,
+    weights,
+
+
+onstart:
+    log_start()

@@ -1,0 +1,327 @@
+"""The workflow run for real on the embedded models: what it makes, and what reruns when.
+
+One small project is painted once. Every test then changes something, reads Snakemake's list of
+jobs, and puts it back.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from bigart import images, recipe
+
+ROOT = Path(__file__).parent.parent
+PARTS = ["Snakefile", "workflow", "config", "envs", "profiles", "models"]
+
+TABLE = """\
+artwork\tprompt\tseed\tchoose\tdetail
+lake\ta painting of a sunset over a lake\t3\t2\tyes
+villa\tan "Italian" villa; $HOME `ls` 'é' 🎨\t\t\tno
+"""
+SETTINGS = {"candidates": 2, "steps": 4, "upsample_steps": 3, "texture_amount": 0.05}
+
+BASE = ["thumbnails", "upsampled", "contact_sheet", "enlarged_1024", "textured_1024"]
+FINISH = ["enlarged_4096", "textured_4096", "final"]
+
+
+class Project:
+    """A checkout with a small table."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        for part in PARTS:
+            source = ROOT / part
+            if source.is_dir():
+                ignored = shutil.ignore_patterns("__pycache__", ".*")
+                shutil.copytree(source, folder / part, ignore=ignored)
+            else:
+                shutil.copy(source, folder / part)
+        config = yaml.safe_load((folder / "config/config.yaml").read_text())
+        (folder / "config/config.yaml").write_text(yaml.safe_dump(config | SETTINGS))
+        self.table.write_text(TABLE)
+
+    @property
+    def table(self) -> Path:
+        return self.folder / "config/prompts.tsv"
+
+    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--resources", "gpu=1"]
+        environment = {**os.environ, "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "2"}
+        done = subprocess.run(
+            [*command, *arguments],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=1200,
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def jobs(self, *arguments: str) -> set[str]:
+        """What would run, as "rule artwork"."""
+        done = self.snakemake("--dry-run", *arguments)
+        found = set()
+        for block in re.split(r"\n(?=\[|Job stats)", done.stdout + done.stderr):
+            rule = re.search(r"^(?:local)?rule (\w+):", block, re.MULTILINE)
+            artwork = re.search(r"wildcards: .*?artwork=([\w.-]+)", block)
+            if rule and artwork:
+                found.add(f"{rule[1]} {artwork[1]}")
+        return found
+
+    def edit(self, cell: str, row: str, column: str) -> None:
+        lines = [line.split("\t") for line in self.table.read_text().splitlines()]
+        if column not in lines[0]:
+            lines = [[*line, column if i == 0 else ""] for i, line in enumerate(lines)]
+        for line in lines[1:]:
+            if line[0] == row:
+                line[lines[0].index(column)] = cell
+        self.table.write_text("".join("\t".join(line) + "\n" for line in lines))
+
+
+@pytest.fixture(scope="session")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project after its first run, under a path with a blank and a foreign letter."""
+    project = Project(tmp_path_factory.mktemp("big") / "mölky art")
+    project.snakemake()
+    return project
+
+
+@pytest.fixture
+def project(painted: Project) -> Iterator[Project]:
+    """The painted project; its table, config and code are put back afterwards."""
+    yield painted
+    painted.table.write_text(TABLE)
+
+
+def of(artwork: str, *rules: str) -> set[str]:
+    return {f"{rule} {artwork}" for rule in rules}
+
+
+# What is made
+
+
+def test_every_stage_leaves_its_file(painted: Project) -> None:
+    lake = painted.folder / "results/lake"
+    sizes = {
+        "1-thumbnails/1.png": 64,
+        "1-thumbnails/2.png": 64,
+        "2-upsampled/1.png": 256,
+        "2-upsampled/2.png": 256,
+        "3-enlarged-1024.png": 1024,
+        "4-textured-1024.png": 1024,
+        "5-detailed-1024.png": 1024,
+        "6-enlarged-4096.png": 4096,
+        "7-textured-4096.png": 4096,
+        "final.png": 4096,
+    }
+    for name, side in sizes.items():
+        assert images.read_rgb(lake / name).shape == (side, side, 3), name
+    assert (lake / "candidates.png").exists()
+    assert not (painted.folder / "results/villa/5-detailed-1024.png").exists()
+    assert not [path for path in lake.rglob("*") if ".partial-" in path.name]
+
+
+def test_each_stage_is_the_picture_before_it_larger_or_finer(painted: Project) -> None:
+    """Shrunk to 64 px, every stage shows the picture that was chosen."""
+    lake = painted.folder / "results/lake"
+    thumbnail = images.read_rgb(lake / "1-thumbnails/2.png").astype(float)
+
+    def shrunk(name: str) -> np.ndarray:
+        picture = images.read_rgb(lake / name)
+        side = len(picture) // 64
+        return picture.reshape(64, side, 64, side, 3).mean(axis=(1, 3))
+
+    other = np.abs(shrunk("2-upsampled/1.png") - thumbnail).mean()
+    for name in ("2-upsampled/2.png", "3-enlarged-1024.png", "final.png"):
+        assert np.abs(shrunk(name) - thumbnail).mean() < 0.5 * other, name
+
+
+def test_the_final_carries_the_whole_recipe(painted: Project) -> None:
+    made = recipe.read_recipe(painted.folder / "results/villa/final.png")
+    stages = [stage["stage"] for stage in made["stages"]]
+    assert stages[:3] == ["thumbnails", "upsampled", "enlarged-1024"]
+    assert "detailed" not in stages
+    assert recipe.find(made, "prompt") == "an \"Italian\" villa; $HOME `ls` 'é' 🎨"
+    assert recipe.find(made, "seed") == 42
+    assert recipe.find(made, "candidate") == 1
+    for stage in made["stages"]:
+        for name, sha256 in stage.get("models", {}).items():
+            assert name.endswith(".safetensors")
+            assert re.fullmatch("[0-9a-f]{64}", sha256)
+
+
+def test_a_stage_says_its_device_and_time(painted: Project) -> None:
+    log = (painted.folder / "results/lake/log/1-thumbnails.log").read_text()
+    assert "base.safetensors on cpu" in log
+    assert "in fp32" in log
+    assert re.search(r"thumbnails: \d+/8, \d+ s left", log)
+    assert "thumbnails: 8/8, done in" in log
+
+
+# What reruns when
+
+
+def test_nothing_to_do(project: Project) -> None:
+    assert project.jobs() == set()
+
+
+def test_touching_and_checking_out_reruns_nothing(project: Project) -> None:
+    for path in project.folder.rglob("*"):
+        if path.is_file() and "results" not in path.parts and ".snakemake" not in path.parts:
+            path.touch()
+    assert project.jobs() == set()
+
+
+def test_a_checkout_that_moves_reruns_nothing(project: Project, tmp_path: Path) -> None:
+    shutil.copytree(project.folder, tmp_path / "elsewhere")
+    moved = object.__new__(Project)
+    moved.folder = tmp_path / "elsewhere"
+    assert moved.jobs() == set()
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "rules"),
+    [
+        ("prompt", "a bowl of fruit", [*BASE, "detailed", *FINISH]),
+        ("seed", "4", [*BASE, "detailed", *FINISH]),
+        ("steps", "5", [*BASE, "detailed", *FINISH]),
+        ("sampler", "ddim", [*BASE, "detailed", *FINISH]),
+        ("guidance", "3.5", [*BASE, "detailed", *FINISH]),
+        ("negative_prompt", "dark", [*BASE, "detailed", *FINISH]),
+        ("upsample_temp", "0.9", [*BASE[1:], "detailed", *FINISH]),
+        ("upsample_steps", "4", [*BASE[1:], "detailed", *FINISH]),
+        ("choose", "1", ["enlarged_1024", "textured_1024", "detailed", *FINISH]),
+        ("texture_amount", "0.1", ["textured_1024", "detailed", *FINISH]),
+        ("texture_size", "5", ["textured_1024", "detailed", *FINISH]),
+        ("detail", "no", FINISH),
+        ("final_texture_amount", "0", ["textured_4096", "final"]),
+        ("final_texture_size", "1", ["textured_4096", "final"]),
+        ("format", "jpg", ["final"]),
+    ],
+)
+def test_editing_a_cell_reruns_from_the_stage_it_touches(
+    project: Project, column: str, cell: str, rules: list[str]
+) -> None:
+    project.edit(cell, "lake", column)
+    assert project.jobs() == of("lake", *rules)
+
+
+def test_adding_and_removing_rows(project: Project) -> None:
+    project.table.write_text(TABLE + "fruit\ta bowl of fruit\t\t\t\n")
+    assert project.jobs() == of("fruit", *BASE, "detailed", *FINISH)
+    project.table.write_text(TABLE.replace("\nvilla", "\n# villa"))
+    assert project.jobs() == set()
+
+
+def test_the_machine_reruns_nothing(project: Project) -> None:
+    assert project.jobs("--config", "device=cpu", "batch=1") == set()
+    assert project.jobs("--cores", "1") == set()
+
+
+@pytest.mark.parametrize(
+    ("code", "rules"),
+    [
+        ("scripts/bigart/texture.py", ["textured_1024", "detailed", *FINISH]),
+        ("scripts/detail.py", ["detailed", *FINISH]),
+        ("scripts/finish.py", ["final"]),
+        ("scripts/bigart/glide/samplers.py", [*BASE, "detailed", *FINISH]),
+        ("scripts/fetch_weights.py", []),
+    ],
+)
+def test_editing_code_reruns_its_stages(project: Project, code: str, rules: list[str]) -> None:
+    path = project.folder / "workflow" / code
+    text = path.read_text()
+    try:
+        path.write_text(text + "\nADDED = 1\n")
+        ours = {job for job in project.jobs() if job.endswith(" lake")}
+    finally:
+        path.write_text(text)
+    assert ours == of("lake", *rules)
+
+
+def test_candidates_stops_at_the_contact_sheets(project: Project) -> None:
+    project.table.write_text(TABLE + "fruit\ta bowl of fruit\t\t\t\n")
+    assert project.jobs("candidates") == of("fruit", "thumbnails", "upsampled", "contact_sheet")
+
+
+def test_choosing_reruns_and_settles(project: Project) -> None:
+    """After a change has run, there is nothing left to do; undone, it runs again."""
+    project.edit("jpg", "villa", "format")
+    project.snakemake()
+    assert project.jobs() == set()
+    final = project.folder / "results/villa/final.jpg"
+    assert images.read_rgb(final).shape == (4096, 4096, 3)
+
+
+# The same seed gives the same picture
+
+
+def test_candidates_do_not_depend_on_the_batch_or_their_number(
+    project: Project, tmp_path: Path
+) -> None:
+    models = project.folder / "models/embedded"
+    outputs = [tmp_path / f"{k}.png" for k in (1, 2, 3)]
+    command = [
+        *(sys.executable, project.folder / "workflow/scripts/thumbnails.py"),
+        *("--model", models / "base.safetensors", "--vocabulary", models / "encoder.json"),
+        *("--merges", models / "vocab.bpe", "--prompt=a painting of a sunset over a lake"),
+        *("--seed", "3", "--steps", "4", "--batch", "1", "--threads", "1", "--out", *outputs),
+    ]
+    subprocess.run([str(part) for part in command], check=True, timeout=300)
+    for k in (1, 2):
+        alone = images.read_rgb(outputs[k - 1]).astype(int)
+        together = images.read_rgb(project.folder / f"results/lake/1-thumbnails/{k}.png")
+        assert np.abs(alone - together).max() <= 1
+    assert np.abs(images.read_rgb(outputs[2]).astype(int) - alone).max() > 50
+
+
+# Mistakes and accidents
+
+
+def test_faults_of_the_table_are_told_together(project: Project) -> None:
+    project.table.write_text("artwork\tprompt\tchose\n../out\ta\t9\nlake\t\t1\n")
+    done = project.snakemake("--dry-run", check=False)
+    told = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "Traceback" not in told
+    for part in ("`../out`", "`chose`", "`choose`", "`lake`", "line 3"):
+        assert part in told
+
+
+@pytest.mark.parametrize("config", ["models=embeded", "candidates=0", "colour=red"])
+def test_faults_of_the_config(project: Project, config: str) -> None:
+    done = project.snakemake("--dry-run", "--config", config, check=False)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout + done.stderr
+    assert config.split("=")[0] in done.stdout + done.stderr
+
+
+def test_a_missing_or_broken_model_is_named(project: Project) -> None:
+    path = project.folder / "models/embedded/detailer.safetensors"
+    content = path.read_bytes()
+    try:
+        path.write_bytes(content[: len(content) // 2])
+        project.edit("0.06", "lake", "texture_amount")
+        done = project.snakemake("results/lake/5-detailed-1024.png", check=False)
+        told = done.stdout + done.stderr
+        assert done.returncode != 0
+        assert "detailer.safetensors is damaged" in told
+        assert "Traceback" not in told
+        assert not list((project.folder / "results/lake").glob("5-detailed*"))
+        path.unlink()
+        done = project.snakemake("--dry-run", check=False)
+        assert "embedded-detailer" in done.stdout + done.stderr
+    finally:
+        path.write_bytes(content)
+        project.table.write_text(TABLE)
+        project.snakemake()  # the next test finds it painted

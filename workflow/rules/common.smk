@@ -1,0 +1,79 @@
+# Reads and checks config, table and models. No rules; what the other files need has a name here.
+
+import os
+import re
+import sys
+from pathlib import Path
+
+SCRIPTS = Path(workflow.basedir, "workflow", "scripts")
+MODELS_TABLE = Path(workflow.basedir, "config", "models.yaml")
+sys.path.insert(0, str(SCRIPTS))
+
+from bigart import artworks, code, environment, models
+from bigart.errors import UserError
+
+environment.export(SCRIPTS, MODELS_TABLE)
+try:
+    CONFIG, ARTWORKS = artworks.load(config, workflow.configfiles)
+    MODELS = models.read_models(MODELS_TABLE, root=workflow.basedir).set(CONFIG.models)
+    models.check_present(MODELS)
+except UserError as error:
+    sys.exit(f"error: {error}")
+
+RESULTS = CONFIG.results
+WEIGHTS = "weights"
+CANDIDATES = range(1, CONFIG.candidates + 1)
+
+
+wildcard_constraints:
+    artwork="|".join(map(re.escape, ARTWORKS)),
+    format="png|jpg|tif",
+
+
+def version(name):
+    """Return a hash of a stage's code and of all it imports: as a param, it reruns the stage."""
+    return code.version(SCRIPTS / name)
+
+
+def of_artwork(column):
+    """Return a param: the value of a column for the artwork at hand."""
+    return lambda wildcards: getattr(ARTWORKS[wildcards.artwork], column)
+
+
+def model(role):
+    """Return an input: a model file, whose time does not matter (its identity is a param)."""
+    return ancient(os.path.relpath(MODELS[role].final_path(WEIGHTS)))
+
+
+def identity(*roles):
+    """Return a param that changes when one of these model files is another one."""
+    return [MODELS[role].identity() for role in roles]
+
+
+def chosen_candidate(wildcards):
+    """Return the picture at 256 px that `choose` names."""
+    return f"{RESULTS}/{wildcards.artwork}/2-upsampled/{ARTWORKS[wildcards.artwork].choose}.png"
+
+
+def picture_to_enlarge(wildcards):
+    """Return the picture at 1024 px, with or without invented detail."""
+    stage = "5-detailed" if ARTWORKS[wildcards.artwork].detail else "4-textured"
+    return f"{RESULTS}/{wildcards.artwork}/{stage}-1024.png"
+
+
+def final_picture(artwork):
+    return f"{RESULTS}/{artwork}/final.{ARTWORKS[artwork].format}"
+
+
+def contact_sheet(artwork):
+    return f"{RESULTS}/{artwork}/candidates.png"
+
+
+def log_start():
+    """Say what is painted with what."""
+    logger.info(
+        f"BIG.art: {len(ARTWORKS)} artworks with the models '{CONFIG.models}' "
+        f"({', '.join(model.name for model in MODELS.values() if model.is_network)}), "
+        f"device {CONFIG.device}, precision {CONFIG.precision}. "
+        "Each stage says its device, and its time left after the first step."
+    )

@@ -1,0 +1,59 @@
+# Model files: published address -> weights/downloads/ -> weights/NAME.safetensors
+# The embedded set needs neither; what is read is always safetensors (and the vocabulary).
+
+_FETCHED = {m.download_path(WEIGHTS).name: m for m in MODELS.values() if m.needs_fetch}
+_CONVERTED = {m.name: m for m in MODELS.values() if m.needs_conversion}
+
+
+rule fetch:
+    """A published file, downloaded (resumed after a break, mirrors tried) and verified."""
+    output:
+        protected(f"{WEIGHTS}/downloads/{{download}}"),
+    log:
+        f"{WEIGHTS}/logs/fetch-{{download}}.log",
+    benchmark:
+        f"{WEIGHTS}/logs/fetch-{{download}}.benchmark.tsv"
+    wildcard_constraints:
+        download="|".join(map(re.escape, _FETCHED)) or "none",
+    conda:
+        "../../envs/weights.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        weights=lambda wildcards, output: Path(output[0]).parent.parent,
+        name=lambda wildcards: _FETCHED[wildcards.download].name,
+        identity=lambda wildcards: _FETCHED[wildcards.download].identity(),
+    shell:
+        'python "$BIGART_SCRIPTS/fetch_weights.py"'
+        ' {params.name:q} --models "$BIGART_MODELS"'
+        " --weights {params.weights:q} --log {log:q}"
+
+
+rule convert:
+    """A network as safetensors: read without running what is in it, names and shapes checked."""
+    input:
+        lambda wildcards: ancient(str(_CONVERTED[wildcards.model].source_path(WEIGHTS))),
+    output:
+        f"{WEIGHTS}/{{model}}.safetensors",
+    log:
+        f"{WEIGHTS}/logs/convert-{{model}}.log",
+    benchmark:
+        f"{WEIGHTS}/logs/convert-{{model}}.benchmark.tsv"
+    wildcard_constraints:
+        model="|".join(map(re.escape, _CONVERTED)) or "none",
+    conda:
+        "../../envs/weights.yaml"
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=30,
+    params:
+        weights=lambda wildcards, output: Path(output[0]).parent,
+        identity=lambda wildcards: _CONVERTED[wildcards.model].identity(),
+        code=version("convert_weights.py"),
+    shell:
+        'python "$BIGART_SCRIPTS/convert_weights.py"'
+        ' {wildcards.model:q} --models "$BIGART_MODELS"'
+        " --weights {params.weights:q} --source {input:q} --out {output:q} --log {log:q}"

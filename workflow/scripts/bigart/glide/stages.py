@@ -1,0 +1,173 @@
+"""What thumbnails and upsampling share: arguments, the prompt, the batch that fits, the loop."""
+
+import argparse
+import logging
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import psutil
+import torch
+from torch import Tensor
+
+from bigart import images, seeds
+from bigart.devices import Device
+from bigart.errors import UserError
+from bigart.glide.diffusion import Schedule
+from bigart.glide.model import GlideOptions, Text, Text2ImUNet
+from bigart.glide.samplers import SAMPLERS, Denoiser
+from bigart.glide.tokenizer import Tokenizer
+from bigart.progress import Progress
+
+log = logging.getLogger("bigart")
+
+# Peak of the activations of one picture in one pass, as tensors of the first level's size
+# (channels x side x side); measured at the published sizes, see docs/performance.md
+ACTIVATIONS = 48
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that both stages of GLIDE take."""
+    parser.add_argument("--model", required=True, help="the network, converted to safetensors")
+    parser.add_argument("--vocabulary", required=True, help="encoder.json of its tokenizer")
+    parser.add_argument("--merges", required=True, help="vocab.bpe of its tokenizer")
+    parser.add_argument("--prompt", required=True, help="what to paint")
+    parser.add_argument("--artwork", default="", help="the artwork's name, for the recipe")
+    parser.add_argument("--seed", type=int, default=42, help="seed of the noise (default: 42)")
+    parser.add_argument(
+        "--batch", default="auto", help="pictures at once: a number, or auto to fit the memory"
+    )
+    parser.add_argument(
+        "--out", required=True, nargs="+", help="the PNGs to write, candidates 1, 2, 3 ..."
+    )
+
+
+def tokenized(
+    network: Text2ImUNet, arguments: argparse.Namespace, prompt: str, device: Device
+) -> Text:
+    """Run the text transformer on one prompt, and say what is cut of a long one.
+
+    Raises:
+        UserError: The vocabulary has another number of tokens than the network.
+    """
+    options = network.options
+    tokenizer = Tokenizer.from_files(arguments.vocabulary, arguments.merges)
+    if len(tokenizer.encoder) != options.vocab:
+        raise UserError(
+            f"{arguments.vocabulary} has {len(tokenizer.encoder)} tokens and {arguments.model} "
+            f"knows {options.vocab}: they do not belong together"
+        )
+    ids = tokenizer.encode(prompt)
+    if len(ids) > options.text_ctx:
+        cut = tokenizer.decode(ids[options.text_ctx :])
+        log.warning(
+            "the prompt has %d tokens and the models read %d; this end of it is cut: %s",
+            *(len(ids), options.text_ctx, cut.strip()),
+        )
+    tokens, mask = tokenizer.context(prompt, options.text_ctx)
+    return network.encode_text(tokens.to(device.device), mask.to(device.device))
+
+
+def schedule(options: GlideOptions, steps: str) -> Schedule:
+    """Return the network's noise schedule, shortened to ``steps`` (a count or "fast27").
+
+    Raises:
+        UserError: It cannot be shortened so.
+    """
+    try:
+        return Schedule.create(options.noise_schedule, steps)
+    except ValueError as error:
+        raise UserError(f"steps is {steps!r}: {error}") from None
+
+
+def sample(
+    label: str,
+    network: Text2ImUNet,
+    device: Device,
+    process: Schedule,
+    sampler: str,
+    candidates: int,
+    batch: str,
+    denoiser: Callable[[slice], Denoiser],
+    noise: Callable[[int, int], np.ndarray],
+    passes: int,
+) -> Iterator[tuple[int, Tensor]]:
+    """Sample all candidates, in batches that fit the memory.
+
+    When a GPU's memory is too small all the same, the batch is halved and begun again: the noise
+    belongs to the candidate, so the pictures are the same.
+
+    Args:
+        label: The stage, for the progress.
+        network: Base or upsampler.
+        device: Where it is.
+        process: The noise schedule.
+        sampler: A key of ``SAMPLERS``.
+        candidates: How many pictures.
+        batch: Pictures at once: a number, or "auto".
+        denoiser: Gives the network, wrapped, for a slice of the candidates (from 0).
+        noise: (candidate from 1, draw) -> float32 (3, n, n).
+        passes: Pictures that the network sees per candidate: 2 with guidance.
+
+    Yields:
+        Candidate (from 0) and its picture, (3, n, n) in [-1, 1], as soon as it is done.
+    """
+    size = _batch(batch, candidates, network.options, device, passes)
+    log.info(
+        "%s: %d candidates, %d at a time, %d steps (%s)",
+        *(label, candidates, size, len(process), sampler),
+    )
+    progress = Progress(label, candidates * len(process))
+    first = 0
+    while first < candidates:
+        chunk = slice(first, min(first + size, candidates))
+        numbers = range(chunk.start + 1, chunk.stop + 1)
+
+        def draw(k: int, numbers: Sequence[int] = numbers) -> Tensor:
+            stacked = np.stack([noise(number, k) for number in numbers])
+            return torch.from_numpy(stacked).to(device.device)
+
+        done = 0
+        try:
+            with device.autocast():
+                for x in SAMPLERS[sampler](denoiser(chunk), process, draw(0), draw):
+                    latest = x
+                    progress.advance(len(numbers))
+                    done += len(numbers)
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise UserError(
+                    f"{device} has not enough memory for one picture; try 'precision: bf16' or "
+                    "'device: cpu' in config.yaml"
+                ) from None
+            size = max(1, size // 2)
+            progress.advance(-done)
+            torch.cuda.empty_cache()
+            log.warning("not enough memory: going on with %d at a time", size)
+            continue
+        for number, picture in zip(numbers, latest.float().cpu(), strict=True):
+            yield number - 1, picture
+        first = chunk.stop
+
+
+def _batch(asked: str, candidates: int, options: GlideOptions, device: Device, passes: int) -> int:
+    if asked != "auto":
+        if not asked.isdecimal() or int(asked) < 1:
+            raise UserError(f"--batch is {asked!r}; a number from 1, or auto")
+        return min(int(asked), candidates)
+    size = 4 if device.precision == "fp32" else 2
+    picture = ACTIVATIONS * options.channels * options.image_size**2 * size * passes
+    if device.device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device.device)
+    else:
+        free = psutil.virtual_memory().available
+    return max(1, min(candidates, int(free * 0.6 / picture)))
+
+
+def noise(seed: int, label: str, side: int) -> Callable[[int, int], np.ndarray]:
+    """Return the noise of a stage: (candidate from 1, draw) -> float32 (3, side, side)."""
+    return lambda candidate, draw: seeds.noise(seed, label, candidate, draw, (3, side, side))
+
+
+def to_picture(x: Tensor) -> images.Picture:
+    """Turn (3, n, n) in [-1, 1] into uint8 (n, n, 3)."""
+    return images.to_uint8((x.numpy() + 1) / 2)

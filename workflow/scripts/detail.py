@@ -1,0 +1,41 @@
+"""Invent fine detail: write the picture in a VQGAN's codebook and read it back."""
+
+import argparse
+
+import torch
+import torch.nn.functional as F
+from bigart import cli, images, recipe, stage
+from bigart.vqgan import VQGAN
+
+STAGE = "detailed"
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, help="the network, converted to safetensors")
+    parser.add_argument("--image", required=True, help="the picture to detail")
+    parser.add_argument("--out", required=True, help="the PNG to write")
+    stage.add_arguments(parser)
+    cli.main(parser, run)
+
+
+@torch.inference_mode()
+def run(arguments: argparse.Namespace) -> None:
+    """Write the detailed picture, of the same size."""
+    network, device, models = stage.open_network(arguments, arguments.model, VQGAN)
+    picture = images.read_rgb(arguments.image)
+    height, width = picture.shape[:2]
+    x = torch.from_numpy(images.to_float(picture))[None].to(device.device) * 2 - 1
+    factor = network.options.factor
+    x = F.pad(x, (0, -width % factor, 0, -height % factor), mode="replicate")
+    with device.autocast():
+        y = network(x)[0, :, :height, :width]
+    made = recipe.extend(
+        recipe.recipe_so_far(arguments.image), STAGE, precision=device.precision, models=models
+    )
+    images.write_png(arguments.out, images.to_uint8(((y.float() + 1) / 2).cpu().numpy()), made)
+
+
+if __name__ == "__main__":
+    main()

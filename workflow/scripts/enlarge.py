@@ -1,0 +1,49 @@
+"""Enlarge a picture two or four times: BSRGAN or another RRDBNet, without seams."""
+
+import argparse
+
+import torch
+from bigart import cli, images, recipe, stage
+from bigart.progress import Progress
+from bigart.rrdbnet import RRDBNet, enlarge
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, help="the network, converted to safetensors")
+    parser.add_argument("--image", required=True, help="the picture to enlarge")
+    parser.add_argument("--out", required=True, help="the PNG to write")
+    parser.add_argument("--stage", default="enlarged", help="the stage's name in the recipe")
+    parser.add_argument(
+        "--strip",
+        type=int,
+        default=128,
+        help="rows computed at once: fewer take less memory and more time, the picture is the "
+        "same (default: 128)",
+    )
+    stage.add_arguments(parser)
+    cli.main(parser, run)
+
+
+@torch.inference_mode()
+def run(arguments: argparse.Namespace) -> None:
+    """Write the enlarged picture."""
+    network, device, models = stage.open_network(arguments, arguments.model, RRDBNet)
+    picture = images.read_rgb(arguments.image)
+    x = torch.from_numpy(images.to_float(picture))[None].to(device.device)
+    progress = Progress(arguments.stage, 1)
+    with device.autocast():
+        y = enlarge(network, x, arguments.strip, progress.to)[0]
+    made = recipe.extend(
+        recipe.recipe_so_far(arguments.image),
+        arguments.stage,
+        scale=network.options.scale,
+        precision=device.precision,
+        models=models,
+    )
+    images.write_png(arguments.out, images.to_uint8(y.float().cpu().numpy()), made)
+
+
+if __name__ == "__main__":
+    main()
