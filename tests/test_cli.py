@@ -1,0 +1,107 @@
+"""Commands end with a message and a status, and leave whole files or none."""
+
+import argparse
+import errno
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bigart import cli, files, progress
+from bigart.errors import UserError
+
+SCRIPTS = Path(__file__).parent.parent / "workflow/scripts"
+COMMANDS = sorted(path.name for path in SCRIPTS.glob("*.py"))
+
+
+def status(error: BaseException | None, log: Path | None = None) -> int:
+    def run(_: argparse.Namespace) -> None:
+        if error:
+            raise error
+
+    logging.getLogger().handlers.clear()
+    try:
+        cli.main(argparse.ArgumentParser(prog="paint.py"), run, ["--log", str(log)] if log else [])
+    except SystemExit as leaving:
+        return int(leaving.code or 0)
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (None, 0, ""),
+        (UserError("no such colour"), 1, "paint: error: no such colour\n"),
+        (OSError(errno.ENOSPC, "", "a.png"), 1, "paint: error: the disk is full: a.png\n"),
+        (PermissionError(errno.EACCES, "", "a"), 1, "paint: error: permission denied: a\n"),
+        (MemoryError(), 1, "paint: error: not enough memory"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_status_and_message(
+    error: BaseException | None, code: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(error) == code
+    assert capsys.readouterr().err.startswith(told)
+
+
+def test_faults_of_the_program_keep_their_traceback(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert status(ZeroDivisionError(), tmp_path / "log/paint.log") == 1
+    assert "Traceback" in capsys.readouterr().err
+    assert "Traceback" in (tmp_path / "log/paint.log").read_text()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / command, "--help"], capture_output=True, text=True, check=True
+    )
+    assert "usage" in done.stdout
+    assert not done.stderr
+
+
+def test_a_file_is_whole_or_absent(tmp_path: Path) -> None:
+    path = tmp_path / "folder/picture.png"
+    with files.atomic(path) as temporary:
+        temporary.write_text("first")
+        assert temporary.suffix == ".png"
+        assert not path.exists()
+    with pytest.raises(RuntimeError), files.atomic(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "first"
+    assert os.listdir(path.parent) == ["picture.png"]
+
+
+def test_leftovers_of_killed_runs_are_removed(tmp_path: Path) -> None:
+    dead = tmp_path / f".picture{files.PARTIAL}999999999.png"
+    alive = tmp_path / f".picture{files.PARTIAL}1.png"
+    for leftover in (dead, alive):
+        leftover.touch()
+    with files.atomic(tmp_path / "picture.png") as temporary:
+        temporary.touch()
+    assert not dead.exists()
+    assert alive.exists()
+
+
+def test_progress_in_a_log(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        bar = progress.Progress("thumbnails", 4)
+        for _ in range(4):
+            bar.advance()
+    first, last = caplog.messages
+    assert first.startswith("thumbnails: 1/4, ")
+    assert first.endswith(" left")
+    assert last.startswith("thumbnails: 4/4, done in ")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(8, "8 s"), (200, "3 min 20 s"), (7512, "2 h 5 min")]
+)
+def test_durations(seconds: float, said: str) -> None:
+    assert progress.duration(seconds) == said
