@@ -74,9 +74,9 @@ class Process:
         bits = torch.where(times == 0, torch.zeros_like(bits), bits).clamp(max=50)
         vlb = bits.mean() * 1000 * VLB_WEIGHT
         return simple + vlb, {
-            "simple": float(simple),
-            "mse": float(squares.mean()),
-            "vlb": float(vlb),
+            "simple": float(simple.detach()),
+            "mse": float(squares.detach().mean()),
+            "vlb": float(vlb.detach()),
         }
 
 

@@ -14,18 +14,30 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from bigart.vqgan import VQGAN, VQGANOptions
-from common import HELD_OUT, RUNS, Pool, autocast, batches, command, parse, picture_at, train
+from common import (
+    HELD_OUT,
+    RUNS,
+    Pool,
+    autocast,
+    batches,
+    command,
+    on_device,
+    parse,
+    picture_at,
+    train,
+)
 from torch import Tensor, nn
 from train_enlarger import gradients, picture_loss, psnr
 
 COMMITMENT = 0.25
-BIRTH = 150  # steps before the codes are born
+BIRTH = 60  # steps before the codes are born
+CROP = 64
 
 
 class Codes:
     """Moving averages of the vectors that each code stands for."""
 
-    def __init__(self, weight: nn.Parameter, decay: float = 0.98) -> None:
+    def __init__(self, weight: Tensor, decay: float = 0.98) -> None:
         self.weight, self.decay = weight, decay
         self.uses = torch.zeros(len(weight), device=weight.device)
         self.sums = torch.zeros_like(weight.data)
@@ -79,16 +91,16 @@ def evaluate(network: nn.Module) -> dict[str, float]:
 
 def main() -> None:
     """Train."""
-    arguments = parse(command("detailer", minutes=30, rate=8e-4, batch=8))
+    arguments = parse(command("detailer", minutes=30, rate=1.5e-3, batch=8))
     options = VQGANOptions(
         channels=32, channel_mult=(1, 1, 2, 4), res_blocks=1, attention_resolutions=(),
-        resolution=256, z_channels=64, embed_dim=16, codes=2048,
+        resolution=256, z_channels=64, embed_dim=16, codes=1024,
     )  # fmt: skip
     network = VQGAN(options)
     for name, parameter in network.named_parameters():
         if name.endswith(("conv2.weight", "proj_out.weight")):
             parameter.data.mul_(0.1)
-    network = network.to(arguments.device, memory_format=torch.channels_last)
+    network = on_device(network, arguments.device)
     network.quantize.embedding.weight.requires_grad_(False)
     codes = Codes(network.quantize.embedding.weight)
     alive = (RUNS / arguments.run / "checkpoint.pt").exists()
@@ -96,7 +108,7 @@ def main() -> None:
         codes.uses.fill_(1.0)
     pools = [Pool(1024, 128, first=12), Pool(2048, 24, first=2)]
     rng = np.random.default_rng((arguments.seed, 3))
-    stream = batches(lambda: pools[int(rng.random() < 0.15)].crops(rng, arguments.batch, 96)[0])
+    stream = batches(lambda: pools[int(rng.random() < 0.15)].crops(rng, arguments.batch, CROP)[0])
 
     def step(number: int, progress: float) -> tuple[Tensor, dict[str, float]]:
         nonlocal alive
@@ -130,8 +142,10 @@ def main() -> None:
         loss, figures = picture_loss(out, target, edges=0.5, strength=0.4)
         small, figures_small = picture_loss(F.avg_pool2d(out, 4), F.avg_pool2d(target, 4), 0.5, 0.0)
         return loss + 0.5 * small + COMMITMENT * commitment, figures | {
-            "l1_small": figures_small["l1"], "commitment": float(commitment), "codes": used,
-        }  # fmt: skip
+            "l1_small": figures_small["l1"],
+            "commitment": float(commitment.detach()),
+            "codes": used,
+        }
 
     train(arguments, network, "vqgan", step, evaluate, decay=0.99, save_every=90)
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from bigart.rrdbnet import RRDBNet, RRDBNetOptions
-from common import HELD_OUT, Pool, autocast, batches, command, parse, picture_at, train
+from common import HELD_OUT, Pool, autocast, batches, command, on_device, parse, picture_at, train
 from degrade import degrade
 from torch import Tensor, nn
 
@@ -52,9 +52,9 @@ def picture_loss(
     edge = (mine - theirs).abs().mean()
     local = (F.avg_pool2d(mine.abs(), 8, 4) - F.avg_pool2d(theirs.abs(), 8, 4)).abs().mean()
     return l1 + edges * edge + strength * local, {
-        "l1": float(l1),
-        "edge": float(edge),
-        "local": float(local),
+        "l1": float(l1.detach()),
+        "edge": float(edge.detach()),
+        "local": float(local.detach()),
     }
 
 
@@ -73,18 +73,20 @@ def evaluate(network: nn.Module) -> dict[str, float]:
         top, left = rng.integers(0, 1024 - 384, 2)
         high = picture[top : top + 384, left : left + 384]
         pairs.append((degrade(high, 4, rng), high))
-    low, high = (
+    lows, highs = (
         torch.from_numpy(np.stack(part)).permute(0, 3, 1, 2).float() / 255
         for part in zip(*pairs, strict=True)
     )
     with torch.inference_mode():
-        out = network(low.to(device)).cpu().clamp(0, 1)
-    plain = F.interpolate(low, scale_factor=4, mode="bicubic").clamp(0, 1)
-    sharp = [float(gradients(part).abs().mean()) for part in (out, plain, high)]
+        out = network(lows.to(device)).cpu().clamp(0, 1)
+    plain = F.interpolate(lows, scale_factor=4, mode="bicubic").clamp(0, 1)
+    sharp = [float(gradients(part).abs().mean()) for part in (out, plain, highs)]
     return {
-        "psnr": round(psnr(out, high), 2), "bicubic_psnr": round(psnr(plain, high), 2),
-        "sharpness": round(sharp[0] / sharp[2], 3), "bicubic_sharpness": round(sharp[1] / sharp[2], 3),
-    }  # fmt: skip
+        "psnr": round(psnr(out, highs), 2),
+        "bicubic_psnr": round(psnr(plain, highs), 2),
+        "sharpness": round(sharp[0] / sharp[2], 3),
+        "bicubic_sharpness": round(sharp[1] / sharp[2], 3),
+    }
 
 
 def main() -> None:
@@ -93,7 +95,7 @@ def main() -> None:
     options = RRDBNetOptions(scale=4, features=32, blocks=4, growth=16)
     network = RRDBNet(options)
     start_as_nearest(network)
-    network = network.to(arguments.device, memory_format=torch.channels_last)
+    network = on_device(network, arguments.device)
     pools = [Pool(1024, 128, first=12), Pool(2048, 24, first=2)]
     rng = np.random.default_rng((arguments.seed, 2))
 

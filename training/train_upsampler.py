@@ -15,7 +15,18 @@ import torch.nn.functional as F
 from bigart.glide.diffusion import Schedule
 from bigart.glide.model import GlideOptions, Text2ImUNet
 from bigart.glide.samplers import ddim
-from common import HELD_OUT, Pool, autocast, batches, command, parse, picture_at, scene_at, train
+from common import (
+    HELD_OUT,
+    Pool,
+    autocast,
+    batches,
+    command,
+    compiled,
+    parse,
+    picture_at,
+    scene_at,
+    train,
+)
 from diffusion_loss import Process
 from torch import Tensor, nn
 from train_base import caption_of, read_vocabulary, start_well, tokenized
@@ -86,7 +97,7 @@ def main() -> None:
     network = Text2ImUNet(options)
     start_well(network)
     network = network.to(arguments.device)
-    compiled = torch.compile(network)
+    fast = compiled(network, arguments.device)
     process = Process(options.noise_schedule, arguments.device)
     pool = Pool(256, arguments.pictures or 3000, first=300)
     rng = np.random.default_rng((arguments.seed, 4))
@@ -108,7 +119,7 @@ def main() -> None:
         noise = torch.randn_like(x0)
         xt = process.noisy(x0, times, noise)
         with autocast(arguments.device):
-            out = compiled(xt, times, tokens, mask, low)
+            out = fast(xt, times, tokens, mask, low)
         return process.loss(out, x0, xt, noise, times)
 
     train(arguments, network, "glide", step, evaluate)

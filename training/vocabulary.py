@@ -7,6 +7,7 @@ can be encoded; a word of the captions becomes one token. Takes about ten second
 """
 
 import argparse
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
@@ -21,7 +22,13 @@ END = "<|endoftext|>"
 
 #: Words that people write in prompts though the grammar has no picture for them: they cost a few
 #: tokens each instead of one per letter.
-OTHER_WORDS = ["the", "a", "an", "of", "and", "in", "on", "with", "at", "by", "from", "to", "for", "over", "under", "near", "behind", "before", "painting", "picture", "art", "style", "modern", "impressionist", "expressionist", "minimal", "vivid", "dark", "light", "soft", "warm", "cold", "old", "young", "big", "small", "beautiful", "corgi", "cat", "dog", "tabby", "wood", "shop", "traffic", "jam", "people", "house", "tree", "flower", "flowers", "garden", "river", "forest", "bridge", "boat", "ship", "beach", "desert", "island", "road", "street", "sky", "cloud", "sun", "moon", "star", "rain", "snow", "spring", "summer", "autumn", "winter", "gold", "silver"]
+OTHER_WORDS = (
+    "the a an of and in on with at by from to for over under near behind before painting "
+    "picture art style modern impressionist expressionist minimal vivid dark light soft warm "
+    "cold old young big small beautiful corgi cat dog tabby wood shop traffic jam people "
+    "house tree flower flowers garden river forest bridge boat ship beach desert island road "
+    "street sky cloud sun moon star rain snow spring summer autumn winter gold silver "
+)
 
 
 def train(words: Counter[str], merges: int) -> list[tuple[str, str]]:
@@ -36,7 +43,7 @@ def train(words: Counter[str], merges: int) -> list[tuple[str, str]]:
     while len(found) < merges:
         pairs: Counter[tuple[str, str]] = Counter()
         for word, parts in split.items():
-            for pair in zip(parts, parts[1:], strict=False):
+            for pair in itertools.pairwise(parts):
                 pairs[pair] += words[word]
         if not pairs:
             break
@@ -85,7 +92,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rng = np.random.default_rng(arguments.seed)
     captions = [sample_scene(rng, held_out=None).caption(rng) for _ in range(arguments.captions)]
-    captions += [f"{word} {word} {word}" for word in OTHER_WORDS]
+    captions += [f"{word} {word} {word}" for word in OTHER_WORDS.split()]
     size = write(arguments.out, train(words_of(captions), arguments.merges))
     print(f"{size} tokens in {arguments.out}")
 

@@ -1,5 +1,7 @@
 """Abstract paintings: circles, triangles, squares, colour blocks, splatters of lines."""
 
+import itertools
+
 import numpy as np
 
 from painter.canvas import Canvas, Points, around, box, ellipse, ribbon, straight
@@ -7,16 +9,24 @@ from painter.colours import BRIGHT, Colour, mix, pigment, rgb
 from painter.scene import NUMBERS, Family, Scene, join, pick, some_colours
 
 GROUNDS = (
-    rgb(0.93, 0.90, 0.82), rgb(0.88, 0.86, 0.80), rgb(0.80, 0.78, 0.72), rgb(0.30, 0.33, 0.40),
-    rgb(0.86, 0.80, 0.66), rgb(0.68, 0.73, 0.76), rgb(0.20, 0.20, 0.24), rgb(0.95, 0.94, 0.91),
-)  # fmt: skip
+    rgb(0.93, 0.90, 0.82),
+    rgb(0.88, 0.86, 0.80),
+    rgb(0.80, 0.78, 0.72),
+    rgb(0.30, 0.33, 0.40),
+    rgb(0.86, 0.80, 0.66),
+    rgb(0.68, 0.73, 0.76),
+    rgb(0.20, 0.20, 0.24),
+    rgb(0.95, 0.94, 0.91),
+)
 
 
 def _palette(scene: Scene, canvas: Canvas, count: int) -> list[Colour]:
     names = scene.colours or BRIGHT
-    order = [names[i % len(names)] for i in range(count)] if scene.colours else [
-        str(n) for n in canvas.rng.choice(BRIGHT, count)
-    ]  # fmt: skip
+    order = (
+        [names[i % len(names)] for i in range(count)]
+        if scene.colours
+        else [str(n) for n in canvas.rng.choice(BRIGHT, count)]
+    )
     canvas.rng.shuffle(order)
     return [pigment(name, canvas.rng) for name in order]
 
@@ -25,13 +35,18 @@ def _ground(scene: Scene, canvas: Canvas) -> Colour:
     """Paint a ground that stands out against the scene's colours; return its colour."""
     rng = canvas.rng
     own = [pigment(name, np.random.default_rng(0), 0.0) for name in scene.colours]
-    while True:
-        ground = GROUNDS[int(rng.integers(len(GROUNDS)))]
-        if all(np.abs(ground - c).max() > 0.28 for c in own):
-            break
+    order = [GROUNDS[int(i)] for i in rng.permutation(len(GROUNDS))]
+    contrast = [min((float(np.abs(g - c).max()) for c in own), default=1.0) for g in order]
+    fit = [g for g, c in zip(order, contrast, strict=True) if c > 0.28]
+    ground = fit[0] if fit else order[int(np.argmax(contrast))]
     second = np.clip(ground * rng.uniform(0.82, 1.05) + rng.normal(0, 0.03, 3), 0, 1)
-    canvas.fill(canvas.everything(), [ground, second.astype(np.float32)],
-                straight(rng.uniform(-0.8, 0.8)), scale=1.8, vary=0.05)  # fmt: skip
+    canvas.fill(
+        canvas.everything(),
+        [ground, second.astype(np.float32)],
+        straight(rng.uniform(-0.8, 0.8)),
+        scale=1.8,
+        vary=0.05,
+    )
     return ground
 
 
@@ -67,7 +82,7 @@ def _shapes(scene: Scene, canvas: Canvas) -> None:
             outline = np.stack([x + np.cos(t) * r * 1.22, y + np.sin(t) * r * 1.22], -1)
             field = straight(turn + np.pi / corners)
         outline = canvas.wobble(outline, 0.0035)
-        shadow = canvas.shape(outline + (0.010, 0.013), soft=0.008)
+        shadow = canvas.shape(outline + np.array([0.010, 0.013]), soft=0.008)
         canvas.fill(shadow, mix(ground, rgb(0.05, 0.05, 0.1), 0.6), opacity=0.4, relief=0)
         mask = canvas.shape(outline)
         style = rng.random()
@@ -95,8 +110,8 @@ def _colour_blocks(scene: Scene, canvas: Canvas) -> None:
     ys[1:-1] += rng.normal(0, 0.18 / rows, rows - 1)
     xs[1:-1] += rng.normal(0, 0.18 / columns, columns - 1)
     colours = iter(_palette(scene, canvas, rows * columns))
-    for top, bottom in zip(ys[:-1], ys[1:], strict=True):
-        for left, right in zip(xs[:-1], xs[1:], strict=True):
+    for top, bottom in itertools.pairwise(ys):
+        for left, right in itertools.pairwise(xs):
             colour = np.clip(next(colours) * rng.uniform(0.8, 1.15), 0, 1).astype(np.float32)
             outline = box(left + gap, top + gap, right - gap, bottom - gap)
             field = straight(float(rng.choice([0.0, np.pi / 2])) + rng.normal(0, 0.15))
@@ -155,27 +170,40 @@ def _say_shapes(scene: Scene, rng: np.random.Generator) -> str:
     else:
         things = pick(rng, "", "", "many ") + f"{colours} {noun}"
     return pick(
-        rng, f"an abstract painting with {things}", f"an abstract painting of {things}", things,
-        f"abstract art with {things}", f"abstract {things}", f"an abstract composition of {things}",
-    )  # fmt: skip
+        rng,
+        f"an abstract painting with {things}",
+        f"an abstract painting of {things}",
+        things,
+        f"abstract art with {things}",
+        f"abstract {things}",
+        f"an abstract composition of {things}",
+    )
 
 
 def _say_blocks(scene: Scene, rng: np.random.Generator) -> str:
     colours = join(scene.colours, rng) or pick(rng, "colored", "bright", "many colored")
     return pick(
-        rng, f"color blocks of {colours} squares", f"blocks of {colours}", f"{colours} color blocks",
-        f"an abstract painting with {colours} color blocks", f"a grid of {colours} squares",
+        rng,
+        f"color blocks of {colours} squares",
+        f"blocks of {colours}",
+        f"{colours} color blocks",
+        f"an abstract painting with {colours} color blocks",
+        f"a grid of {colours} squares",
         f"color blocks of {colours} rectangles",
-    )  # fmt: skip
+    )
 
 
 def _say_splatter(scene: Scene, rng: np.random.Generator) -> str:
     colours = join(scene.colours, rng) or pick(rng, "colored", "colorful")
     return pick(
-        rng, f"a splatter of thin {colours} lines", f"a splatter of {colours} lines",
-        f"an abstract painting with thin {colours} lines", f"splattered {colours} paint",
-        f"thin {colours} lines", f"an abstract splatter of {colours} paint",
-    )  # fmt: skip
+        rng,
+        f"a splatter of thin {colours} lines",
+        f"a splatter of {colours} lines",
+        f"an abstract painting with thin {colours} lines",
+        f"splattered {colours} paint",
+        f"thin {colours} lines",
+        f"an abstract splatter of {colours} paint",
+    )
 
 
 def _sample(family: str) -> Family:

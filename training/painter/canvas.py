@@ -9,6 +9,7 @@ from one periodic tile of strokes with a pyramid of resolutions. So a 64 px pict
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from painter.colours import Colour, rgb
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 Points = NDArray[np.float64]
 #: Maps picture coordinates (x, y) to brush coordinates: (along the stroke, across it).
 Field = Callable[[Array, Array], tuple[Array, Array]]
@@ -40,8 +41,19 @@ def brush_tile() -> list[Array]:
     width = rng.uniform(0.004, 0.0095, count) * TILE
     angle = rng.normal(0, 0.10, count)
     value = np.clip(rng.normal(128, 52, (count, 2)), 0, 255).astype(int)
-    outline = np.array([(-1, -0.25), (-0.9, -0.8), (-0.3, -1), (0.6, -0.9), (1, -0.3),
-                        (0.93, 0.45), (0.5, 0.95), (-0.4, 1), (-0.94, 0.7)])  # fmt: skip
+    outline = np.array(
+        [
+            (-1, -0.25),
+            (-0.9, -0.8),
+            (-0.3, -1),
+            (0.6, -0.9),
+            (1, -0.3),
+            (0.93, 0.45),
+            (0.5, 0.95),
+            (-0.4, 1),
+            (-0.94, 0.7),
+        ]
+    )
     for i in range(count):
         turn = np.array(
             [[np.cos(angle[i]), np.sin(angle[i])], [-np.sin(angle[i]), np.cos(angle[i])]]
@@ -54,7 +66,7 @@ def brush_tile() -> list[Array]:
                     continue
                 for dy in (-TILE, 0, TILE):
                     if -length[i] < y[i] + dy < TILE + length[i]:
-                        moved = shape + (x[i] + dx, y[i] + dy)
+                        moved = shape + np.array([x[i] + dx, y[i] + dy])
                         draw.polygon([tuple(p) for p in moved.tolist()], fill=colour)
     strokes = np.asarray(image, np.float32)
     bristles = _smooth_noise(rng, (14.0, 1.6))
@@ -68,7 +80,7 @@ def brush_tile() -> list[Array]:
         ],
         axis=-1,
     ).astype(np.float32)
-    pyramid = [tile]
+    pyramid: list[Array] = [tile]
     while pyramid[-1].shape[0] > 64:
         t = pyramid[-1]
         pyramid.append((t[::2, ::2] + t[1::2, ::2] + t[::2, 1::2] + t[1::2, 1::2]) / 4)
@@ -231,9 +243,15 @@ class Canvas:
             self.edge[area] = np.maximum(self.edge[area] * (1 - alpha), alpha * (1 - alpha) * 4)
 
     def shaded(
-        self, mask: Mask, colour: Colour, light: tuple[float, float], reach: float,
-        dark: float = 0.45, field: Field = HORIZONTAL, **options: float,
-    ) -> None:  # fmt: skip
+        self,
+        mask: Mask,
+        colour: Colour,
+        light: tuple[float, float],
+        reach: float,
+        dark: float = 0.45,
+        field: Field = HORIZONTAL,
+        **options: float,
+    ) -> None:
         """Paint a round thing: bright at the point ``light``, dark at distance ``reach``."""
         x, y = self.grid(mask)
         away = np.clip(np.hypot(x - light[0], y - light[1]) / reach, 0, 1)[..., None]
@@ -262,7 +280,7 @@ class Canvas:
         x, y = self.axis[None, :], self.axis[:, None]
         glow = (x - 0.5) * np.float32(np.cos(lean)) + (y - 0.5) * np.float32(np.sin(lean))
         surface = self.brush(x, y, HORIZONTAL, 1.0)[..., 3]
-        weave = np.float32(0)
+        weave: Array | np.float32 = np.float32(0)
         visible = np.clip((n / 330 - 2.2) / 2, 0, 1)  # threads finer than the pixels are not seen
         if visible > 0 and self.medium != "watercolor":
             turn = np.float32(2 * np.pi * 330)

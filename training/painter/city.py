@@ -77,7 +77,8 @@ def _skyline(scene: Scene, canvas: Canvas) -> None:
                 scale=0.8,
             )
             columns, rows = max(2, int(w / 0.014)), max(2, int(height / 0.020))
-            on, off = [], []
+            on: list[Points] = []
+            off: list[Points] = []
             lights = rng.random((columns, rows))
             for i in range(columns):
                 for j in range(rows):
@@ -139,9 +140,14 @@ def _skyline(scene: Scene, canvas: Canvas) -> None:
 def _say(scene: Scene, rng: np.random.Generator) -> str:
     name = scene.detail + " " if scene.detail else ""
     return pick(
-        rng, f"{name}city skyline", f"{name}city skyline", f"the {name}skyline", f"the skyline of {name.strip()}" if name else "a city skyline",
-        f"{name}skyline over the water" if name else "a city by the water", f"{name}skyscrapers" if name else "skyscrapers in the city",
-    ) + when(scene, rng)  # fmt: skip
+        rng,
+        f"{name}city skyline",
+        f"{name}city skyline",
+        f"the {name}skyline",
+        f"the skyline of {name.strip()}" if name else "a city skyline",
+        f"{name}skyline over the water" if name else "a city by the water",
+        f"{name}skyscrapers" if name else "skyscrapers in the city",
+    ) + when(scene, rng)
 
 
 FAMILIES = {

@@ -1,5 +1,7 @@
 """Landscapes: farmland, an Italian villa, sunset over a lake, snowy mountains, the sea."""
 
+import itertools
+
 import numpy as np
 
 from painter.canvas import (
@@ -23,12 +25,32 @@ BLACK, WHITE = rgb(0.06, 0.07, 0.10), rgb(0.98, 0.97, 0.94)
 
 #: Sky from the zenith to the horizon, then the tint and the strength of the light on the land.
 SKIES: dict[str, tuple[list[Colour], Colour, float]] = {
-    "": ([rgb(0.22, 0.46, 0.80), rgb(0.48, 0.69, 0.90), rgb(0.83, 0.90, 0.93)], rgb(1, 1, 0.96), 1.0),
-    "sunset": ([rgb(0.28, 0.26, 0.50), rgb(0.80, 0.42, 0.42), rgb(0.98, 0.66, 0.28), rgb(1.0, 0.85, 0.50)], rgb(1.1, 0.82, 0.66), 0.78),
-    "dawn": ([rgb(0.52, 0.62, 0.82), rgb(0.86, 0.72, 0.80), rgb(0.99, 0.86, 0.72)], rgb(1.05, 0.95, 0.92), 0.9),
-    "night": ([rgb(0.03, 0.05, 0.15), rgb(0.07, 0.12, 0.28), rgb(0.16, 0.24, 0.42)], rgb(0.55, 0.66, 1.0), 0.42),
-    "storm": ([rgb(0.26, 0.29, 0.34), rgb(0.42, 0.46, 0.50), rgb(0.66, 0.69, 0.69)], rgb(0.86, 0.92, 0.98), 0.72),
-}  # fmt: skip
+    "": (
+        [rgb(0.22, 0.46, 0.80), rgb(0.48, 0.69, 0.90), rgb(0.83, 0.90, 0.93)],
+        rgb(1, 1, 0.96),
+        1.0,
+    ),
+    "sunset": (
+        [rgb(0.28, 0.26, 0.50), rgb(0.80, 0.42, 0.42), rgb(0.98, 0.66, 0.28), rgb(1.0, 0.85, 0.50)],
+        rgb(1.1, 0.82, 0.66),
+        0.78,
+    ),
+    "dawn": (
+        [rgb(0.52, 0.62, 0.82), rgb(0.86, 0.72, 0.80), rgb(0.99, 0.86, 0.72)],
+        rgb(1.05, 0.95, 0.92),
+        0.9,
+    ),
+    "night": (
+        [rgb(0.03, 0.05, 0.15), rgb(0.07, 0.12, 0.28), rgb(0.16, 0.24, 0.42)],
+        rgb(0.55, 0.66, 1.0),
+        0.42,
+    ),
+    "storm": (
+        [rgb(0.26, 0.29, 0.34), rgb(0.42, 0.46, 0.50), rgb(0.66, 0.69, 0.69)],
+        rgb(0.86, 0.92, 0.98),
+        0.72,
+    ),
+}
 
 _WHEN = {
     "": ("", "", "", " on a sunny day", " under a blue sky"),
@@ -63,8 +85,14 @@ def sky(scene: Scene, canvas: Canvas, horizon: float, stops: list[Colour] | None
         np.clip(c * rng.uniform(0.94, 1.06) + rng.normal(0, 0.015, 3), 0, 1).astype(np.float32)
         for c in stops
     ]
-    canvas.fill(canvas.everything(), stops, straight(rng.normal(0, 0.12)), scale=2.0, vary=0.045,
-                span=(0, horizon))  # fmt: skip
+    canvas.fill(
+        canvas.everything(),
+        stops,
+        straight(rng.normal(0, 0.12)),
+        scale=2.0,
+        vary=0.045,
+        span=(0, horizon),
+    )
     if scene.time == "night":
         spots = [
             ellipse(x, y, r, r)
@@ -95,18 +123,24 @@ def sky(scene: Scene, canvas: Canvas, horizon: float, stops: list[Colour] | None
     for _ in range(int(rng.integers(2, 6)) + 3 * (scene.time == "storm")):
         x, y = rng.uniform(0, 1), rng.uniform(0.04, horizon * 0.75)
         w = rng.uniform(0.10, 0.26)
-        puffs = [ellipse(x + dx * w, y + dy * w * 0.16 - abs(1 - abs(dx)) * w * 0.12, w * s, w * s * 0.42)
-                 for dx, dy, s in zip(rng.uniform(-1, 1, 9), rng.normal(0, 1, 9), rng.uniform(0.2, 0.42, 9), strict=True)]  # fmt: skip
+        puffs = [
+            ellipse(
+                x + dx * w, y + dy * w * 0.16 - abs(1 - abs(dx)) * w * 0.12, w * s, w * s * 0.42
+            )
+            for dx, dy, s in zip(
+                rng.uniform(-1, 1, 9), rng.normal(0, 1, 9), rng.uniform(0.2, 0.42, 9), strict=True
+            )
+        ]
         shade = mix(light, stops[0], 0.45)
         canvas.fill(
-            canvas.shape(*(p + (0, 0.012) for p in puffs), soft=0.008),
+            canvas.shape(*(p + np.array([0, 0.012]) for p in puffs), soft=0.008),
             shade,
             HORIZONTAL,
             opacity=0.7,
             scale=1.3,
         )
         canvas.fill(
-            canvas.shape(*(p - (0, 0.006) for p in puffs), soft=0.008),
+            canvas.shape(*(p - np.array([0, 0.006]) for p in puffs), soft=0.008),
             light,
             straight(0.2),
             opacity=0.8,
@@ -122,8 +156,15 @@ def tree(canvas: Canvas, x: float, y: float, size: float, colour: Colour) -> Non
         mix(colour, BLACK, 0.6),
     )
     turn, away = rng.uniform(0, 2 * np.pi, 26), np.sqrt(rng.uniform(0, 1, 26))
-    blobs = [ellipse(x + away[i] * np.cos(turn[i]) * size * 0.38, y - size * 0.66 + away[i] * np.sin(turn[i]) * size * 0.28, r, r * 0.8)
-             for i, r in enumerate(size * rng.uniform(0.07, 0.15, 26))]  # fmt: skip
+    blobs = [
+        ellipse(
+            x + away[i] * np.cos(turn[i]) * size * 0.38,
+            y - size * 0.66 + away[i] * np.sin(turn[i]) * size * 0.28,
+            r,
+            r * 0.8,
+        )
+        for i, r in enumerate(size * rng.uniform(0.07, 0.15, 26))
+    ]
     canvas.shaded(
         canvas.shape(*blobs),
         colour,
@@ -167,17 +208,38 @@ def hills(scene: Scene, canvas: Canvas, horizon: float, colours: list[Colour], f
         y = horizon + (1 - horizon) * (k / len(colours)) ** 1.25
         line = y + ridge(rng, 3, 0.35, 2) * (0.025 + 0.045 * depth)
         tone = mix(colour, far, 0.6 * (1 - depth) ** 1.5)
-        canvas.fill(canvas.shape(below(line)), [mix(tone, WHITE, 0.12), tone, mix(tone, BLACK, 0.22)],
-                    along(XS, line * 1.0), scale=0.7 + 0.7 * depth, vary=0.11)  # fmt: skip
+        canvas.fill(
+            canvas.shape(below(line)),
+            [mix(tone, WHITE, 0.12), tone, mix(tone, BLACK, 0.22)],
+            along(XS, line * 1.0),
+            scale=0.7 + 0.7 * depth,
+            vary=0.11,
+        )
 
 
 # -- farmland ------------------------------------------------------------------------------
 
 _CROPS = {
-    "green": (rgb(0.36, 0.55, 0.20), rgb(0.24, 0.46, 0.19), rgb(0.52, 0.64, 0.26), rgb(0.44, 0.58, 0.30)),
-    "yellow": (rgb(0.88, 0.74, 0.26), rgb(0.80, 0.62, 0.22), rgb(0.93, 0.82, 0.40), rgb(0.60, 0.60, 0.24)),
-    "": (rgb(0.40, 0.56, 0.22), rgb(0.84, 0.70, 0.28), rgb(0.28, 0.46, 0.20), rgb(0.58, 0.42, 0.26), rgb(0.66, 0.68, 0.34)),
-}  # fmt: skip
+    "green": (
+        rgb(0.36, 0.55, 0.20),
+        rgb(0.24, 0.46, 0.19),
+        rgb(0.52, 0.64, 0.26),
+        rgb(0.44, 0.58, 0.30),
+    ),
+    "yellow": (
+        rgb(0.88, 0.74, 0.26),
+        rgb(0.80, 0.62, 0.22),
+        rgb(0.93, 0.82, 0.40),
+        rgb(0.60, 0.60, 0.24),
+    ),
+    "": (
+        rgb(0.40, 0.56, 0.22),
+        rgb(0.84, 0.70, 0.28),
+        rgb(0.28, 0.46, 0.20),
+        rgb(0.58, 0.42, 0.26),
+        rgb(0.66, 0.68, 0.34),
+    ),
+}
 
 
 def _farmland(scene: Scene, canvas: Canvas) -> None:
@@ -204,7 +266,7 @@ def _farmland(scene: Scene, canvas: Canvas) -> None:
             continue
         # fields: patches on the slope, ploughed towards a vanishing point
         edges = np.sort(rng.uniform(-0.1, 1.1, int(rng.integers(2, 4))))
-        for left, right in zip(edges[:-1], edges[1:], strict=True):
+        for left, right in itertools.pairwise(edges):
             crop = mix(
                 lit(crops[int(rng.integers(len(crops)))], scene), far, 0.5 * (1 - depth) ** 1.5
             )
@@ -225,7 +287,7 @@ def _farmland(scene: Scene, canvas: Canvas) -> None:
                 a = np.array(
                     [left + (right - left) * f, np.interp(left + (right - left) * f, XS, line)]
                 )
-                b = a + (lean * 1.0, (0.05 + 0.15 * depth) * 0.95)
+                b = a + np.array([lean, (0.05 + 0.15 * depth) * 0.95])
                 steps = np.linspace(0, 1, 8)[:, None]
                 furrows.append(ribbon(a + (b - a) * steps, 0.002 + 0.006 * depth * steps[:, 0]))
             canvas.fill(canvas.shape(*furrows), mix(crop, BLACK, 0.4), straight(1.2), opacity=0.6)
@@ -246,8 +308,14 @@ def _house(scene: Scene, canvas: Canvas, x: float, line: Points, size: float) ->
     y = float(np.interp(x, XS, line)) + 0.01
     wall = lit(pigment(pick(canvas.rng, "white", "red", "white"), canvas.rng), scene)
     canvas.fill(canvas.shape(box(x, y - size * 0.55, x + size, y)), wall, scale=0.5)
-    roof = np.array([(x - size * 0.08, y - size * 0.5), (x + size * 0.3, y - size * 0.95),
-                     (x + size * 0.85, y - size * 0.95), (x + size * 1.08, y - size * 0.5)])  # fmt: skip
+    roof = np.array(
+        [
+            (x - size * 0.08, y - size * 0.5),
+            (x + size * 0.3, y - size * 0.95),
+            (x + size * 0.85, y - size * 0.95),
+            (x + size * 1.08, y - size * 0.5),
+        ]
+    )
     canvas.fill(canvas.shape(roof), lit(rgb(0.50, 0.24, 0.16), scene), scale=0.5)
     dark = lit(rgb(0.15, 0.14, 0.16), scene) if scene.time != "night" else rgb(0.98, 0.80, 0.35)
     windows = [
@@ -269,8 +337,12 @@ def _villa(scene: Scene, canvas: Canvas) -> None:
         lit(c, scene) for c in (rgb(0.50, 0.58, 0.44), rgb(0.44, 0.54, 0.26), rgb(0.58, 0.60, 0.28))
     ]
     hills(scene, canvas, horizon, slopes, far)
-    wall = {"yellow": rgb(0.93, 0.77, 0.42), "pink": rgb(0.91, 0.66, 0.56), "white": rgb(0.95, 0.92, 0.84),
-            "orange": rgb(0.90, 0.60, 0.34)}[scene.colours[0] if scene.colours else pick(rng, "yellow", "yellow", "orange", "white")]  # fmt: skip
+    wall = {
+        "yellow": rgb(0.93, 0.77, 0.42),
+        "pink": rgb(0.91, 0.66, 0.56),
+        "white": rgb(0.95, 0.92, 0.84),
+        "orange": rgb(0.90, 0.60, 0.34),
+    }[scene.colours[0] if scene.colours else pick(rng, "yellow", "yellow", "orange", "white")]
     wall = lit(wall, scene)
     shade, roof = (
         mix(wall, lit(rgb(0.35, 0.26, 0.34), scene), 0.42),
@@ -395,12 +467,37 @@ def _villa(scene: Scene, canvas: Canvas) -> None:
 # -- sunset over a lake --------------------------------------------------------------------
 
 _SUNSETS = {
-    "orange": [rgb(0.30, 0.28, 0.48), rgb(0.86, 0.44, 0.30), rgb(0.98, 0.62, 0.22), rgb(1.0, 0.84, 0.45)],
-    "red": [rgb(0.30, 0.10, 0.20), rgb(0.68, 0.14, 0.16), rgb(0.90, 0.30, 0.16), rgb(0.99, 0.62, 0.30)],
-    "pink": [rgb(0.46, 0.46, 0.72), rgb(0.86, 0.55, 0.70), rgb(0.97, 0.68, 0.72), rgb(1.0, 0.86, 0.78)],
-    "purple": [rgb(0.20, 0.14, 0.40), rgb(0.42, 0.24, 0.58), rgb(0.72, 0.40, 0.64), rgb(0.97, 0.66, 0.58)],
-    "yellow": [rgb(0.52, 0.58, 0.68), rgb(0.90, 0.76, 0.48), rgb(0.98, 0.84, 0.38), rgb(1.0, 0.95, 0.66)],
-}  # fmt: skip
+    "orange": [
+        rgb(0.30, 0.28, 0.48),
+        rgb(0.86, 0.44, 0.30),
+        rgb(0.98, 0.62, 0.22),
+        rgb(1.0, 0.84, 0.45),
+    ],
+    "red": [
+        rgb(0.30, 0.10, 0.20),
+        rgb(0.68, 0.14, 0.16),
+        rgb(0.90, 0.30, 0.16),
+        rgb(0.99, 0.62, 0.30),
+    ],
+    "pink": [
+        rgb(0.46, 0.46, 0.72),
+        rgb(0.86, 0.55, 0.70),
+        rgb(0.97, 0.68, 0.72),
+        rgb(1.0, 0.86, 0.78),
+    ],
+    "purple": [
+        rgb(0.20, 0.14, 0.40),
+        rgb(0.42, 0.24, 0.58),
+        rgb(0.72, 0.40, 0.64),
+        rgb(0.97, 0.66, 0.58),
+    ],
+    "yellow": [
+        rgb(0.52, 0.58, 0.68),
+        rgb(0.90, 0.76, 0.48),
+        rgb(0.98, 0.84, 0.38),
+        rgb(1.0, 0.95, 0.66),
+    ],
+}
 
 
 def _lake(scene: Scene, canvas: Canvas) -> None:
@@ -678,8 +775,16 @@ def _sea(scene: Scene, canvas: Canvas) -> None:
             scale=0.6,
             relief=1.6,
         )
-        streaks = [ellipse(x, np.interp(x, XS, swell) + tall * d, 0.012 + 0.05 * depth, 0.0012 + 0.003 * depth, rng.normal(0, 0.08))
-                   for x, d in zip(rng.uniform(0, 1, 16), rng.uniform(0.2, 1.0, 16), strict=True)]  # fmt: skip
+        streaks = [
+            ellipse(
+                x,
+                np.interp(x, XS, swell) + tall * d,
+                0.012 + 0.05 * depth,
+                0.0012 + 0.003 * depth,
+                rng.normal(0, 0.08),
+            )
+            for x, d in zip(rng.uniform(0, 1, 16), rng.uniform(0.2, 1.0, 16), strict=True)
+        ]
         canvas.fill(canvas.shape(*streaks), foam, along(XS, swell), opacity=0.6)
     # the crashing wave: a steep swell, its crest tumbling forward in foam
     cx, foot, s = rng.uniform(0.3, 0.7), rng.uniform(0.76, 0.86), rng.uniform(0.22, 0.32)
@@ -696,8 +801,13 @@ def _sea(scene: Scene, canvas: Canvas) -> None:
         [np.stack([xs, top], -1), np.stack([xs, foot + 0.03 * np.sin(t * 3)], -1)[::-1]]
     )
     order = np.argsort(xs)
-    canvas.fill(canvas.shape(canvas.wobble(face, 0.003)), [mix(clear, foam, 0.45), clear, mix(clear, deep, 0.6), deep],
-                along(xs[order], top[order]), scale=0.9, vary=0.15)  # fmt: skip
+    canvas.fill(
+        canvas.shape(canvas.wobble(face, 0.003)),
+        [mix(clear, foam, 0.45), clear, mix(clear, deep, 0.6), deep],
+        along(xs[order], top[order]),
+        scale=0.9,
+        vary=0.15,
+    )
     veins = []
     for _ in range(16):
         k = int(rng.integers(12, 34))
@@ -731,7 +841,7 @@ def _sea(scene: Scene, canvas: Canvas) -> None:
         s * rng.uniform(0.015, 0.05, 90),
     )
     canvas.fill(
-        canvas.shape(*(c + (0, 0.008) for c in crest)),
+        canvas.shape(*(c + np.array([0, 0.008]) for c in crest)),
         mix(foam, deep, 0.35),
         around(cx, foot),
         scale=0.5,
@@ -762,7 +872,10 @@ def _sea(scene: Scene, canvas: Canvas) -> None:
     )
     surf = [c * (1, 0.5) + (0, foot * 0.5) for c in surf]
     canvas.fill(
-        canvas.shape(*(c + (0, 0.008) for c in surf)), mix(foam, deep, 0.4), HORIZONTAL, scale=0.6
+        canvas.shape(*(c + np.array([0, 0.008]) for c in surf)),
+        mix(foam, deep, 0.4),
+        HORIZONTAL,
+        scale=0.6,
     )
     canvas.fill(canvas.shape(*surf), foam, HORIZONTAL, scale=0.6, relief=1.6)
     if rng.random() < 0.6:
@@ -811,40 +924,68 @@ def _say_farmland(scene: Scene, rng: np.random.Generator) -> str:
         "": "",
     }["".join(scene.colours)]
     return pick(
-        rng, f"rolling {tint}farmland", f"{tint}rolling farmland", f"{tint}fields and hills", f"a {tint}farm landscape",
-        f"rolling {tint}hills with farms", f"a landscape with {tint}fields", f"{tint}farmland",
-    ) + when(scene, rng)  # fmt: skip
+        rng,
+        f"rolling {tint}farmland",
+        f"{tint}rolling farmland",
+        f"{tint}fields and hills",
+        f"a {tint}farm landscape",
+        f"rolling {tint}hills with farms",
+        f"a landscape with {tint}fields",
+        f"{tint}farmland",
+    ) + when(scene, rng)
 
 
 def _say_villa(scene: Scene, rng: np.random.Generator) -> str:
     tint = "".join(f"{c} " for c in scene.colours)
     return pick(
-        rng, f"an italian villa with {tint}walls" if tint else "an italian villa", f"{'a ' + tint if tint else 'an '}italian villa",
-        f"a {tint}villa in tuscany", f"{'a ' + tint if tint else 'an '}italian villa with cypress trees", f"a {tint}villa in italy",
-    ) + when(scene, rng)  # fmt: skip
+        rng,
+        f"an italian villa with {tint}walls" if tint else "an italian villa",
+        f"{'a ' + tint if tint else 'an '}italian villa",
+        f"a {tint}villa in tuscany",
+        f"{'a ' + tint if tint else 'an '}italian villa with cypress trees",
+        f"a {tint}villa in italy",
+    ) + when(scene, rng)
 
 
 def _say_lake(scene: Scene, rng: np.random.Generator) -> str:
     tint = "".join(f"{c} " for c in scene.colours)
     article = "an" if tint[:1] in ("o", "a") and tint else "a"
     return pick(
-        rng, f"{tint}sunset over a lake", f"{article} {tint}sunset over a lake", f"a lake at sunset with a {tint}sky" if tint else "a lake at sunset",
-        f"{article} {tint}sunset over the water", f"{tint}sunset at the lake", f"the sun setting over a lake, {tint}sky" if tint else "the sun setting over a lake",
-    )  # fmt: skip
+        rng,
+        f"{tint}sunset over a lake",
+        f"{article} {tint}sunset over a lake",
+        f"a lake at sunset with a {tint}sky" if tint else "a lake at sunset",
+        f"{article} {tint}sunset over the water",
+        f"{tint}sunset at the lake",
+        f"the sun setting over a lake, {tint}sky" if tint else "the sun setting over a lake",
+    )
 
 
 def _say_mountains(scene: Scene, rng: np.random.Generator) -> str:
     return pick(
-        rng, "snowy mountains", "snowy mountains", "snow covered mountains", "mountains with snow", "mountain peaks in the snow",
-        "a mountain landscape with snow", "a snowy mountain range",
-    ) + when(scene, rng)  # fmt: skip
+        rng,
+        "snowy mountains",
+        "snowy mountains",
+        "snow covered mountains",
+        "mountains with snow",
+        "mountain peaks in the snow",
+        "a mountain landscape with snow",
+        "a snowy mountain range",
+    ) + when(scene, rng)
 
 
 def _say_sea(scene: Scene, rng: np.random.Generator) -> str:
     return pick(
-        rng, "a seascape with crashing waves", "a seascape with crashing waves", "crashing waves", "a stormy sea" if scene.time == "storm" else "the sea with waves",
-        "ocean waves", "waves crashing on the shore", "a seascape", "waves at sea",
-    ) + when(scene, rng)  # fmt: skip
+        rng,
+        "a seascape with crashing waves",
+        "a seascape with crashing waves",
+        "crashing waves",
+        "a stormy sea" if scene.time == "storm" else "the sea with waves",
+        "ocean waves",
+        "waves crashing on the shore",
+        "a seascape",
+        "waves at sea",
+    ) + when(scene, rng)
 
 
 def _tinted(rng: np.random.Generator, chance: float, *names: str) -> tuple[str, ...]:
@@ -852,9 +993,32 @@ def _tinted(rng: np.random.Generator, chance: float, *names: str) -> tuple[str, 
 
 
 FAMILIES = {
-    "farmland": Family(lambda rng: Scene("farmland", _tinted(rng, 0.45, "green", "yellow"), 0, some_time(rng, 5, 1.5, 1, 0.7, 1)), _say_farmland, _farmland),
-    "villa": Family(lambda rng: Scene("villa", _tinted(rng, 0.5, "yellow", "pink", "white", "orange"), 0, some_time(rng, 5, 1.5, 1, 0.8, 0.6)), _say_villa, _villa),
-    "lake": Family(lambda rng: Scene("lake", _tinted(rng, 0.6, *_SUNSETS), 0, "sunset"), _say_lake, _lake),
-    "mountains": Family(lambda rng: Scene("mountains", (), 0, some_time(rng, 5, 1.6, 1.2, 1, 1)), _say_mountains, _mountains),
-    "sea": Family(lambda rng: Scene("sea", (), 0, some_time(rng, 5, 1.4, 0.8, 0.8, 2)), _say_sea, _sea),
-}  # fmt: skip
+    "farmland": Family(
+        lambda rng: Scene(
+            "farmland", _tinted(rng, 0.45, "green", "yellow"), 0, some_time(rng, 5, 1.5, 1, 0.7, 1)
+        ),
+        _say_farmland,
+        _farmland,
+    ),
+    "villa": Family(
+        lambda rng: Scene(
+            "villa",
+            _tinted(rng, 0.5, "yellow", "pink", "white", "orange"),
+            0,
+            some_time(rng, 5, 1.5, 1, 0.8, 0.6),
+        ),
+        _say_villa,
+        _villa,
+    ),
+    "lake": Family(
+        lambda rng: Scene("lake", _tinted(rng, 0.6, *_SUNSETS), 0, "sunset"), _say_lake, _lake
+    ),
+    "mountains": Family(
+        lambda rng: Scene("mountains", (), 0, some_time(rng, 5, 1.6, 1.2, 1, 1)),
+        _say_mountains,
+        _mountains,
+    ),
+    "sea": Family(
+        lambda rng: Scene("sea", (), 0, some_time(rng, 5, 1.4, 0.8, 0.8, 2)), _say_sea, _sea
+    ),
+}

@@ -73,11 +73,16 @@ def some_colours(
     return tuple(str(c) for c in rng.choice(names, k, replace=False))
 
 
-_OF_MEDIUM = {
+_OF_MEDIUM: dict[str, tuple[str, ...]] = {
     "oil": ("an oil painting of {}", "{}, oil on canvas", "{} in oil", "an oil painting: {}"),
-    "watercolor": ("a watercolor of {}", "a watercolor painting of {}", "{} in watercolor", "{}, watercolor on paper"),
+    "watercolor": (
+        "a watercolor of {}",
+        "a watercolor painting of {}",
+        "{} in watercolor",
+        "{}, watercolor on paper",
+    ),
     "pastel": ("a pastel of {}", "a pastel drawing of {}", "{} in pastel", "{}, soft pastel"),
-}  # fmt: skip
+}
 
 
 def with_medium(subject: str, scene: Scene, rng: np.random.Generator) -> str:

@@ -237,8 +237,8 @@ def _piece(canvas: Canvas, kind: str, x: float, y: float, r: float) -> None:
             np.array(
                 [
                     (x - r * 0.93, y - r * 0.3),
-                    tuple(top - (r * 0.52, 0)),
-                    tuple(top + (r * 0.52, 0)),
+                    (top[0] - r * 0.52, top[1]),
+                    (top[0] + r * 0.52, top[1]),
                     (x + r * 0.93, y - r * 0.3),
                 ]
             ),
@@ -295,10 +295,18 @@ def _fruit(scene: Scene, canvas: Canvas) -> None:
                 r * rng.uniform(0.88, 1.06),
             )
     t = np.linspace(0, np.pi, 40)
-    front = np.concatenate([
-        np.stack([cx + np.cos(t) * w, rim + np.sin(t) * w * 0.24], -1),
-        np.stack([cx - np.cos(t) * w * np.clip(1.0 - 0.0 * t, 0, 1), rim + np.sin(t) ** 0.62 * (foot - rim)], -1),
-    ])  # fmt: skip
+    front = np.concatenate(
+        [
+            np.stack([cx + np.cos(t) * w, rim + np.sin(t) * w * 0.24], -1),
+            np.stack(
+                [
+                    cx - np.cos(t) * w * np.clip(1.0 - 0.0 * t, 0, 1),
+                    rim + np.sin(t) ** 0.62 * (foot - rim),
+                ],
+                -1,
+            ),
+        ]
+    )
     canvas.shaded(
         canvas.shape(front),
         bowl,
