@@ -27,7 +27,7 @@ import pytest
 import safetensors.torch
 import torch
 import yaml
-from bigart import archives, checkpoints
+from bigart import archives, checkpoints, networks
 from bigart.checkpoints import convert, open_network, read_checkpoint
 from bigart.errors import UserError
 from bigart.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
@@ -165,7 +165,7 @@ def test_a_lightning_checkpoint(lightning: types.ModuleType, tmp_path: Path, leg
     convert(source, tmp_path / "vqgan.safetensors", "vqgan")
     network, metadata = open_network(tmp_path / "vqgan.safetensors")
     assert isinstance(network, VQGAN)
-    assert checkpoints.options_from(metadata) == SMALL_VQGAN
+    assert networks.options_from(metadata, VQGANOptions) == SMALL_VQGAN
     assert equal(network, state)
 
 

@@ -3,13 +3,12 @@
 import argparse
 import errno
 import logging
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
+import torch
 from bigart import cli, files, progress
 from bigart.errors import UserError
 
@@ -38,6 +37,8 @@ def status(error: BaseException | None, log: Path | None = None) -> int:
         (OSError(errno.ENOSPC, "", "a.png"), 1, "paint: error: the disk is full: a.png\n"),
         (PermissionError(errno.EACCES, "", "a"), 1, "paint: error: permission denied: a\n"),
         (MemoryError(), 1, "paint: error: not enough memory"),
+        (torch.OutOfMemoryError(), 1, "paint: error: not enough memory on the GPU"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 1, "paint: error: not enough"),
         (KeyboardInterrupt(), 130, ""),
     ],
 )
@@ -71,11 +72,10 @@ def test_a_file_is_whole_or_absent(tmp_path: Path) -> None:
         temporary.write_text("first")
         assert temporary.suffix == ".png"
         assert not path.exists()
-    with pytest.raises(RuntimeError), files.atomic(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+    with pytest.raises(ZeroDivisionError), files.atomic(path) as temporary:
+        temporary.write_text(f"half {1 / 0}")
     assert path.read_text() == "first"
-    assert os.listdir(path.parent) == ["picture.png"]
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_leftovers_of_killed_runs_are_removed(tmp_path: Path) -> None:

@@ -1,10 +1,9 @@
 """Noise belongs to one candidate of one seed."""
 
 import numpy as np
+from bigart.seeds import noise
 from hypothesis import given
 from hypothesis import strategies as st
-
-from bigart.seeds import noise
 
 KEYS = st.tuples(
     st.integers(0, 2**32 - 1),
@@ -33,4 +32,3 @@ def test_noise_is_the_same_in_every_version() -> None:
     np.testing.assert_allclose(
         noise(42, "thumbnails", 1, 0, (3,)), [0.68930644, -1.2795731, 0.32954654], rtol=1e-6
     )
-

@@ -7,16 +7,19 @@ jobs, and puts it back.
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-
 from bigart import images, recipe
+
+pytestmark = pytest.mark.xdist_group("workflow")  # one worker paints, and holds all these tests
 
 ROOT = Path(__file__).parent.parent
 PARTS = ["Snakefile", "workflow", "config", "envs", "profiles", "models"]
@@ -304,6 +307,37 @@ def test_faults_of_the_config(project: Project, config: str) -> None:
     assert done.returncode != 0
     assert "Traceback" not in done.stdout + done.stderr
     assert config.split("=")[0] in done.stdout + done.stderr
+
+
+def test_a_killed_run_goes_on(project: Project) -> None:
+    """After kill -9 of everything: unlock, run again, and the pictures are the undisturbed ones."""
+    rows = "fruit\ta bowl of fruit\t\t\t\nagain\ta bowl of fruit\t\t\t\n"
+    project.table.write_text(TABLE + rows)
+    targets = ["results/fruit/candidates.png"]
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *targets]
+    running = subprocess.Popen(
+        command,
+        cwd=project.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    log = project.folder / "results/fruit/log/1-thumbnails.log"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and "thumbnails: 2/8" in log.read_text()):
+        assert time.monotonic() < deadline
+        assert running.poll() is None
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+
+    project.snakemake("--unlock")
+    project.snakemake(*targets, "results/again/candidates.png")
+    results = project.folder / "results"
+    for name in ("1-thumbnails/1.png", "2-upsampled/2.png"):
+        fruit, again = (images.read_rgb(results / artwork / name) for artwork in ("fruit", "again"))
+        assert np.array_equal(fruit, again)
+    assert not list(results.rglob("*.partial-*"))
 
 
 def test_a_missing_or_broken_model_is_named(project: Project) -> None:

@@ -40,9 +40,21 @@ def of_artwork(column):
     return lambda wildcards: getattr(ARTWORKS[wildcards.artwork], column)
 
 
+def source(file):
+    """Return an input: a model file as it was published, or a user's own."""
+    path = os.path.relpath(file.source_path(WEIGHTS))
+    # a checkout changes the times of files that the workflow does not make
+    return path if file.needs_fetch else ancient(path)
+
+
 def model(role):
-    """Return an input: a model file, whose time does not matter (its identity is a param)."""
-    return ancient(os.path.relpath(MODELS[role].final_path(WEIGHTS)))
+    """Return an input: the model file that a stage reads. Its identity is a param besides."""
+    file = MODELS[role]
+    return (
+        os.path.relpath(file.final_path(WEIGHTS))
+        if file.needs_conversion
+        else source(file)
+    )
 
 
 def identity(*roles):

@@ -32,7 +32,7 @@ rule enlarged_1024:
     shell:
         'python "$BIGART_SCRIPTS/enlarge.py"'
         " --model {input.model:q} --image {input.image:q}"
-        " --stage enlarged-1024 --out {output:q} --device {resources.device}"
+        " --stage enlarged-1024 --scale 4 --out {output:q} --device {resources.device}"
         " --precision {params.precision} --threads {threads} --log {log:q}"
 
 
@@ -121,7 +121,7 @@ rule enlarged_4096:
     shell:
         'python "$BIGART_SCRIPTS/enlarge.py"'
         " --model {input.model:q} --image {input.image:q}"
-        " --stage enlarged-4096 --out {output:q} --device {resources.device}"
+        " --stage enlarged-4096 --scale 4 --out {output:q} --device {resources.device}"
         " --precision {params.precision} --threads {threads} --log {log:q}"
 
 

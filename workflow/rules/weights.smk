@@ -8,7 +8,7 @@ _CONVERTED = {m.name: m for m in MODELS.values() if m.needs_conversion}
 rule fetch:
     """A published file, downloaded (resumed after a break, mirrors tried) and verified."""
     output:
-        protected(f"{WEIGHTS}/downloads/{{download}}"),
+        f"{WEIGHTS}/downloads/{{download}}",
     log:
         f"{WEIGHTS}/logs/fetch-{{download}}.log",
     benchmark:
@@ -34,7 +34,7 @@ rule fetch:
 rule convert:
     """A network as safetensors: read without running what is in it, names and shapes checked."""
     input:
-        lambda wildcards: ancient(str(_CONVERTED[wildcards.model].source_path(WEIGHTS))),
+        lambda wildcards: source(_CONVERTED[wildcards.model]),
     output:
         f"{WEIGHTS}/{{model}}.safetensors",
     log:

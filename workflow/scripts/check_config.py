@@ -7,7 +7,9 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from bigart import artworks, cli, settings
+from bigart import artworks, cli, models, settings
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def parser() -> argparse.ArgumentParser:
@@ -17,6 +19,12 @@ def parser() -> argparse.ArgumentParser:
         "config", nargs="?", default="config/config.yaml", type=Path, help="default: %(default)s"
     )
     result.add_argument("--table", help="check this table in place of the config's")
+    result.add_argument(
+        "--models",
+        default=ROOT / "config/models.yaml",
+        type=Path,
+        help="the table of models (default: the project's)",
+    )
     result.add_argument(
         "--options", action="store_true", help="print every option as the table of config/README.md"
     )
@@ -36,7 +44,23 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.table:
         mapping["table"] = arguments.table
     config, table = artworks.load(mapping, [arguments.config])
+    files = models.read_models(arguments.models, root=ROOT).set(config.models)
+    models.check_present(files)
     print(summary(config, table), end="")
+    for warning in _cut_prompts(table, files):
+        print(f"warning: {warning}")
+
+
+def _cut_prompts(
+    table: dict[str, artworks.Artwork], files: dict[str, models.ModelFile]
+) -> list[str]:
+    """Return a warning for each prompt of which the models read only a part."""
+    vocabulary, merges = (files[role].final_path() for role in ("vocabulary", "merges"))
+    if not (vocabulary.is_file() and merges.is_file()):
+        return ["whether the prompts are too long shows once `snakemake weights` has run"]
+    from bigart.glide.tokenizer import Tokenizer  # only here, since torch comes with it
+
+    return artworks.prompt_warnings(table, Tokenizer.from_files(vocabulary, merges).encode)
 
 
 def summary(config: artworks.Config, table: dict[str, artworks.Artwork]) -> str:

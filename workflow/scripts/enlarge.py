@@ -4,6 +4,7 @@ import argparse
 
 import torch
 from bigart import cli, images, recipe, stage
+from bigart.errors import UserError
 from bigart.progress import Progress
 from bigart.rrdbnet import RRDBNet, enlarge
 
@@ -15,6 +16,9 @@ def main() -> None:
     parser.add_argument("--image", required=True, help="the picture to enlarge")
     parser.add_argument("--out", required=True, help="the PNG to write")
     parser.add_argument("--stage", default="enlarged", help="the stage's name in the recipe")
+    parser.add_argument(
+        "--scale", type=int, help="refuse a network of another scale (default: any)"
+    )
     parser.add_argument(
         "--strip",
         type=int,
@@ -30,6 +34,9 @@ def main() -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write the enlarged picture."""
     network, device, models = stage.open_network(arguments, arguments.model, RRDBNet)
+    scale = network.options.scale
+    if arguments.scale not in (None, scale):
+        raise UserError(f"{arguments.model} enlarges {scale} times; {arguments.scale} are needed")
     picture = images.read_rgb(arguments.image)
     x = torch.from_numpy(images.to_float(picture))[None].to(device.device)
     progress = Progress(arguments.stage, 1)
@@ -38,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     made = recipe.extend(
         recipe.recipe_so_far(arguments.image),
         arguments.stage,
-        scale=network.options.scale,
+        scale=scale,
         precision=device.precision,
         models=models,
     )

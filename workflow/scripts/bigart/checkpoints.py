@@ -10,32 +10,28 @@ import json
 import math
 import re
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from bigart import files
+from bigart import files, networks
 from bigart.archives import (
     SAFETENSORS_DTYPES,
     Shape,
     StateDict,
     StoredTensor,
     check_zip,
-    map_file,
     read_checkpoint,
-    safetensors_header,
 )
 from bigart.errors import UserError
 from bigart.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
 from bigart.rrdbnet import RRDBNet, RRDBNetOptions
 from bigart.vqgan import VQGAN, VQGANOptions
 
-FORMAT_VERSION = "1"
 Options = GlideOptions | RRDBNetOptions | VQGANOptions
 _SAFETENSORS_NAMES = {dtype: name for name, dtype in SAFETENSORS_DTYPES.items()}
 
@@ -43,7 +39,7 @@ _SAFETENSORS_NAMES = {dtype: name for name, dtype in SAFETENSORS_DTYPES.items()}
 class Architecture(NamedTuple):
     """A network's class, its options, and what people call it."""
 
-    network: Callable[..., nn.Module]
+    network: type[networks.Network]
     options: type[Options]
     spoken: str
 
@@ -151,7 +147,7 @@ def infer_options(
             options = _glide_options(state, stated or {}, path)
     except (KeyError, IndexError) as error:
         raise UserError(f"{path} is {words}, but incomplete: {error} is missing") from None
-    return replace(options, **_tuples(stated or {}))
+    return replace(options, **networks.tuples(stated or {}))
 
 
 def _rrdbnet_options(state: Mapping[str, StoredTensor], path: Path | str) -> RRDBNetOptions:
@@ -214,25 +210,18 @@ def _count(state: Iterable[str], pattern: str) -> int:
     return count
 
 
-def _tuples(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
-
-
 def expected_shapes(architecture: str, options: Options) -> dict[str, Shape]:
     """Return the names and shapes of a network's parameters, without making it.
 
     Raises:
         UserError: The options do not fit together.
     """
-    return {n: tuple(t.shape) for n, t in _on_meta(architecture, options).state_dict().items()}
-
-
-def _on_meta(architecture: str, options: Options) -> nn.Module:
-    try:
-        with torch.device("meta"):
-            return ARCHITECTURES[architecture].network(options)
-    except (ValueError, RuntimeError, ZeroDivisionError, TypeError) as error:
-        raise UserError(f"{architecture}: these options do not fit together: {error}") from None
+    return {
+        n: tuple(t.shape)
+        for n, t in networks.on_meta(ARCHITECTURES[architecture].network, options)
+        .state_dict()
+        .items()
+    }
 
 
 def verify(
@@ -349,7 +338,7 @@ def network_metadata(architecture: str, options: Options, source_sha256: str) ->
         "architecture": architecture,
         "options": json.dumps(asdict(options), sort_keys=True),
         "source_sha256": source_sha256,
-        "format_version": FORMAT_VERSION,
+        "format_version": networks.FORMAT_VERSION,
     }
 
 
@@ -418,93 +407,13 @@ def _check_finite(name: str, tensor: Tensor, path: Path | str) -> None:
 # ---- the converted file --------------------------------------------------------------------------
 
 
-def load_metadata(path: Path | str) -> dict[str, str]:
-    """Return the header of a converted file.
-
-    Raises:
-        UserError: The file is missing, damaged, or not in this project's form.
-    """
-    path = Path(path)
-    try:
-        header, _ = safetensors_header(map_file(path))
-        metadata = header.get("__metadata__", {})
-        stated = {str(key): str(value) for key, value in metadata.items()}
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: {error}. {_REDO}") from None
-    if stated.get("architecture") not in ARCHITECTURES or "options" not in stated:
-        raise UserError(f"{path} does not say what network it is. {_REDO}")
-    if stated.get("format_version") != FORMAT_VERSION:
-        raise UserError(f"{path} was made by another version of this program. {_REDO}")
-    return stated
-
-
-_REDO = "Remove it and run again, so that it is made anew; a file of your own needs converting."
-
-
-def options_from(metadata: Mapping[str, str]) -> Options:
-    """Return the network options that a converted file's header states.
-
-    Raises:
-        UserError: They are not options of that architecture.
-    """
-    kind = ARCHITECTURES[metadata["architecture"]].options
-    try:
-        stated = json.loads(metadata["options"])
-        known = {field.name for field in fields(kind)}
-        if unknown := set(stated) - known:
-            raise UserError(f"unknown options of {metadata['architecture']}: {sorted(unknown)}")
-        return kind(**_tuples(stated))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"the options in the header cannot be read: {error}") from None
-
-
 def open_network(
     path: Path | str,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
 ) -> tuple[nn.Module, dict[str, str]]:
-    """Build a network from a converted file and load its weights, strictly and without a copy.
-
-    Args:
-        path: A ``.safetensors`` file made by ``convert`` or ``save_network``.
-        device: Where the network is to be.
-        dtype: Of its parameters; None keeps the file's.
-
-    Returns:
-        The network, ready for inference (``eval``, no gradients), and the file's metadata. On
-        the CPU in the file's dtype the weights stay mapped, so that several processes share them.
-
-    Raises:
-        UserError: The file is missing, damaged, or does not fit.
-    """
-    path = Path(path)
-    metadata = load_metadata(path)
-    try:
-        network = _on_meta(metadata["architecture"], options_from(metadata))
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    try:
-        with safe_open(str(path), framework="pt", device=str(device)) as file:
-            state = {name: _cast(file.get_tensor(name), dtype) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise UserError(f"{path} is damaged ({error}). {_REDO}") from None
-    try:
-        network.load_state_dict(state, strict=True, assign=True)
-    except RuntimeError as error:
-        lines = str(error).splitlines()[:6]
-        raise UserError(
-            f"{path} does not fit its own header. {_REDO}\n" + "\n".join(lines)
-        ) from None
-    for name, value in _all_tensors(network):
-        if value.is_meta:
-            raise RuntimeError(f"{name} is not part of the state dict and was never filled")
-    return network.eval().requires_grad_(False), metadata
-
-
-def _cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    return tensor if dtype is None or not tensor.is_floating_point() else tensor.to(dtype)
-
-
-def _all_tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from network.named_parameters()
-    yield from network.named_buffers()
+    """Open a converted file of any architecture; see ``networks.open_network``."""
+    architecture = networks.load_metadata(path)["architecture"]
+    if architecture not in ARCHITECTURES:
+        raise UserError(f"{path} holds a network of an unknown architecture, {architecture}")
+    return networks.open_network(path, ARCHITECTURES[architecture].network, device, dtype)

@@ -42,15 +42,12 @@ def main(
         run(arguments)
     except KeyboardInterrupt:
         sys.exit(130)
-    except (UserError, MemoryError, OSError) as error:
+    except Exception as error:
         message = _message(error)
         if message is None:
             log.exception("%s: error of the program", name)
         else:
             log.error("%s: error: %s", name, message)
-        sys.exit(1)
-    except Exception:
-        log.exception("%s: error of the program", name)
         sys.exit(1)
 
 
@@ -69,8 +66,11 @@ def _message(error: BaseException) -> str | None:
     """Return what to tell the user, or None for a fault of the program."""
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, MemoryError):
+    # torch has a class of its own on a GPU, and only a text on the CPU
+    if isinstance(error, MemoryError) or "allocate memory" in str(error):
         return "not enough memory; see 'batch' and 'precision' in config.yaml"
+    if type(error).__name__ == "OutOfMemoryError":
+        return "not enough memory on the GPU; try 'precision: bf16' or 'device: cpu' in config.yaml"
     if isinstance(error, OSError) and error.errno in _OS_FAULTS:
         where = f": {error.filename}" if error.filename else ""
         return f"{_OS_FAULTS[error.errno]}{where}"

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bigart.networks import Network
+
 SLOPE = 0.2
 RESIDUAL = 0.2
 
@@ -71,18 +73,21 @@ class RRDB(nn.Module):
         return x + RESIDUAL * self.RDB3(self.RDB2(self.RDB1(x)))
 
 
-class RRDBNet(nn.Module):
+class RRDBNet(Network):
     """The whole network: first convolution, trunk of RRDBs, upsampling tail.
 
     Args:
         options: Sizes.
     """
 
+    architecture = "rrdbnet"
+    Options = RRDBNetOptions
+    options: RRDBNetOptions
+
     def __init__(self, options: RRDBNetOptions) -> None:
-        super().__init__()
+        super().__init__(options)
         if options.scale not in (2, 4):
             raise ValueError(f"scale is {options.scale}; 2 and 4 are possible")
-        self.options = options
         features = options.features
         self.conv_first = nn.Conv2d(3, features, 3, padding=1)
         self.RRDB_trunk = nn.Sequential(

@@ -3,18 +3,14 @@
 import argparse
 import logging
 from pathlib import Path
-from typing import TypeVar
 
 import torch
-from torch import nn
 
-from bigart import checkpoints, files
+from bigart import files, networks
 from bigart.devices import Device
 from bigart.errors import UserError
 
 log = logging.getLogger("bigart")
-
-Network = TypeVar("Network", bound=nn.Module)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def open_network(
-    arguments: argparse.Namespace, path: Path | str, kind: type[Network]
-) -> tuple[Network, Device, dict[str, str]]:
+    arguments: argparse.Namespace, path: Path | str, kind: type[networks.Kind]
+) -> tuple[networks.Kind, Device, dict[str, str]]:
     """Open a stage's network on the device that the arguments ask for, and say so in the log.
 
     Args:
@@ -51,12 +47,7 @@ def open_network(
             raise UserError(f"--threads is {arguments.threads}; at least 1 is needed")
         torch.set_num_threads(arguments.threads)
     device = Device.choose(arguments.device, arguments.precision)
-    network, metadata = checkpoints.open_network(path, device.device, torch.float32)
-    if not isinstance(network, kind):
-        raise UserError(
-            f"{path} holds a network of the architecture {metadata['architecture']}; "
-            f"this stage needs a {kind.__name__}"
-        )
+    network, metadata = networks.open_network(path, kind, device.device, torch.float32)
     log.info("model %s on %s", path, device)
     sha256 = metadata.get("source_sha256") or files.sha256(path)
     return network, device, {Path(path).name: sha256}

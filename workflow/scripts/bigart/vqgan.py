@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bigart.networks import Network
+
 GROUPS = 32
 
 
@@ -235,16 +237,19 @@ class Codebook(nn.Module):
         return torch.cat(parts)
 
 
-class VQGAN(nn.Module):
+class VQGAN(Network):
     """The whole network.
 
     Args:
         options: Sizes.
     """
 
+    architecture = "vqgan"
+    Options = VQGANOptions
+    options: VQGANOptions
+
     def __init__(self, options: VQGANOptions) -> None:
-        super().__init__()
-        self.options = options
+        super().__init__(options)
         self.encoder = Encoder(options)
         self.decoder = Decoder(options)
         self.quantize = Codebook(options.codes, options.embed_dim)

@@ -55,8 +55,7 @@ def spaced_timesteps(respacing: str | int, steps: int = STEPS) -> list[int]:
     if not text:
         return list(range(steps))
     if text == "fast27":
-        kept = spaced_timesteps(_FAST27, steps)
-        return [*kept[:-1], steps - 3]
+        return [*spaced_timesteps(_FAST27, steps)[:-1], steps - 3]
     if text.startswith("ddim"):
         wanted = _count(text.removeprefix("ddim"))
         for stride in range(1, steps):
@@ -71,8 +70,8 @@ def spaced_timesteps(respacing: str | int, steps: int = STEPS) -> list[int]:
         length = size + (section < larger)
         if count > length:
             raise ValueError(f"cannot keep {count} of {length} timesteps")
-        stride = (length - 1) / (count - 1) if count > 1 else 1.0
-        kept += [start + round(i * stride) for i in range(count)]
+        spacing = (length - 1) / (count - 1) if count > 1 else 1.0
+        kept += [start + round(i * spacing) for i in range(count)]
         start += length
     return kept
 

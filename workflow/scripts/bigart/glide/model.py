@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bigart.glide.text import Transformer
 from bigart.glide.unet import GROUPS, AttentionBlock, ResBlock, Stage, timestep_embedding
+from bigart.networks import Network
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,19 @@ class Text(NamedTuple):
         return Text(self.proj.expand(batch, -1), self.out.expand(batch, -1, -1))
 
 
-class Text2ImUNet(nn.Module):
+class Text2ImUNet(Network):
     """The network that predicts the noise in a picture, told the prompt.
 
     Args:
         options: Sizes; published ones are ``BASE`` and ``UPSAMPLER``.
     """
 
+    architecture = "glide"
+    Options = GlideOptions
+    options: GlideOptions
+
     def __init__(self, options: GlideOptions) -> None:
-        super().__init__()
-        self.options = options
+        super().__init__(options)
         self._build_text()
         self._build_unet()
 
