@@ -31,7 +31,7 @@ from train_enlarger import gradients, picture_loss, psnr
 
 COMMITMENT = 0.25
 BIRTH = 60  # steps before the codes are born
-CROP = 64
+CROP = 96
 
 
 class Codes:
@@ -67,6 +67,81 @@ class Codes:
             self.sums[dead] = vectors[choice] * 0.3
 
 
+def mosaics(pool: Pool, rng: np.random.Generator, batch: int) -> Tensor:
+    """Return (batch, 3, 2 * CROP, 2 * CROP) uint8, each put together from four pictures' crops.
+
+    The normalisations see whole pictures later, of many colours; a single crop is often all sky.
+    """
+    crops, _ = pool.crops(rng, 4 * batch, CROP)
+    grid = crops.reshape(batch, 2, 2, 3, CROP, CROP).permute(0, 3, 1, 4, 2, 5)
+    return grid.reshape(batch, 3, 2 * CROP, 2 * CROP)
+
+
+@torch.no_grad()
+def start_as_mosaic(network: VQGAN) -> None:
+    """Let the untrained network pass the picture on as a mosaic: one colour a code, drawn soft.
+
+    Red, green and blue run along the shortcuts from end to end, and all residual branches begin
+    at zero. Both last normalisations are in the way, so a colour comes with its negative: together
+    they have no mean to lose, and SiLU(a) - SiLU(-a) = a. In the encoder a large constant in the
+    same group fixes the scale; in the decoder, whose groups are of two channels, the scale is lost
+    until training finds a way.
+    """
+    values = dict(network.named_parameters())
+    for name, parameter in values.items():
+        if name.endswith(("conv2.weight", "conv2.bias", "proj_out.weight", "proj_out.bias")):
+            parameter.zero_()
+    encoder, decoder = network.encoder, network.decoder
+    half = torch.tensor([[0.25, 0.25, 0.0], [0.25, 0.25, 0.0], [0.0, 0.0, 0.0]])
+    soft = torch.outer(torch.tensor([0.25, 0.5, 0.25]), torch.tensor([0.25, 0.5, 0.25]))
+    plain = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+
+    def passes(
+        layer: nn.Conv2d, kernel: Tensor = plain, outs: tuple[int, ...] = (0, 1, 2), sign: float = 1
+    ) -> None:
+        for colour, out in enumerate(outs):
+            layer.weight[out] = 0
+            layer.weight[out, colour] = sign * (kernel if layer.kernel_size[0] == 3 else 1.0)
+            assert layer.bias is not None
+            layer.bias[out] = 0
+
+    passes(encoder.conv_in)
+    for level in [*encoder.down, *decoder.up]:
+        for block in level.block:
+            if hasattr(block, "nin_shortcut"):
+                passes(block.nin_shortcut)
+        if hasattr(level, "downsample"):
+            passes(level.downsample.conv, half)
+        if hasattr(level, "upsample"):
+            passes(level.upsample.conv, soft)
+
+    constant = 8.0
+    last = encoder.down[-1].block[0].nin_shortcut  # type: ignore[union-attr, index]
+    last.weight[:12] = 0
+    last.bias[:12] = 0
+    passes(last, outs=(0, 4, 8))
+    passes(last, outs=(3, 7, 11), sign=-1)
+    last.bias[[1, 5, 9]] = constant
+    encoder.norm_out.bias[[0, 4, 8, 3, 7, 11]] = 0.577  # their share of the constant's mean
+    encoder.conv_out.weight[:3] = 0
+    values["encoder.conv_out.bias"][:3] = 0
+    for colour in range(3):
+        encoder.conv_out.weight[colour, 4 * colour, 1, 1] = 0.433 * constant
+        encoder.conv_out.weight[colour, 4 * colour + 3, 1, 1] = -0.433 * constant
+    for layer in (network.quant_conv, network.post_quant_conv, decoder.conv_in):
+        passes(layer)
+
+    first = decoder.up[0].block[0].nin_shortcut  # type: ignore[union-attr, index]
+    passes(first, outs=(0, 2, 4))
+    passes(first, outs=(1, 3, 5), sign=-1)
+    decoder.conv_out.weight.mul_(0.3)
+    values["decoder.conv_out.bias"].zero_()
+    for colour in range(3):
+        decoder.conv_out.weight[colour, :6] = 0
+        decoder.conv_out.weight[colour, 2 * colour, 1, 1] = 0.5
+        decoder.conv_out.weight[colour, 2 * colour + 1, 1, 1] = -0.5
+
+
 def evaluate(network: nn.Module) -> dict[str, float]:
     """Return the PSNR of the round trip at 1024 px and its sharpness next to a blur's."""
     device = next(network.parameters()).device
@@ -91,15 +166,13 @@ def evaluate(network: nn.Module) -> dict[str, float]:
 
 def main() -> None:
     """Train."""
-    arguments = parse(command("detailer", minutes=30, rate=1.5e-3, batch=8))
+    arguments = parse(command("detailer", minutes=30, rate=4e-4, batch=1))
     options = VQGANOptions(
-        channels=32, channel_mult=(1, 1, 2, 4), res_blocks=1, attention_resolutions=(),
+        channels=32, channel_mult=(2, 1, 2, 4), res_blocks=1, attention_resolutions=(),
         resolution=256, z_channels=64, embed_dim=16, codes=1024,
     )  # fmt: skip
     network = VQGAN(options)
-    for name, parameter in network.named_parameters():
-        if name.endswith(("conv2.weight", "proj_out.weight")):
-            parameter.data.mul_(0.1)
+    start_as_mosaic(network)
     network = on_device(network, arguments.device)
     network.quantize.embedding.weight.requires_grad_(False)
     codes = Codes(network.quantize.embedding.weight)
@@ -108,7 +181,7 @@ def main() -> None:
         codes.uses.fill_(1.0)
     pools = [Pool(1024, 128, first=12), Pool(2048, 24, first=2)]
     rng = np.random.default_rng((arguments.seed, 3))
-    stream = batches(lambda: pools[int(rng.random() < 0.15)].crops(rng, arguments.batch, CROP)[0])
+    stream = batches(lambda: mosaics(pools[int(rng.random() < 0.15)], rng, arguments.batch))
 
     def step(number: int, progress: float) -> tuple[Tensor, dict[str, float]]:
         nonlocal alive

@@ -87,10 +87,10 @@ def evaluate(network: nn.Module) -> dict[str, float]:
 
 def main() -> None:
     """Train."""
-    arguments = parse(command("upsampler", minutes=40, rate=1e-3, batch=4))
+    arguments = parse(command("upsampler", minutes=40, rate=1e-3, batch=2))
     vocabulary = read_vocabulary()
     options = GlideOptions(
-        image_size=256, channels=32, res_blocks=1, channel_mult=(1, 1, 2, 2, 4), head_channels=32,
+        image_size=256, channels=32, res_blocks=1, channel_mult=(2, 1, 1, 2, 4), head_channels=32,
         attention_resolutions=(), text_width=128, text_layers=1, text_heads=4,
         vocab=len(vocabulary.encoder), super_res=True, noise_schedule="linear",
     )  # fmt: skip
