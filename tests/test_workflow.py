@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 import yaml
 from bigart import images, recipe
 
@@ -57,10 +59,10 @@ class Project:
         return self.folder / "config/prompts.tsv"
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--resources", "gpu=1"]
+        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2"]
         environment = {**os.environ, "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "2"}
         done = subprocess.run(
-            [*command, *arguments],
+            [*command, "--resources", "gpu=1"],
             cwd=self.folder,
             env=environment,
             capture_output=True,
@@ -71,14 +73,14 @@ class Project:
         return done
 
     def jobs(self, *arguments: str) -> set[str]:
-        """What would run, as "rule artwork"."""
+        """What would run, as "rule artwork" or "rule model"."""
         done = self.snakemake("--dry-run", *arguments)
         found = set()
         for block in re.split(r"\n(?=\[|Job stats)", done.stdout + done.stderr):
             rule = re.search(r"^(?:local)?rule (\w+):", block, re.MULTILINE)
-            artwork = re.search(r"wildcards: .*?artwork=([\w.-]+)", block)
-            if rule and artwork:
-                found.add(f"{rule[1]} {artwork[1]}")
+            subject = re.search(r"wildcards: .*?(?:artwork|model)=([\w.-]+)", block)
+            if rule and subject:
+                found.add(f"{rule[1]} {subject[1]}")
         return found
 
     def edit(self, cell: str, row: str, column: str) -> None:
@@ -228,7 +230,6 @@ def test_adding_and_removing_rows(project: Project) -> None:
 
 def test_the_machine_reruns_nothing(project: Project) -> None:
     assert project.jobs("--config", "device=cpu", "batch=1") == set()
-    assert project.jobs("--cores", "1") == set()
 
 
 @pytest.mark.parametrize(
@@ -250,6 +251,32 @@ def test_editing_code_reruns_its_stages(project: Project, code: str, rules: list
     finally:
         path.write_text(text)
     assert ours == of("lake", *rules)
+
+
+def test_a_model_of_ones_own(project: Project) -> None:
+    """A checkpoint is converted once; another content in it paints again, in the same run."""
+    embedded = project.folder / "models/embedded/enlarger.safetensors"
+    own = project.folder / "models/own.pth"
+    table = project.folder / "config/models.yaml"
+    text = table.read_text()
+    mine = ["--config", "models=mine"]
+    try:
+        models = yaml.safe_load(text)
+        models["sets"]["mine"] = {"like": "embedded", "enlarger": "own"}
+        models["files"]["own"] = {"architecture": "rrdbnet", "path": "models/own.pth"}
+        table.write_text(yaml.safe_dump(models))
+        state = safetensors.torch.load_file(embedded)
+        torch.save(state, own)
+        enlarged = ["enlarged_1024", "textured_1024", *FINISH]
+        both = of("lake", *enlarged, "detailed") | of("villa", *enlarged)
+        assert project.jobs(*mine) == both | {"convert own"}
+        project.snakemake("weights", *mine)
+        assert project.jobs(*mine) == both
+        torch.save({name: value * 1.5 for name, value in state.items()}, own)
+        assert project.jobs(*mine) == both | {"convert own"}
+    finally:
+        table.write_text(text)
+        own.unlink(missing_ok=True)
 
 
 def test_candidates_stops_at_the_contact_sheets(project: Project) -> None:
@@ -314,7 +341,7 @@ def test_a_killed_run_goes_on(project: Project) -> None:
     rows = "fruit\ta bowl of fruit\t\t\t\nagain\ta bowl of fruit\t\t\t\n"
     project.table.write_text(TABLE + rows)
     targets = ["results/fruit/candidates.png"]
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *targets]
+    command = [sys.executable, "-m", "snakemake", *targets, "--cores", "2"]
     running = subprocess.Popen(
         command,
         cwd=project.folder,
@@ -345,17 +372,15 @@ def test_a_missing_or_broken_model_is_named(project: Project) -> None:
     content = path.read_bytes()
     try:
         path.write_bytes(content[: len(content) // 2])
-        project.edit("0.06", "lake", "texture_amount")
-        done = project.snakemake("results/lake/5-detailed-1024.png", check=False)
+        project.edit("yes", "villa", "detail")
+        done = project.snakemake("results/villa/5-detailed-1024.png", check=False)
         told = done.stdout + done.stderr
         assert done.returncode != 0
         assert "detailer.safetensors is damaged" in told
         assert "Traceback" not in told
-        assert not list((project.folder / "results/lake").glob("5-detailed*"))
+        assert not list((project.folder / "results/villa").glob("*5-detailed*"))
         path.unlink()
         done = project.snakemake("--dry-run", check=False)
         assert "embedded-detailer" in done.stdout + done.stderr
     finally:
         path.write_bytes(content)
-        project.table.write_text(TABLE)
-        project.snakemake()  # the next test finds it painted

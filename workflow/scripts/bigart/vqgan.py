@@ -85,8 +85,10 @@ class AttentionBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape."""
         h = self.norm(x)
+        # contiguous: else torch keeps the whole N x N matrix, 1 GB at 128 x 128
         q, k, v = (
-            layer(h).flatten(2).transpose(1, 2)[:, None] for layer in (self.q, self.k, self.v)
+            layer(h).flatten(2).transpose(1, 2).contiguous()[:, None]
+            for layer in (self.q, self.k, self.v)
         )
         h = F.scaled_dot_product_attention(q, k, v)
         return x + self.proj_out(h[:, 0].transpose(1, 2).reshape(x.shape))

@@ -116,8 +116,9 @@ class AttentionBlock(nn.Module):
     def _heads(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
         """Split (B, heads * parts * C, N) into ``parts`` tensors (B, heads, N, C)."""
         batch, _, length = x.shape
-        per_head = x.view(batch, self.heads, -1, length).transpose(2, 3)
-        return per_head.chunk(parts, dim=3)
+        per_head = x.view(batch, self.heads, parts, -1, length).transpose(3, 4)
+        # contiguous: else torch keeps the whole attention matrix in memory
+        return per_head.contiguous().unbind(dim=2)
 
 
 class Stage(nn.Sequential):
