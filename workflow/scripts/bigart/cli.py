@@ -55,6 +55,7 @@ def _set_up_log(path: str | None) -> None:
     terminal = logging.StreamHandler()
     if sys.stderr.isatty():  # there a bar moves instead of the lines of progress
         terminal.addFilter(lambda record: record.name != PROGRESS)
+    logging.raiseExceptions = False  # a full disk is told once, not at every line of the log
     handlers: list[logging.Handler] = [terminal]
     if path:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
