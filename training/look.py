@@ -16,7 +16,7 @@ import torch
 from bigart.checkpoints import open_network
 from bigart.glide.diffusion import Schedule
 from bigart.glide.model import Text2ImUNet
-from bigart.glide.samplers import SAMPLERS, guided
+from bigart.glide.samplers import SAMPLERS, conditioned, guided
 from common import HELD_OUT, picture_at
 from degrade import degrade
 from numpy.typing import NDArray
@@ -61,7 +61,10 @@ def sample(
     with torch.inference_mode():
         text = network.encode_text(tokens[:1], mask[:1])
         nothing = network.encode_text(tokens[1:], mask[1:])
-        denoiser = guided(network, text, nothing, guidance, low)
+        if low is None:
+            denoiser = guided(network, text, nothing, guidance)
+        else:
+            denoiser = conditioned(network, text, low)
         schedule = Schedule.create(network.options.noise_schedule, steps)
         *_, out = SAMPLERS[sampler](denoiser, schedule, noise(0), noise)
     return out.clamp(-1, 1)

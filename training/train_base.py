@@ -53,14 +53,38 @@ def read_vocabulary(folder: str = "models/embedded") -> Tokenizer:
 
 
 def start_well(network: Text2ImUNet) -> None:
-    """Let every block begin as its shortcut: last convolutions and projections at zero."""
+    """Let every block begin as its shortcut, and every word be heard.
+
+    Last convolutions and projections start at zero. In the text transformer a caption's ten tokens
+    stand beside more than a hundred paddings; attention starts by looking past these, or it takes
+    the network a thousand steps to notice the words.
+    """
     for name, parameter in network.named_parameters():
         if name.endswith(
             ("out_layers.3.weight", "out_layers.3.bias", "proj_out.weight", "out.2.weight")
         ):
             nn.init.zeros_(parameter)
-        elif name == "token_embedding.weight":
-            nn.init.normal_(parameter, std=0.5)
+    hear_words(network)
+
+
+@torch.no_grad()
+def hear_words(network: Text2ImUNet) -> None:
+    """Start the text transformer with attention to tokens, told from padding by channel 0."""
+    nn.init.normal_(network.token_embedding.weight, std=0.5)
+    network.token_embedding.weight[:, 0] = 0.5
+    nn.init.normal_(network.padding_embedding, std=0.05)
+    network.padding_embedding[:, 0] = -1.0
+    heads, width = network.options.text_heads, network.options.text_width
+    for block in network.transformer.resblocks:
+        qkv = block.attn.c_qkv  # type: ignore[union-attr]
+        assert isinstance(qkv, nn.Linear)
+        for head in range(heads):
+            query = head * 3 * width // heads
+            key = query + width // heads
+            qkv.weight[[query, key]] = 0
+            qkv.bias[[query, key]] = 0
+            qkv.bias[query] = 2.0
+            qkv.weight[key, 0] = 1.5
 
 
 def denoising_figures(network: nn.Module, process: Process, device: str) -> dict[str, float]:
