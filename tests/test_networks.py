@@ -13,7 +13,7 @@ import torch
 from bigart.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
 from bigart.glide.tokenizer import Tokenizer
 from bigart.rrdbnet import RRDBNet, RRDBNetOptions, enlarge
-from bigart.vqgan import VQGAN, VQGANOptions
+from bigart.vqgan import VQGAN, Codebook, VQGANOptions
 from conftest import DATA, PARITY, fill, normal, uniform
 from torch import Tensor, nn
 
@@ -154,6 +154,15 @@ def test_vqgan(name: str, vectors: dict[str, dict]) -> None:
     assert np.array_equal(indices.flatten().numpy(), recorded["indices"])
     step = vector["stored_step"]
     _assert_close(network.decode(indices)[..., ::step, ::step], recorded["y"])
+
+
+def test_codes_are_compared_in_float32() -> None:
+    """Also where the convolutions run in bf16, in which every third code would be another one."""
+    codebook = Codebook(1024, 16)
+    z = torch.randn(500, 16, generator=torch.Generator().manual_seed(1))
+    exact = torch.cdist(z.double(), codebook.embedding.weight.double()).argmin(dim=1)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (codebook.nearest(z, rows=128) == exact).float().mean() > 0.99
 
 
 def test_tokens() -> None:

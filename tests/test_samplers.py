@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 from bigart.glide.diffusion import Schedule, spaced_timesteps
-from bigart.glide.model import GlideOptions, Text2ImUNet
-from bigart.glide.samplers import SAMPLERS, Denoiser, guided
+from bigart.glide.model import GlideOptions, Text, Text2ImUNet
+from bigart.glide.samplers import SAMPLERS, Denoiser, conditioned, guided
 from bigart.glide.tokenizer import Tokenizer
 from conftest import DATA, PARITY, fill, normal
 from torch import Tensor
@@ -135,12 +135,8 @@ def test_two_stages_with_guidance(vectors: dict[str, dict]) -> None:
             np.stack([normal(name.format(i), (3, side, side)) for i in range(candidates)])
         )
 
-    def denoiser(
-        network: Text2ImUNet, guidance: float = 1.0, low_res: Tensor | None = None
-    ) -> Denoiser:
-        text = network.encode_text(*tokenizer.context(vector["prompt"], 128))
-        nothing = network.encode_text(*tokenizer.context("", 128))
-        return guided(network, text, nothing, guidance, low_res)
+    def text(network: Text2ImUNet, prompt: str) -> Text:
+        return network.encode_text(*tokenizer.context(prompt, 128))
 
     base = _small_glide(vectors["glide/base_small"]["options"], super_res=False)
 
@@ -148,7 +144,9 @@ def test_two_stages_with_guidance(vectors: dict[str, dict]) -> None:
         return stacked(f"sampling/two_stage_small/base/{{}}/{draw}", 64)
 
     schedule = Schedule.create("squaredcos_cap_v2", vector["steps"])
-    *_, small = SAMPLERS["ancestral"](denoiser(base, vector["guidance"]), schedule, noise(0), noise)
+    prompt, nothing = text(base, vector["prompt"]), text(base, "")
+    denoiser = guided(base, prompt, nothing, vector["guidance"])
+    *_, small = SAMPLERS["ancestral"](denoiser, schedule, noise(0), noise)
     recorded = np.load(PARITY / "sampling_two_stage_small.npz")
     assert np.abs(small.numpy() - recorded["samples64"]).max() < TOLERANCE
 
@@ -157,5 +155,6 @@ def test_two_stages_with_guidance(vectors: dict[str, dict]) -> None:
     upsampler = _small_glide(vectors["glide/upsample_small"]["options"], super_res=True)
     start = stacked("sampling/two_stage_small/up/{}", 256) * vector["upsample_temp"]
     schedule = Schedule.create("linear", vector["upsample"])
-    *_, large = SAMPLERS["ddim"](denoiser(upsampler, low_res=low_res), schedule, start, noise)
+    denoiser = conditioned(upsampler, text(upsampler, vector["prompt"]), low_res)
+    *_, large = SAMPLERS["ddim"](denoiser, schedule, start, noise)
     assert np.abs(large[..., ::2, ::2].numpy() - recorded["samples256"]).max() < TOLERANCE

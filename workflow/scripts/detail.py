@@ -1,11 +1,15 @@
 """Invent fine detail: write the picture in a VQGAN's codebook and read it back."""
 
 import argparse
+import logging
 
 import torch
 import torch.nn.functional as F
 from bigart import cli, images, recipe, stage
+from bigart.progress import Progress
 from bigart.vqgan import VQGAN
+
+log = logging.getLogger("bigart")
 
 STAGE = "detailed"
 
@@ -29,8 +33,11 @@ def run(arguments: argparse.Namespace) -> None:
     x = torch.from_numpy(images.to_float(picture))[None].to(device.device) * 2 - 1
     factor = network.options.factor
     x = F.pad(x, (0, -width % factor, 0, -height % factor), mode="replicate")
+    progress = Progress(STAGE, 1)
+    log.info("detailed: one pass over the whole picture; published sizes take minutes on a CPU")
     with device.autocast():
         y = network(x)[0, :, :height, :width]
+    progress.advance()
     made = recipe.extend(
         recipe.recipe_so_far(arguments.image), STAGE, precision=device.precision, models=models
     )

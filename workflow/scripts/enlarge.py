@@ -33,6 +33,8 @@ def main() -> None:
 @torch.inference_mode()
 def run(arguments: argparse.Namespace) -> None:
     """Write the enlarged picture."""
+    if arguments.strip < 1:
+        raise UserError(f"--strip is {arguments.strip}; at least 1 is needed")
     network, device, models = stage.open_network(arguments, arguments.model, RRDBNet)
     scale = network.options.scale
     if arguments.scale not in (None, scale):

@@ -5,7 +5,6 @@ import argparse
 import torch
 from bigart import cli, images, recipe, stage
 from bigart.glide import stages
-from bigart.glide.model import Text2ImUNet
 from bigart.glide.samplers import SAMPLERS, guided
 
 STAGE = "thumbnails"
@@ -18,7 +17,7 @@ def main() -> None:
     parser.add_argument(
         "--negative-prompt", default="", help="what to lead away from (default: nothing)"
     )
-    parser.add_argument("--steps", default="400", help="2 to 1000 (default: 400)")
+    parser.add_argument("--steps", type=int, default=400, help="2 to 1000 (default: 400)")
     parser.add_argument(
         "--sampler",
         default="ancestral",
@@ -35,23 +34,19 @@ def main() -> None:
 @torch.inference_mode()
 def run(arguments: argparse.Namespace) -> None:
     """Write one thumbnail per candidate."""
-    network, device, models = stage.open_network(arguments, arguments.model, Text2ImUNet)
-    side = network.options.image_size
-    process = stages.schedule(network.options, arguments.steps)
-    with device.autocast():
-        text = stages.tokenized(network, arguments, arguments.prompt, device)
-        away = stages.tokenized(network, arguments, arguments.negative_prompt, device)
+    network, device, models = stages.open_network(arguments, super_res=False)
+    reader = stages.Reader(arguments, network, device)
+    text = reader.read("prompt", arguments.prompt)
+    away = reader.read("negative prompt", arguments.negative_prompt)
     denoiser = guided(network, text, away, arguments.guidance)
     pictures = stages.sample(
+        arguments,
         STAGE,
         network,
         device,
-        process,
-        arguments.sampler,
-        len(arguments.out),
-        arguments.batch,
-        lambda chunk: denoiser,
-        stages.noise(arguments.seed, STAGE, side),
+        sampler=arguments.sampler,
+        denoiser=lambda chunk: denoiser,
+        noise=stages.noise(arguments.seed, STAGE, network.options.image_size),
         passes=1 if arguments.guidance == 1 else 2,
     )
     for candidate, picture in pictures:
@@ -69,7 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
             precision=device.precision,
             models=models,
         )
-        images.write_png(arguments.out[candidate], stages.to_picture(picture), made)
+        images.write_png(arguments.out[candidate], picture, made)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,7 @@ import torch
 from bigart import cli, images, recipe, stage
 from bigart.errors import UserError
 from bigart.glide import stages
-from bigart.glide.model import Text2ImUNet
-from bigart.glide.samplers import Denoiser, guided
+from bigart.glide.samplers import conditioned
 
 STAGE = "upsampled"
 
@@ -20,7 +19,9 @@ def main() -> None:
     parser.add_argument(
         "--images", required=True, nargs="+", help="the thumbnails, candidates 1, 2, 3 ..."
     )
-    parser.add_argument("--steps", default="fast27", help="2 to 1000, or fast27 (default)")
+    parser.add_argument(
+        "--steps", default="fast27", help="2 to 1000, fast27 or ddimN (default: fast27)"
+    )
     parser.add_argument(
         "--temperature",
         type=float,
@@ -38,31 +39,20 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(
             f"{len(arguments.images)} thumbnails and {len(arguments.out)} names to write"
         )
-    network, device, models = stage.open_network(arguments, arguments.model, Text2ImUNet)
-    if not network.options.super_res:
-        raise UserError(f"{arguments.model} is a base network; this stage needs an upsampler")
+    network, device, models = stages.open_network(arguments, super_res=True)
+    text = stages.Reader(arguments, network, device).read("prompt", arguments.prompt)
     thumbnails = np.stack([images.to_float(images.read_rgb(path)) for path in arguments.images])
     low_res = torch.from_numpy(thumbnails * 2 - 1).to(device.device)
-    side = network.options.image_size
-    process = stages.schedule(network.options, arguments.steps)
-    with device.autocast():
-        text = stages.tokenized(network, arguments, arguments.prompt, device)
-    noise = stages.noise(arguments.seed, STAGE, side)
-
-    def denoiser(chunk: slice) -> Denoiser:
-        # the upsampler follows the thumbnail; the published recipe does not guide it
-        return guided(network, text, text, 1.0, low_res[chunk])
-
+    noise = stages.noise(arguments.seed, STAGE, network.options.image_size)
     pictures = stages.sample(
+        arguments,
         STAGE,
         network,
         device,
-        process,
-        "ddim",
-        len(arguments.out),
-        arguments.batch,
-        denoiser,
-        lambda candidate, draw: noise(candidate, draw) * np.float32(arguments.temperature),
+        sampler="ddim",
+        # not guided, as published: it follows the thumbnail
+        denoiser=lambda chunk: conditioned(network, text, low_res[chunk]),
+        noise=lambda candidate, draw: noise(candidate, draw) * np.float32(arguments.temperature),
         passes=1,
     )
     for candidate, picture in pictures:
@@ -74,7 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
             precision=device.precision,
             models=models,
         )
-        images.write_png(arguments.out[candidate], stages.to_picture(picture), made)
+        images.write_png(arguments.out[candidate], picture, made)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 import argparse
 import errno
+import io
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,11 +39,16 @@ def main(
     parser.add_argument("--log", help="also write the messages to this file")
     arguments = parser.parse_args(argv)
     name = Path(parser.prog).stem
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a prompt may hold what the terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         _set_up_log(arguments.log)
         run(arguments)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         message = _message(error)
         if message is None:

@@ -3,7 +3,7 @@
 A download grows as ``NAME.part`` beside a note of where it comes from (``NAME.part.json``). It gets
 its final name when size and hash are right. Where no hash is published, the file is checked from
 within (zip CRCs, names, shapes, finite values) and its hash is pinned in ``weights/pins.json``:
-every later download must be the same file.
+every later download must be the same file, whichever address it comes from.
 
 HTTP: RFC 9110, sections 13.1.5 (If-Range), 14 (ranges) and 15.5.17 (416).
 """
@@ -15,7 +15,6 @@ import itertools
 import json
 import logging
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -25,12 +24,11 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import requests
-from tqdm import tqdm
 
 from bigart import files
 from bigart.errors import UserError
 from bigart.models import ModelFile
-from bigart.progress import LOG_EVERY_SECONDS, duration
+from bigart.progress import Progress, duration, megabytes
 
 log = logging.getLogger("bigart")
 
@@ -116,7 +114,7 @@ def fetch(
     if file.path is not None:
         if not target.is_file():
             raise UserError(f"{file.name}: {target} is missing; its entry in models.yaml names it")
-        _verify_stated(file, target)
+        check_stated(file, target)
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with _lock(target):
@@ -132,49 +130,55 @@ def fetch(
     return target
 
 
-def _verify(file: ModelFile, path: Path, weights: Path | str = "weights") -> None:
+def _verify(file: ModelFile, path: Path, weights: Path) -> None:
     """Check a fetched file against its entry, or against its pin, or from within (and pin it).
 
     Raises:
         _WrongFileError: It is another file or a damaged one.
     """
-    if file.bytes is not None and path.stat().st_size != file.bytes:
-        raise _WrongFileError(f"{path.stat().st_size:,} bytes instead of {file.bytes:,}")
+    found = _check_known(file, path, weights)
+    if not file.sha256 and not _pinned_sha256(file, weights):
+        _check_from_within(file, path)
+        _pin(_pins_path(weights), file, found, path.stat().st_size)
+
+
+def check_stated(file: ModelFile, path: Path, weights: Path | str = "weights") -> str:
+    """Check that a file on disk is the one that its entry states, or else its pin.
+
+    Returns:
+        Its SHA-256.
+
+    Raises:
+        UserError: It is another one.
+    """
+    try:
+        return _check_known(file, path, weights)
+    except _WrongFileError as error:
+        right = "remove it, so that it is fetched anew" if file.needs_fetch else "replace it"
+        raise UserError(
+            f"{file.name}: {path} is {error}. If it is the right one, mend what is stated; "
+            f"else {right}."
+        ) from None
+
+
+def _check_known(file: ModelFile, path: Path, weights: Path | str) -> str:
+    size = path.stat().st_size
+    if file.bytes is not None and size != file.bytes:
+        raise _WrongFileError(
+            f"another file: it has {size:,} bytes; its entry in models.yaml says {file.bytes:,}"
+        )
     found = files.sha256(path)
-    if file.sha256:
-        if found != file.sha256:
-            raise _WrongFileError(f"another file: its sha256 is {found}, not {file.sha256}")
-        return
-    pins = Path(weights, "pins.json")
-    pinned = pinned_sha256(file, weights)
-    if pinned:
-        if pinned != found:
-            raise _WrongFileError(
-                f"another file than the one fetched first: its sha256 is {found}, "
-                f"not {pinned} (to accept a new one, remove its line from {pins})"
-            )
-        return
-    _check_from_within(file, path)
-    _pin(pins, file, found, path.stat().st_size)
-
-
-def pinned_sha256(file: ModelFile, weights: Path | str = "weights") -> str | None:
-    """Return the hash pinned when this file came from its first address, or None."""
-    pin = _read_pins(Path(weights, "pins.json")).get(file.name, {})
-    return pin.get("sha256") if file.urls and pin.get("url") == file.urls[0] else None
-
-
-def _verify_stated(file: ModelFile, path: Path) -> None:
-    if file.bytes is not None and path.stat().st_size != file.bytes:
-        raise UserError(
-            f"{file.name}: {path} has {path.stat().st_size:,} bytes; its entry in models.yaml "
-            f"says {file.bytes:,}"
+    if file.sha256 and found != file.sha256:
+        raise _WrongFileError(
+            f"another file: its sha256 is {found}; its entry in models.yaml says {file.sha256}"
         )
-    if file.sha256 and (found := files.sha256(path)) != file.sha256:
-        raise UserError(
-            f"{file.name}: {path} has the sha256 {found}; its entry in models.yaml says "
-            f"{file.sha256}"
+    pinned = _pinned_sha256(file, weights)
+    if not file.sha256 and pinned and found != pinned:
+        raise _WrongFileError(
+            f"another file than the one fetched first: its sha256 is {found}, not {pinned} "
+            f"(to accept another one, remove `{file.name}` from {_pins_path(weights)})"
         )
+    return found
 
 
 def _check_from_within(file: ModelFile, path: Path) -> None:
@@ -198,7 +202,7 @@ def _check_from_within(file: ModelFile, path: Path) -> None:
 
 
 def _fetch_from_any(file: ModelFile, target: Path, weights: Path, patience: Patience) -> None:
-    size = f", {_megabytes(file.bytes)}" if file.bytes else ""
+    size = f", {megabytes(file.bytes)}" if file.bytes else ""
     log.info("%s%s (licence: %s)", file.name, size, file.licence or "not stated")
     faults = []
     for url in file.urls:
@@ -231,7 +235,7 @@ def _fetch_verified(
                 raise
             log.warning("%s: the resumed file is wrong; once more from the start", file.name)
             continue
-        part.replace(target)
+        files.finish(part, target)
         _discard(part)
         log.info("%s: fetched and verified", file.name)
         return
@@ -258,8 +262,9 @@ def _download(file: ModelFile, url: str, part: Path, patience: Patience) -> bool
             if failures >= patience.attempts or attempt >= _MOST_ATTEMPTS:
                 raise _BrokenOffError(f"{error} ({attempt} attempts)") from None
             wait = max(patience.backoff * 2 ** max(failures - 1, 0), error.wait)
+            wait = min(wait, LONGEST_WAIT)
             log.info("%s: %s; again in %s", file.name, error, duration(wait))
-            time.sleep(min(wait, LONGEST_WAIT))
+            time.sleep(wait)
             resumed = True
     raise AssertionError("not reached")
 
@@ -363,7 +368,7 @@ def _write(
     """Append the chunks, with progress; returns the length reached."""
     at, limit = start, file.bytes or total or UNKNOWN_SIZE_LIMIT
     try:
-        with _progress(file.name, start, total) as advance:
+        with contextlib.closing(Progress(file.name, total, start=start, unit="B")) as progress:
             for chunk in chunks:
                 if at == 0 and chunk.lstrip()[:20].lower().startswith(_WEB_PAGE):
                     raise _WrongFileError("a web page in place of the file")
@@ -371,12 +376,12 @@ def _write(
                 if at > limit:
                     raise _WrongFileError(f"more than the expected {limit:,} bytes")
                 out.write(chunk)
-                advance(len(chunk))
+                progress.advance(len(chunk))
         out.flush()
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise UserError(
-                f"{file.name}: the disk is full after {_megabytes(at)}. Make room and run again: "
+                f"{file.name}: the disk is full after {megabytes(at)}. Make room and run again: "
                 f"it goes on where it stopped ({part})."
             ) from None
         raise
@@ -393,8 +398,8 @@ def _refuse_full_disk(file: ModelFile, part: Path, start: int, total: int | None
     free = shutil.disk_usage(part.parent).free
     if missing > free:
         raise UserError(
-            f"{file.name} needs {_megabytes(missing)} more in {part.parent}, where "
-            f"{_megabytes(free)} are free."
+            f"{file.name} needs {megabytes(missing)} more in {part.parent}, where "
+            f"{megabytes(free)} are free."
         )
 
 
@@ -511,6 +516,17 @@ def _lock(target: Path) -> Iterator[None]:
 # ---- pins ----------------------------------------------------------------------------------------
 
 
+def _pins_path(weights: Path | str) -> Path:
+    return Path(weights, "pins.json")
+
+
+def _pinned_sha256(file: ModelFile, weights: Path | str) -> str | None:
+    """Return the hash of the file that first came under this name, or None."""
+    if not file.needs_fetch:
+        return None
+    return _read_pins(_pins_path(weights)).get(file.name, {}).get("sha256")
+
+
 def _read_pins(path: Path) -> dict[str, dict[str, Any]]:
     try:
         pins = json.loads(path.read_text(encoding="utf-8"))
@@ -526,47 +542,7 @@ def _read_pins(path: Path) -> dict[str, dict[str, Any]]:
 def _pin(path: Path, file: ModelFile, sha256: str, size: int) -> None:
     with _lock(path):
         pins = _read_pins(path)
-        pins[file.name] = {"url": file.urls[0], "sha256": sha256, "bytes": size}
+        pins[file.name] = {"urls": list(file.urls), "sha256": sha256, "bytes": size}
         with files.atomic(path) as temporary:
             temporary.write_text(json.dumps(pins, indent=2, sort_keys=True) + "\n")
     log.info("%s: its sha256 %s is pinned in %s", file.name, sha256, path)
-
-
-# ---- progress ------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _progress(name: str, start: int, total: int | None) -> Iterator[Any]:
-    """Show a bar in a terminal, a line every ten seconds in a log."""
-    if sys.stderr.isatty():
-        with tqdm(
-            desc=name, initial=start, total=total, unit="B", unit_scale=True, leave=False
-        ) as bar:
-            yield bar.update
-        return
-    began = last = time.monotonic()
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done, last
-        done += count
-        now = time.monotonic()
-        if now - last >= LOG_EVERY_SECONDS:
-            last = now
-            log.info(_progress_line(name, start + done, total, done / (now - began)))
-
-    yield advance
-
-
-def _progress_line(name: str, at: int, total: int | None, rate: float) -> str:
-    if not total:
-        return f"{name}: {_megabytes(at)}, {_megabytes(rate)}/s"
-    left = duration((total - at) / rate) if rate else "?"
-    return (
-        f"{name}: {_megabytes(at)} of {_megabytes(total)} ({100 * at // total} %), "
-        f"{_megabytes(rate)}/s, {left} left"
-    )
-
-
-def _megabytes(count: float) -> str:
-    return f"{count / 1e6:,.1f} MB"

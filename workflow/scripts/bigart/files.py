@@ -30,15 +30,20 @@ def atomic(path: Path | str) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}{PARTIAL}{os.getpid()}{path.suffix}")
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        finish(temporary, path)
     except OSError as error:
         if error.filename is None:  # a write does not know its file
             error.filename = str(path)
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def finish(temporary: Path, path: Path) -> None:
+    """Give a complete file its final name, once its content is on the disk itself."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
 
 
 def _remove_leftovers(path: Path) -> None:

@@ -223,7 +223,7 @@ class Codebook(nn.Module):
         self.embedding = nn.Embedding(codes, dim)
 
     def nearest(self, z: Tensor, rows: int = 1024) -> Tensor:
-        """Return the index of the code nearest to each vector.
+        """Return the index of the code nearest to each vector, compared in float32 always.
 
         Args:
             z: (N, dim).
@@ -232,10 +232,15 @@ class Codebook(nn.Module):
         Returns:
             (N,), int64.
         """
-        codes = self.embedding.weight
-        # |z - e|^2 without |z|^2, which is the same for every code
-        squares = codes.square().sum(dim=1)
-        parts = [torch.addmm(squares, part, codes.T, alpha=-2).argmin(1) for part in z.split(rows)]
+        # in bf16 the rounding of the distances alone would pick another code for every third vector
+        with torch.autocast(z.device.type, enabled=False):
+            codes = self.embedding.weight.float()
+            # |z - e|^2 without |z|^2, which is the same for every code
+            squares = codes.square().sum(dim=1)
+            parts = [
+                torch.addmm(squares, part, codes.T, alpha=-2).argmin(dim=1)
+                for part in z.float().split(rows)
+            ]
         return torch.cat(parts)
 
 

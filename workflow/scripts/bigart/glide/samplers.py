@@ -20,42 +20,47 @@ Noise = Callable[[int], Tensor]
 """Draw number -> standard normal (B,3,n,n). Draw 0 starts the process, step i takes draw i+1."""
 
 
-def guided(
-    network: Text2ImUNet,
-    text: Text,
-    unguided: Text,
-    guidance: float,
-    low_res: Tensor | None = None,
-) -> Denoiser:
-    """Wrap a network for classifier-free guidance (Ho and Salimans 2022; GLIDE, equation 8).
-
-    The noise is ``unguided + guidance * (prompt - unguided)``; the variance is the prompt's.
+def conditioned(network: Text2ImUNet, text: Text, low_res: Tensor | None = None) -> Denoiser:
+    """Wrap a network that follows the prompt as trained, without guidance.
 
     Args:
         network: Base or upsampler.
         text: The prompt's text, B = 1.
-        unguided: The text to lead away from, B = 1: no tokens, or a negative prompt.
-        guidance: 1 follows the prompt as trained, more follows it harder.
         low_res: (B, 3, m, m) in [-1, 1], for the upsampler.
     """
 
     def denoise(x: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
+        times = torch.full((len(x),), timestep, device=x.device)
+        out = network.denoise(x, times, text.expand(len(x)), low_res).float()
+        return out[:, :PICTURE_CHANNELS], out[:, PICTURE_CHANNELS:]
+
+    return denoise
+
+
+def guided(network: Text2ImUNet, text: Text, away: Text, guidance: float) -> Denoiser:
+    """Wrap a network for classifier-free guidance (Ho and Salimans 2022; GLIDE, equation 8).
+
+    The noise is ``away + guidance * (prompt - away)``; the variance is the prompt's.
+
+    Args:
+        network: The base network.
+        text: The prompt's text, B = 1.
+        away: The text to lead away from, B = 1: no tokens, or a negative prompt.
+        guidance: 1 follows the prompt as trained, more follows it harder.
+    """
+    if guidance == 1.0:
+        return conditioned(network, text)
+
+    def denoise(x: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
         batch = len(x)
-        if guidance == 1.0:
-            times = torch.full((batch,), timestep, device=x.device)
-            out = network.denoise(x, times, text.expand(batch), low_res).float()
-            return out[:, :PICTURE_CHANNELS], out[:, PICTURE_CHANNELS:]
         both = Text(
-            *(
-                torch.cat([a, b])
-                for a, b in zip(text.expand(batch), unguided.expand(batch), strict=True)
-            )
+            torch.cat([text.proj.expand(batch, -1), away.proj.expand(batch, -1)]),
+            torch.cat([text.out.expand(batch, -1, -1), away.out.expand(batch, -1, -1)]),
         )
         times = torch.full((2 * batch,), timestep, device=x.device)
-        low = None if low_res is None else torch.cat([low_res, low_res])
-        out = network.denoise(torch.cat([x, x]), times, both, low).float()
-        prompt, away = out[:, :PICTURE_CHANNELS].chunk(2)
-        return away + guidance * (prompt - away), out[:batch, PICTURE_CHANNELS:]
+        out = network.denoise(torch.cat([x, x]), times, both).float()
+        prompt, other = out[:, :PICTURE_CHANNELS].chunk(2)
+        return other + guidance * (prompt - other), out[:batch, PICTURE_CHANNELS:]
 
     return denoise
 

@@ -9,7 +9,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from bigart import images, seeds
+from bigart import images, seeds, stage
 from bigart.devices import Device
 from bigart.errors import UserError
 from bigart.glide.diffusion import Schedule
@@ -41,34 +41,70 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def tokenized(
-    network: Text2ImUNet, arguments: argparse.Namespace, prompt: str, device: Device
-) -> Text:
-    """Run the text transformer on one prompt, and say what is cut of a long one.
+def open_network(
+    arguments: argparse.Namespace, super_res: bool
+) -> tuple[Text2ImUNet, Device, dict[str, str]]:
+    """Open the stage's network as ``stage.open_network`` does, and check that it is the right one.
+
+    Raises:
+        UserError: A base network where the upsampler is needed, the reverse, or an inpainting one.
+    """
+    network, device, models = stage.open_network(arguments, arguments.model, Text2ImUNet)
+    if network.options.inpaint:
+        raise UserError(f"{arguments.model} is an inpainting network; this stage paints anew")
+    if network.options.super_res != super_res:
+        kinds = {False: "a base network", True: "an upsampler"}
+        raise UserError(
+            f"{arguments.model} is {kinds[not super_res]}; this stage needs {kinds[super_res]}"
+        )
+    return network, device, models
+
+
+class Reader:
+    """Reads prompts for a network.
+
+    Args:
+        arguments: With ``vocabulary``, ``merges`` and ``model``.
+        network: Its text transformer is run.
+        device: Where the network is.
 
     Raises:
         UserError: The vocabulary has another number of tokens than the network.
     """
-    options = network.options
-    tokenizer = Tokenizer.from_files(arguments.vocabulary, arguments.merges)
-    if len(tokenizer.encoder) != options.vocab:
-        raise UserError(
-            f"{arguments.vocabulary} has {len(tokenizer.encoder)} tokens and {arguments.model} "
-            f"knows {options.vocab}: they do not belong together"
-        )
-    ids = tokenizer.encode(prompt)
-    if len(ids) > options.text_ctx:
-        cut = tokenizer.decode(ids[options.text_ctx :])
-        log.warning(
-            "the prompt has %d tokens and the models read %d; this end of it is cut: %s",
-            *(len(ids), options.text_ctx, cut.strip()),
-        )
-    tokens, mask = tokenizer.context(prompt, options.text_ctx)
-    return network.encode_text(tokens.to(device.device), mask.to(device.device))
+
+    def __init__(self, arguments: argparse.Namespace, network: Text2ImUNet, device: Device) -> None:
+        self.tokenizer = Tokenizer.from_files(arguments.vocabulary, arguments.merges)
+        self.network, self.device = network, device
+        if len(self.tokenizer.encoder) != network.options.vocab:
+            raise UserError(
+                f"{arguments.vocabulary} has {len(self.tokenizer.encoder)} tokens and "
+                f"{arguments.model} knows {network.options.vocab}: they do not belong together"
+            )
+
+    def read(self, name: str, prompt: str) -> Text:
+        """Run the text transformer on one prompt, and say what is cut of a long one.
+
+        Args:
+            name: What the messages call it ("prompt").
+            prompt: Any text.
+        """
+        length = self.network.options.text_ctx
+        ids = self.tokenizer.encode(prompt)
+        if len(ids) > length:
+            cut = self.tokenizer.decode(ids[length:]).strip()
+            log.warning(
+                "the %s has %d tokens and the models read %d; this end of it is cut: %s",
+                *(name, len(ids), length, cut),
+            )
+        tokens, mask = self.tokenizer.context(prompt, length)
+        with self.device.autocast():
+            return self.network.encode_text(
+                tokens.to(self.device.device), mask.to(self.device.device)
+            )
 
 
-def schedule(options: GlideOptions, steps: str) -> Schedule:
-    """Return the network's noise schedule, shortened to ``steps`` (a count or "fast27").
+def _schedule(options: GlideOptions, steps: str | int) -> Schedule:
+    """Return the network's noise schedule, shortened to ``steps`` (see ``Schedule.create``).
 
     Raises:
         UserError: It cannot be shortened so.
@@ -80,38 +116,37 @@ def schedule(options: GlideOptions, steps: str) -> Schedule:
 
 
 def sample(
+    arguments: argparse.Namespace,
     label: str,
     network: Text2ImUNet,
     device: Device,
-    process: Schedule,
+    *,
     sampler: str,
-    candidates: int,
-    batch: str,
     denoiser: Callable[[slice], Denoiser],
     noise: Callable[[int, int], np.ndarray],
     passes: int,
-) -> Iterator[tuple[int, Tensor]]:
+) -> Iterator[tuple[int, images.Picture]]:
     """Sample all candidates, in batches that fit the memory.
 
     When a GPU's memory is too small all the same, the batch is halved and begun again: the noise
     belongs to the candidate, so the pictures are the same.
 
     Args:
+        arguments: With ``steps``, ``batch`` and ``out``, one name per candidate.
         label: The stage, for the progress.
         network: Base or upsampler.
         device: Where it is.
-        process: The noise schedule.
         sampler: A key of ``SAMPLERS``.
-        candidates: How many pictures.
-        batch: Pictures at once: a number, or "auto".
         denoiser: Gives the network, wrapped, for a slice of the candidates (from 0).
         noise: (candidate from 1, draw) -> float32 (3, n, n).
         passes: Pictures that the network sees per candidate: 2 with guidance.
 
     Yields:
-        Candidate (from 0) and its picture, (3, n, n) in [-1, 1], as soon as it is done.
+        Candidate (from 0) and its picture, uint8 (n, n, 3), as soon as it is done.
     """
-    size = _batch(batch, candidates, network.options, device, passes)
+    process = _schedule(network.options, arguments.steps)
+    candidates = len(arguments.out)
+    size = _batch(arguments.batch, candidates, network.options, device, passes)
     log.info(
         "%s: %d candidates, %d at a time, %d steps (%s)",
         *(label, candidates, size, len(process), sampler),
@@ -145,7 +180,7 @@ def sample(
             log.warning("not enough memory: going on with %d at a time", size)
             continue
         for number, picture in zip(numbers, latest.float().cpu(), strict=True):
-            yield number - 1, picture
+            yield number - 1, images.to_uint8((picture.numpy() + 1) / 2)
         first = chunk.stop
 
 
@@ -166,8 +201,3 @@ def _batch(asked: str, candidates: int, options: GlideOptions, device: Device, p
 def noise(seed: int, label: str, side: int) -> Callable[[int, int], np.ndarray]:
     """Return the noise of a stage: (candidate from 1, draw) -> float32 (3, side, side)."""
     return lambda candidate, draw: seeds.noise(seed, label, candidate, draw, (3, side, side))
-
-
-def to_picture(x: Tensor) -> images.Picture:
-    """Turn (3, n, n) in [-1, 1] into uint8 (n, n, 3)."""
-    return images.to_uint8((x.numpy() + 1) / 2)
