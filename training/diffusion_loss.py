@@ -8,11 +8,12 @@ which for so short a training is worth several times the steps.
 
 import math
 
-import common  # noqa: F401  (finds the library)
 import numpy as np
 import torch
-from bigart.glide.diffusion import Schedule
 from torch import Tensor
+
+import common  # noqa: F401  (finds the library)
+from bigart.glide.diffusion import Schedule
 
 SNR_LIMIT = 5.0
 VLB_WEIGHT = 0.001

@@ -10,18 +10,19 @@ trip through the codebook, next to the originals.
 import argparse
 from pathlib import Path
 
-import common
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+import common
 from bigart.checkpoints import open_network
 from bigart.glide.diffusion import Schedule
 from bigart.glide.model import Text2ImUNet
 from bigart.glide.samplers import SAMPLERS, conditioned, guided
 from common import HELD_OUT, picture_at
 from degrade import degrade
-from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor
 from train_base import read_vocabulary, tokenized
 
 PROMPTS = (

@@ -9,10 +9,12 @@ present batch. For the first steps the vectors pass unquantised, so that the cod
 vectors that mean something.
 """
 
-import common  # noqa: F401  (finds the library)
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
+import common  # noqa: F401  (finds the library)
 from bigart.vqgan import VQGAN, VQGANOptions
 from common import (
     HELD_OUT,
@@ -26,7 +28,6 @@ from common import (
     picture_at,
     train,
 )
-from torch import Tensor, nn
 from train_enlarger import gradients, picture_loss, psnr
 
 COMMITMENT = 0.25

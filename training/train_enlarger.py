@@ -7,14 +7,15 @@ loss is L1, L1 of the gradients, and the strength of the gradients over small wi
 wants brush marks as crisp as the original's without asking for the very same pixels.
 """
 
-import common  # noqa: F401  (finds the library)
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
+import common  # noqa: F401  (finds the library)
 from bigart.rrdbnet import RRDBNet, RRDBNetOptions
 from common import HELD_OUT, Pool, autocast, batches, command, on_device, parse, picture_at, train
 from degrade import degrade
-from torch import Tensor, nn
 
 
 def start_as_nearest(network: RRDBNet) -> None:

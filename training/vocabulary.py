@@ -12,8 +12,9 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import common  # noqa: F401  (finds the library)
 import numpy as np
+
+import common  # noqa: F401  (finds the library)
 from bigart.files import atomic
 from bigart.glide import tokenizer
 from painter import sample_scene
