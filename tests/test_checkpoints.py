@@ -18,7 +18,7 @@ import sys
 import types
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,10 @@ import pytest
 import safetensors.torch
 import torch
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
 from bigart import archives, checkpoints, networks
 from bigart.checkpoints import convert, open_network, read_checkpoint
 from bigart.errors import UserError
@@ -35,7 +39,6 @@ from bigart.models import ROLES
 from bigart.rrdbnet import RRDBNet, RRDBNetOptions
 from bigart.vqgan import VQGAN, VQGANOptions
 from conftest import rule_weight
-from torch import Tensor, nn
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 
@@ -507,6 +510,8 @@ def test_random_damage_ends_in_a_message_or_in_nothing(
                 tensor.load().sum()
         except UserError:
             pass
+        with contextlib.suppress(UserError):
+            checkpoints.check_zip(path)
         if name.endswith(".safetensors"):
             with contextlib.suppress(UserError):
                 open_network(path)
@@ -680,6 +685,102 @@ def test_rrdbnets_of_other_kinds_are_refused(tmp_path: Path) -> None:
         convert(saved(tmp_path / "a.pth", state), tmp_path / "a.safetensors", "rrdbnet")
 
 
+ZERO_VQGAN = {
+    "encoder.conv_in.weight": (0, 3, 3, 3),
+    "encoder.down.0.block.0.conv1.weight": (0, 0, 3, 3),
+    "encoder.conv_out.weight": (8, 0, 3, 3),
+    "quantize.embedding.weight": (4, 8),
+}
+GLIDE_SIGNS = {"transformer_proj.weight": (4, 4)}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "shapes", "message"),
+    [
+        ("rrdbnet", {"RRDB_trunk.0.a": (1,)}, r"conv_first\.weight is missing"),
+        (
+            "rrdbnet",
+            {"RRDB_trunk.0.a": (1,), "conv_first.weight": (64,)},
+            r"incomplete or damaged: conv_first\.weight has the shape \[64\]",
+        ),
+        (
+            "rrdbnet",
+            {"model.1.sub.0.RDB1.conv1.0.weight": (4, 8, 3, 3)},
+            r"conv_first\.weight is missing",
+        ),
+        ("vqgan", ZERO_VQGAN, r"conv_in\.weight has the shape \[0, 3, 3, 3\]"),
+        (
+            "vqgan",
+            ZERO_VQGAN | {"encoder.conv_in.weight": (8, 3, 3, 3), "encoder.down.7.a": (1,)},
+            r"encoder\.down\.7\.a is there, and not all that come before it",
+        ),
+        (
+            "glide",
+            GLIDE_SIGNS | {"input_blocks.0.0.weight": (192,)},
+            r"input_blocks\.0\.0\.weight has the shape \[192\]",
+        ),
+    ],
+)
+def test_what_the_sizes_are_read_from_may_be_damaged(
+    architecture: str, shapes: dict[str, tuple[int, ...]], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        recognised(architecture, shapes)
+
+
+def recognised(architecture: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    state = {name: stored(shape) for name, shape in shapes.items()}
+    state = checkpoints.to_published_names(state)
+    options = checkpoints.infer_options(architecture, state)
+    checkpoints.verify(state, architecture, options)
+
+
+TELLING = [
+    "conv_first.weight", "upconv1.weight", "upconv2.weight", "RRDB_trunk.0.RDB1.conv1.weight",
+    "model.0.weight", "model.1.sub.0.RDB1.conv1.0.weight", "body.0.rdb1.conv1.weight",
+    "encoder.conv_in.weight", "encoder.conv_out.weight", "quantize.embedding.weight",
+    "encoder.down.0.block.0.conv1.weight", "encoder.down.1.block.0.conv1.weight",
+    "encoder.down.1.attn.0.q.weight", "transformer_proj.weight", "input_blocks.0.0.weight",
+]  # fmt: skip
+names = st.sampled_from(TELLING) | st.from_regex(
+    r"(model|RRDB_trunk|encoder\.down|encoder\.down\.0\.block)\.\d{1,12}\.weight", fullmatch=True
+)
+shapes = st.lists(st.sampled_from([0, 1, 3, 6, 32, 2**40]), max_size=5).map(tuple)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(checkpoints.ARCHITECTURES)), st.dictionaries(names, shapes))
+def test_any_names_and_shapes_end_in_a_message(
+    architecture: str, found: dict[str, tuple[int, ...]]
+) -> None:
+    """Most of the names tell something; with these shapes none makes a whole network."""
+    with pytest.raises(UserError):
+        recognised(architecture, found)
+
+
+stated_values = (
+    st.none()
+    | st.booleans()
+    | st.integers(-1, 4)
+    | st.floats()
+    | st.text(max_size=3)
+    | st.lists(st.integers(-1, 3) | st.text(max_size=2), max_size=3)
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(checkpoints.ARCHITECTURES)), st.data())
+def test_any_options_in_a_header_end_in_a_network_or_a_message(
+    name: str, data: st.DataObject
+) -> None:
+    kind = checkpoints.ARCHITECTURES[name]
+    some = st.sampled_from([field.name for field in fields(kind.options)])
+    stated = data.draw(st.dictionaries(some, stated_values) | stated_values)
+    metadata = {"architecture": name, "options": json.dumps(stated)}
+    with contextlib.suppress(UserError):
+        networks.on_meta(kind.network, networks.options_from(metadata, kind.options))
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_values_that_are_not_finite_are_named(tmp_path: Path, value: float) -> None:
     state = small()
@@ -691,12 +792,6 @@ def test_values_that_are_not_finite_are_named(tmp_path: Path, value: float) -> N
     assert [p.name for p in tmp_path.iterdir()] == ["a.pth"]
     with pytest.raises(UserError, match=message):
         checkpoints.check(source, "rrdbnet")
-
-
-def test_the_hash_is_checked_before_anything_else(tmp_path: Path) -> None:
-    source = saved(tmp_path / "a.pth", small())
-    with pytest.raises(UserError, match="is another file: its sha256 is"):
-        convert(source, tmp_path / "a.safetensors", "rrdbnet", sha256="0" * 64)
 
 
 # ---- converted files ---------------------------------------------------------------------------
@@ -717,10 +812,14 @@ def rewritten(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
     ("change", "message"),
     [
         (lambda m: m.update(format_version="0"), "another version"),
-        (lambda m: m.update(architecture="gan"), "does not say what network"),
+        (lambda m: m.update(architecture="gan"), "an unknown architecture, gan"),
         (lambda m: m.pop("options"), "does not say what network"),
         (lambda m: m.update(options="{"), "options in the header cannot be read"),
         (lambda m: m.update(options='{"depth": 3}'), r"unknown options of rrdbnet: \['depth'\]"),
+        (lambda m: m.update(options="[]"), "cannot be read: not a table of options"),
+        (lambda m: m.update(options="[" * 100_000), "options in the header cannot be read"),
+        (lambda m: m.update(options='{"blocks": "many"}'), "option blocks .* cannot be 'many'"),
+        (lambda m: m.update(options='{"features": -1}'), "option features .* cannot be -1"),
         (lambda m: m.update(options='{"scale": 3}'), "do not fit together"),
         (lambda m: m.update(options='{"scale": 2}'), "does not fit its own header"),
     ],
@@ -755,8 +854,17 @@ def test_the_command(tmp_path: Path) -> None:
     assert done.stdout.strip() == str(tmp_path / "w" / "mine.safetensors")
     assert equal(open_network(done.stdout.strip())[0], small())
 
+    def message() -> str:
+        failed = subprocess.run(command, capture_output=True, text=True)
+        assert failed.returncode == 1
+        assert failed.stderr.startswith("convert_weights: error: ")
+        assert "Traceback" not in failed.stderr
+        return failed.stderr
+
     source.write_bytes(b"rubbish")
-    failed = subprocess.run(command, capture_output=True, text=True)
-    assert failed.returncode == 1
-    assert failed.stderr.startswith("convert_weights: error: ")
-    assert "Traceback" not in failed.stderr
+    assert "no checkpoint" in message()
+
+    entries["mine"]["sha256"] = "0" * 64
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump(table))
+    assert "mine.pth is another file: its sha256 is" in (said := message())
+    assert f"its entry in models.yaml says {'0' * 64}" in said

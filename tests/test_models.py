@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from bigart import models
 from bigart.errors import UserError
 from bigart.models import ROLES, ModelFile, read_models
@@ -22,9 +23,9 @@ def written(path: Path, change: Any = None) -> Path:
     return path
 
 
-def fault_of(path: Path, *more: Path) -> str:
+def fault_of(path: Path) -> str:
     with pytest.raises(UserError) as caught:
-        read_models(path, *more)
+        read_models(path)
     return str(caught.value)
 
 
@@ -38,7 +39,6 @@ def test_every_set_has_a_file_for_every_role() -> None:
         files = table.set(name)
         assert list(files) == list(ROLES)
         for role, file in files.items():
-            assert file.role == role
             assert file.architecture == ROLES[role]
 
 
@@ -87,28 +87,6 @@ def test_a_set_of_ones_own_is_one_more_entry(tmp_path: Path) -> None:
     assert files["base"].name == "glide-base"
     with pytest.raises(UserError, match=r"enlarger: `my-enlarger` is to be at .*my\.pth"):
         models.check_present(files)
-
-
-def test_a_second_table_adds_to_the_first(tmp_path: Path) -> None:
-    own = tmp_path / "own.yaml"
-    own.write_text(
-        "sets: {mine: {like: glide, base: tuned}}\n"
-        "files: {tuned: {architecture: glide, path: /data/tuned.pt}}\n"
-    )
-    assert read_models(TABLE, own).set("mine")["base"].path == Path("/data/tuned.pt")
-    own.write_text("files: {bsrgan: {architecture: rrdbnet, path: b.pth}}\n")
-    assert read_models(TABLE, own).set("glide")["enlarger"].path == Path("b.pth")
-
-
-def test_single_roles_can_be_overridden() -> None:
-    table = read_models(TABLE)
-    assert table.set("glide", {"enlarger": "bsrnet"})["enlarger"].name == "bsrnet"
-    with pytest.raises(UserError) as caught:
-        table.set("glide", {"enlager": "bsrnet", "detailer": "bsrgan", "base": "glide-bas"})
-    message = str(caught.value)
-    assert "Did you mean `enlarger`?" in message
-    assert "`bsrgan` is of architecture rrdbnet; a file of vqgan belongs here" in message
-    assert "Did you mean `glide-base`?" in message
 
 
 def test_identity_changes_with_the_content_alone(tmp_path: Path) -> None:
@@ -191,6 +169,7 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         ("&a [*a]", "allowed: a group of keys"),
         ("!!python/object/apply:os.system ['touch was-run']", "line 1"),
         ("\ttabs: here", "line 1"),
+        ("files: {a: {note: 2021-02-30}}", "is not YAML: day is out of range"),
     ],
 )
 def test_files_that_are_no_table(tmp_path: Path, text: str, words: str) -> None:
@@ -200,8 +179,56 @@ def test_files_that_are_no_table(tmp_path: Path, text: str, words: str) -> None:
     assert not Path("was-run").exists()
 
 
+@pytest.mark.parametrize(
+    ("role", "options", "words"),
+    [
+        ("base", {"super_res": True}, "base needs a GLIDE with super_res: false"),
+        ("upsampler", {"super_res": False}, "upsampler needs a GLIDE with super_res: true"),
+        ("base", {"inpaint": True}, "base needs a GLIDE with inpaint: false"),
+        ("upsampler", {"super_res": True, "inpaint": True}, "has the option inpaint: true"),
+    ],
+)
+def test_a_glide_of_another_kind_is_refused_where_its_options_tell(
+    tmp_path: Path, role: str, options: dict[str, bool], words: str
+) -> None:
+    def swap(table: dict[str, Any], options: dict[str, bool]) -> None:
+        table["sets"]["mine"] = {"like": "glide", role: "tuned"}
+        table["files"]["tuned"] = {"architecture": "glide", "path": "t.pt", "options": options}
+
+    path = tmp_path / "models.yaml"
+    message = fault_of(written(path, lambda table: swap(table, options)))
+    assert f"sets.mine.{role}: `tuned` has the option" in message
+    assert words in message
+    assert read_models(written(path, lambda table: swap(table, {})))  # the file will tell
+
+
+@pytest.mark.parametrize("name", ["a{b}.pth", "{models}/a.pth", "a}.pth", ""])
+def test_a_path_that_snakemake_would_read_as_wildcards_is_refused(
+    tmp_path: Path, name: str
+) -> None:
+    def add(table: dict[str, Any]) -> None:
+        table["files"]["mine"] = {"architecture": "rrdbnet", "path": name}
+        table["files"]["na{me"] = {"architecture": "rrdbnet", "path": "a.pth"}
+
+    message = fault_of(written(tmp_path / "models.yaml", add))
+    assert f"files.mine.path: found {name!r}; allowed: a path without braces" in message
+    assert "files: found 'na{me'; allowed: small letters" in message
+
+
+def test_a_download_that_is_read_as_it_is_must_be_what_its_entry_states(tmp_path: Path) -> None:
+    """No rule runs again when a hash is edited; so this is checked before anything runs."""
+    entry = ModelFile("words", "vocabulary", urls=("https://x/y.json",), sha256="0" * 64)
+    models.check_present({"vocabulary": entry}, tmp_path)  # still to be fetched
+    path = entry.download_path(tmp_path)
+    path.parent.mkdir()
+    path.write_text("{}")
+    with pytest.raises(UserError, match=r"vocabulary: .*words\.json is another file than `words`"):
+        models.check_present({"vocabulary": entry}, tmp_path)
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert "is missing" in fault_of(tmp_path / "none.yaml")
+    assert "cannot be read: Is a directory" in fault_of(tmp_path)
     (tmp_path / "latin.yaml").write_bytes(b"sets: \xe9")
     assert "is not UTF-8 text (byte 7)" in fault_of(tmp_path / "latin.yaml")
 

@@ -6,7 +6,11 @@ _CONVERTED = {m.name: m for m in MODELS.values() if m.needs_conversion}
 
 
 rule fetch:
-    """A published file, downloaded (resumed after a break, mirrors tried) and verified."""
+    """A published file, downloaded (resumed after a break, mirrors tried) and verified.
+
+    Only its name is a param: an edited address, hash or option fetches nothing again. What is on
+    disk is held to the entry where it is converted, or else before anything runs.
+    """
     output:
         f"{WEIGHTS}/downloads/{{download}}",
     log:
@@ -24,7 +28,6 @@ rule fetch:
     params:
         weights=lambda wildcards, output: Path(output[0]).parent.parent,
         name=lambda wildcards: _FETCHED[wildcards.download].name,
-        identity=lambda wildcards: _FETCHED[wildcards.download].identity(),
     shell:
         'python "$BIGART_SCRIPTS/fetch_weights.py"'
         ' {params.name:q} --models "$BIGART_MODELS"'

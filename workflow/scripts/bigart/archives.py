@@ -418,31 +418,35 @@ def check_zip(path: Path | str) -> bool:
     """
     path = Path(path)
     data = map_file(path)
-    if not zipfile.is_zipfile(path):
-        if data[:4] == b"PK\x03\x04":
-            raise UserError(f"{path} is damaged{_what(data)}")
-        return False
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            for info in members:
-                if info.compress_type != zipfile.ZIP_STORED:
-                    raise UserError(
-                        f"{path}: {info.filename} is compressed; PyTorch never does that"
-                    )
-            if sum(info.file_size for info in members) > len(data):
-                raise UserError(f"{path} is damaged: it announces more than it holds")
-            for info in members:
-                start, crc = _member_start(data, info), 0
-                if start + info.file_size > len(data):
-                    raise UserError(f"{path} is damaged: {info.filename} is cut off")
-                for at in range(start, start + info.file_size, 2**20):
-                    crc = zlib.crc32(data[at : min(at + 2**20, start + info.file_size)], crc)
-                if crc != info.CRC:
-                    raise UserError(f"{path} is damaged: {info.filename} has a wrong check sum")
-    except (zipfile.BadZipFile, struct.error, OverflowError) as error:
+        if zipfile.is_zipfile(path):
+            _check_members(path, data)
+            return True
+    except UserError:
+        raise
+    except Exception as error:  # a damaged table of members can make any operation fail
         raise UserError(f"{path} is damaged: {error}") from None
-    return True
+    if data[:4] == b"PK\x03\x04":
+        raise UserError(f"{path} is damaged{_what(data)}")
+    return False
+
+
+def _check_members(path: Path, data: mmap.mmap) -> None:
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    for info in members:
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise UserError(f"{path}: {info.filename} is compressed; PyTorch never does that")
+    if sum(info.file_size for info in members) > len(data):
+        raise UserError(f"{path} is damaged: it announces more than it holds")
+    for info in members:
+        start, crc = _member_start(data, info), 0
+        if start + info.file_size > len(data):
+            raise UserError(f"{path} is damaged: {info.filename} is cut off")
+        for at in range(start, start + info.file_size, 2**20):
+            crc = zlib.crc32(data[at : min(at + 2**20, start + info.file_size)], crc)
+        if crc != info.CRC:
+            raise UserError(f"{path} is damaged: {info.filename} has a wrong check sum")
 
 
 def _read_legacy(path: Path, data: mmap.mmap) -> tuple[Any, set[str]]:

@@ -66,8 +66,9 @@ def to_published_names(state: Mapping[str, StoredTensor]) -> StateDict:
     if any(name.startswith("body.0.rdb1.") for name in state):
         return {_from_body_names(name): tensor for name, tensor in state.items()}
     if any(name.startswith("model.1.sub.0.RDB1.") for name in state):
-        last = 1 + max(int(m[1]) for name in state if (m := re.match(r"model\.(\d+)\.\w+$", name)))
-        return {_from_sequential_names(name, last): tensor for name, tensor in state.items()}
+        places = (re.fullmatch(r"model\.(\d{1,4})\.\w+", name) for name in state)
+        modules = 1 + max((int(place[1]) for place in places if place), default=0)
+        return {_from_sequential_names(name, modules): tensor for name, tensor in state.items()}
     return dict(state)
 
 
@@ -94,7 +95,7 @@ def _from_sequential_names(name: str, modules: int) -> str:
         return f"trunk_conv.{found[1]}"
     tail = {0: "conv_first", modules - 1: "conv_last", modules - 3: "HRconv"}
     tail |= {at: f"upconv{at // 3}" for at in range(3, modules - 4, 3)}
-    if (found := re.fullmatch(r"model\.(\d+)\.(\w+)", name)) and int(found[1]) in tail:
+    if (found := re.fullmatch(r"model\.(\d{1,4})\.(\w+)", name)) and int(found[1]) in tail:
         return f"{tail[int(found[1])]}.{found[2]}"
     return name
 
@@ -145,13 +146,26 @@ def infer_options(
             options = _vqgan_options(state)
         else:
             options = _glide_options(state, stated or {}, path)
-    except (KeyError, IndexError) as error:
-        raise UserError(f"{path} is {words}, but incomplete: {error} is missing") from None
+    except _UnfitError as error:
+        raise UserError(f"{path} is {words}, but incomplete or damaged: {error}") from None
     return replace(options, **networks.tuples(stated or {}))
 
 
+class _UnfitError(Exception):
+    """What options are read from is not there, or has not the shape that tells them."""
+
+
+def _shape(state: Mapping[str, StoredTensor], name: str, dimensions: int) -> Shape:
+    if name not in state:
+        raise _UnfitError(f"{name} is missing")
+    shape = state[name].shape
+    if len(shape) != dimensions or 0 in shape:
+        raise _UnfitError(f"{name} has the shape {list(shape)}")
+    return shape
+
+
 def _rrdbnet_options(state: Mapping[str, StoredTensor], path: Path | str) -> RRDBNetOptions:
-    features, inputs = state["conv_first.weight"].shape[:2]
+    features, inputs, *_ = _shape(state, "conv_first.weight", 4)
     if inputs != 3 or "upconv3.weight" in state or "upconv1.weight" not in state:
         raise UserError(
             f"{path} is an RRDBNet of a kind that is not supported ({inputs} input channels): "
@@ -160,27 +174,30 @@ def _rrdbnet_options(state: Mapping[str, StoredTensor], path: Path | str) -> RRD
     return RRDBNetOptions(
         scale=4 if "upconv2.weight" in state else 2,
         features=features,
-        blocks=_count(state, r"RRDB_trunk\.(\d+)\."),
-        growth=state["RRDB_trunk.0.RDB1.conv1.weight"].shape[0],
+        blocks=_count(state, r"RRDB_trunk\.(\d{1,4})\."),
+        growth=_shape(state, "RRDB_trunk.0.RDB1.conv1.weight", 4)[0],
     )
 
 
 def _vqgan_options(state: Mapping[str, StoredTensor]) -> VQGANOptions:
-    channels = state["encoder.conv_in.weight"].shape[0]
-    levels = _count(state, r"encoder\.down\.(\d+)\.")
-    widths = [state[f"encoder.down.{i}.block.0.conv1.weight"].shape[0] for i in range(levels)]
+    channels = _shape(state, "encoder.conv_in.weight", 4)[0]
+    levels = range(_count(state, r"encoder\.down\.(\d{1,4})\."))
+    widths = [_shape(state, f"encoder.down.{i}.block.0.conv1.weight", 4)[0] for i in levels]
+    if any(width % channels for width in widths):
+        raise _UnfitError(f"its levels have {widths} channels, its first convolution {channels}")
+    codes, embed_dim = _shape(state, "quantize.embedding.weight", 2)
     return VQGANOptions(
         channels=channels,
         channel_mult=tuple(width // channels for width in widths),
-        res_blocks=_count(state, r"encoder\.down\.0\.block\.(\d+)\."),
+        res_blocks=_count(state, r"encoder\.down\.0\.block\.(\d{1,4})\."),
         attention_resolutions=tuple(
             VQGANOptions.resolution >> i
-            for i in range(levels)
+            for i in levels
             if f"encoder.down.{i}.attn.0.q.weight" in state
         ),
-        z_channels=state["encoder.conv_out.weight"].shape[0],
-        embed_dim=state["quantize.embedding.weight"].shape[1],
-        codes=state["quantize.embedding.weight"].shape[0],
+        z_channels=_shape(state, "encoder.conv_out.weight", 4)[0],
+        embed_dim=embed_dim,
+        codes=codes,
     )
 
 
@@ -188,7 +205,7 @@ def _glide_options(
     state: Mapping[str, StoredTensor], stated: Mapping[str, Any], path: Path | str
 ) -> GlideOptions:
     kinds = {3: (False, False), 6: (True, False), 7: (False, True), 10: (True, True)}
-    found = kinds.get(state["input_blocks.0.0.weight"].shape[1])
+    found = kinds.get(_shape(state, "input_blocks.0.0.weight", 4)[1])
     if found is None:
         raise UserError(f"{path} is a GLIDE network with an unknown number of input channels")
     super_res, inpaint = found
@@ -203,11 +220,16 @@ def _glide_name(super_res: bool, inpaint: bool) -> str:
 
 
 def _count(state: Iterable[str], pattern: str) -> int:
-    found = [int(match[1]) for name in state if (match := re.match(pattern, name))]
-    count = max(found, default=-1) + 1
-    if not 0 < count <= 1000:
-        raise KeyError(pattern.split("(")[0].replace("\\", ""))
-    return count
+    """Return one more than the highest number that the names carry, at least 1."""
+    matches = {name: match for name in state if (match := re.match(pattern, name))}
+    name, highest = max(
+        ((name, int(match[1])) for name, match in matches.items()),
+        key=lambda pair: pair[1],
+        default=("", 0),
+    )
+    if highest >= len(matches):
+        raise _UnfitError(f"{name} is there, and not all that come before it")
+    return highest + 1
 
 
 def expected_shapes(architecture: str, options: Options) -> dict[str, Shape]:
@@ -216,12 +238,8 @@ def expected_shapes(architecture: str, options: Options) -> dict[str, Shape]:
     Raises:
         UserError: The options do not fit together.
     """
-    return {
-        n: tuple(t.shape)
-        for n, t in networks.on_meta(ARCHITECTURES[architecture].network, options)
-        .state_dict()
-        .items()
-    }
+    network = networks.on_meta(ARCHITECTURES[architecture].network, options)
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
 def verify(
@@ -229,13 +247,20 @@ def verify(
     architecture: str,
     options: Options,
     path: Path | str = "the checkpoint",
-) -> None:
+) -> StateDict:
     """Check that a state dict has exactly the names and shapes of a network.
 
+    Returns:
+        The state dict, in the network's order.
+
     Raises:
-        UserError: Missing and unexpected names and wrong shapes, the first five of each.
+        UserError: The options do not fit together; or missing and unexpected names and wrong
+            shapes, the first five of each.
     """
-    expected = expected_shapes(architecture, options)
+    try:
+        expected = expected_shapes(architecture, options)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     missing = [name for name in expected if name not in state]
     unexpected = [name for name in state if name not in expected]
     wrong = [
@@ -254,6 +279,7 @@ def verify(
             f"{path} does not fit {ARCHITECTURES[architecture].spoken} "
             f"with these options:\n" + "\n".join(lines)
         )
+    return {name: state[name] for name in expected}
 
 
 # ---- conversion --------------------------------------------------------------------------------
@@ -277,8 +303,7 @@ def open_checkpoint(
     """
     state = to_published_names(read_checkpoint(path))
     options = infer_options(architecture, state, stated, path)
-    verify(state, architecture, options, path)
-    return {name: state[name] for name in expected_shapes(architecture, options)}, options
+    return verify(state, architecture, options, path), options
 
 
 def check(path: Path | str, architecture: str, stated: Mapping[str, Any] | None = None) -> None:
@@ -310,7 +335,7 @@ def convert(
         target: The ``.safetensors`` file to write.
         architecture: A key of ``ARCHITECTURES``.
         stated: Options that are known; see ``infer_options``.
-        sha256: What the source's hash must be, where that is known.
+        sha256: The source's hash, if the caller has it already.
 
     Returns:
         The metadata that the target carries.
@@ -319,11 +344,8 @@ def convert(
         UserError: Whatever is wrong with the source.
     """
     check_zip(source)
-    found = files.sha256(source)
-    if sha256 and found != sha256:
-        raise UserError(f"{source} is another file: its sha256 is {found}, expected {sha256}")
     state, options = open_checkpoint(source, architecture, stated)
-    metadata = network_metadata(architecture, options, found)
+    metadata = network_metadata(architecture, options, sha256 or files.sha256(source))
     dtypes = {tensor.dtype for tensor in state.values()}
     half = dtypes in ({torch.float16}, {torch.bfloat16})
     dtype = dtypes.pop() if half else torch.float32

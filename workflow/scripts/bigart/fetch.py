@@ -172,8 +172,8 @@ def _check_known(file: ModelFile, path: Path, weights: Path | str) -> str:
         raise _WrongFileError(
             f"another file: its sha256 is {found}; its entry in models.yaml says {file.sha256}"
         )
-    pinned = _pinned_sha256(file, weights)
-    if not file.sha256 and pinned and found != pinned:
+    pinned = None if file.sha256 else _pinned_sha256(file, weights)
+    if pinned and found != pinned:
         raise _WrongFileError(
             f"another file than the one fetched first: its sha256 is {found}, not {pinned} "
             f"(to accept another one, remove `{file.name}` from {_pins_path(weights)})"

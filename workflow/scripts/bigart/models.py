@@ -4,6 +4,7 @@
 torch, so that reading it costs a workflow next to nothing.
 """
 
+import argparse
 import functools
 import hashlib
 import re
@@ -16,10 +17,13 @@ from urllib.parse import unquote, urlsplit
 import jsonschema
 import yaml
 
+from bigart import files as disk
 from bigart.errors import UserError
 from bigart.settings import suggest
 
-SCHEMA = Path(__file__).parents[2] / "schemas" / "models.schema.yaml"
+ROOT = Path(__file__).parents[3]  # where the Snakefile is
+TABLE = ROOT / "config" / "models.yaml"
+SCHEMA = ROOT / "workflow" / "schemas" / "models.schema.yaml"
 
 # What a set names a file for, and the architecture that such a file must have
 ROLES: Mapping[str, str] = {
@@ -45,13 +49,12 @@ class ModelFile:
         architecture: "glide", "rrdbnet", "vqgan", "vocabulary" or "merges".
         options: Stated sizes of the network; what is left out is inferred or as published.
         urls: The address and its mirrors; empty when ``path`` is given.
-        path: A local file (absolute, or relative to where the workflow runs), or None.
+        path: A local file, or None.
         sha256: 64 small hexadecimal digits, or None where none is known.
         bytes: Size, or None where it is not known.
         ready: ``path`` is already in the project's safetensors form (or needs none).
         licence: Its terms, in words.
         note: What it is, in words.
-        role: What it was looked up for (a key of ``ROLES``), or "".
     """
 
     name: str
@@ -64,7 +67,6 @@ class ModelFile:
     ready: bool = False
     licence: str = ""
     note: str = ""
-    role: str = ""
 
     @property
     def is_network(self) -> bool:
@@ -122,7 +124,7 @@ class Models:
     Attributes:
         sets: Set -> role -> name of a file; ``like`` is already resolved.
         files: Name -> file.
-        where: The file(s) this was read from, for messages.
+        where: The file this was read from, for messages.
     """
 
     sets: Mapping[str, Mapping[str, str]]
@@ -139,87 +141,92 @@ class Models:
             raise UserError(f"{self.where}: no file is called `{name}`.{_hint(name, self.files)}")
         return self.files[name]
 
-    def set(self, name: str, overrides: Mapping[str, str] | None = None) -> dict[str, ModelFile]:
-        """Return a set's file for each role.
-
-        Args:
-            name: ``models:`` of config.yaml.
-            overrides: Role -> file name, to take another file for single roles.
+    def set(self, name: str) -> dict[str, ModelFile]:
+        """Return the file for each role of the set that ``models:`` of config.yaml names.
 
         Raises:
-            UserError: No such set or file, or a file of the wrong architecture. All faults are
-                told together.
+            UserError: No such set.
         """
         if name not in self.sets:
             raise UserError(
                 f"models: `{name}` is not a model set of {self.where}.{_hint(name, self.sets)}"
             )
-        roles = dict(self.sets[name])
-        faults = []
-        for role, file_name in (overrides or {}).items():
-            if role not in ROLES:
-                faults.append(f"`{role}` is not a role.{_hint(role, ROLES)}")
-            elif fault := _role_fault(role, file_name, self.files):
-                faults.append(f"{role}: {fault}")
-            else:
-                roles[role] = file_name
-        if faults:
-            raise UserError("\n".join(faults))
-        return {role: _with_role(self.files[file], role) for role, file in roles.items()}
+        return {role: self.files[file] for role, file in self.sets[name].items()}
 
 
-def check_present(files: Mapping[str, ModelFile]) -> None:
-    """Check that the local files of a set are there, before anything runs.
+def check_present(files: Mapping[str, ModelFile], weights: Path | str = "weights") -> None:
+    """Check the files of a set that no rule will check, before anything runs.
+
+    Local files must be there. Downloads that are read as they are must be what their entries
+    state: a hash may have been edited since they came.
 
     Raises:
-        UserError: Naming every file that is missing.
+        UserError: Naming every file that is missing or another one.
     """
-    missing = [
-        f"{role}: `{file.name}` is to be at {file.path}, and is not there"
-        for role, file in files.items()
-        if file.path is not None and not file.path.is_file()
-    ]
-    if missing:
-        raise UserError("\n".join(missing))
+    faults = []
+    for role, file in files.items():
+        path = file.final_path(weights)
+        if file.path is not None and not file.path.is_file():
+            faults.append(f"{role}: `{file.name}` is to be at {file.path}, and is not there")
+        elif file.needs_fetch and path == file.source_path(weights) and path.is_file():
+            found = disk.sha256(path) if file.sha256 else None
+            if found != file.sha256:
+                faults.append(
+                    f"{role}: {path} is another file than `{file.name}`: its sha256 is {found}; "
+                    f"its entry in models.yaml says {file.sha256}. Mend the entry, or remove the "
+                    "file, so that it is fetched anew"
+                )
+    if faults:
+        raise UserError("\n".join(faults))
 
 
-def read_models(*paths: Path | str, root: Path | str = ".") -> Models:
+def read_models(path: Path | str = TABLE, root: Path | str = ROOT) -> Models:
     """Read the table of models, and check it.
 
     Args:
-        paths: ``config/models.yaml``; entries of later files add to, or replace, earlier ones.
+        path: ``config/models.yaml``.
         root: The folder that ``path`` entries are relative to (where the Snakefile is).
 
     Raises:
         UserError: Any fault; all of them are told together.
     """
-    where = " + ".join(str(path) for path in paths)
-    sets: dict[str, Any] = {}
-    files: dict[str, Any] = {}
-    faults = []
-    for number, path in enumerate(paths):
-        content = _read_yaml(Path(path))
-        if number and isinstance(content, dict):
-            content = {"sets": sets or {"_": {}}, "files": files or {"_": {}}, **content}
-        found = list(_schema_faults(content))
-        faults += [f"{path}: {fault}" for fault in found]
-        if isinstance(content, dict):
-            sets |= content["sets"] if isinstance(content.get("sets"), dict) else {}
-            files |= content["files"] if isinstance(content.get("files"), dict) else {}
-    entries = {
-        str(name): _model_file(str(name), entry, Path(root))
-        for name, entry in files.items()
-        if isinstance(entry, dict)
-    }
-    resolved = {}
-    for name, entry in sets.items():
-        if isinstance(entry, dict):
-            resolved[str(name)] = _resolve(str(name), sets, faults, where)
+    content = _read_yaml(Path(path))
+    faults = list(_schema_faults(content))
+    sets, entries = _group(content, "sets"), _group(content, "files")
+    files = {name: _model_file(name, entry, Path(root)) for name, entry in entries.items()}
+    resolved = {name: _resolve(name, sets, faults) for name in sets}
     for name, roles in resolved.items():
-        faults += [f"{where}: {fault}" for fault in _set_faults(name, roles, entries)]
+        faults += _set_faults(name, roles, files)
     if faults:
-        raise UserError("\n".join(dict.fromkeys(faults)))
-    return Models(resolved, entries, where)
+        raise UserError("\n".join(f"{path}: {fault}" for fault in dict.fromkeys(faults)))
+    return Models(resolved, files, str(path))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the commands that bring one file of the table to ``weights/``."""
+    parser.add_argument("name", help="an entry of `files:` in models.yaml, for instance bsrgan")
+    parser.add_argument(
+        "--models", default=TABLE, help="the table of model files (default: the project's)"
+    )
+    parser.add_argument(
+        "--weights", default="weights", help="the folder for model files (default: weights)"
+    )
+
+
+def asked_file(arguments: argparse.Namespace) -> ModelFile:
+    """Return the file that the arguments of ``add_arguments`` name.
+
+    Raises:
+        UserError: The table has a fault, or no such entry.
+    """
+    return read_models(arguments.models).file(arguments.name)
+
+
+def _group(content: Any, key: str) -> dict[str, dict[str, Any]]:
+    """Return the entries that have the form of one; of the others the schema tells."""
+    group = content.get(key) if isinstance(content, dict) else None
+    entries = group.items() if isinstance(group, dict) else ()
+    return {str(name): entry for name, entry in entries if isinstance(entry, dict)}
 
 
 def _model_file(name: str, entry: Mapping[str, Any], root: Path) -> ModelFile:
@@ -236,10 +243,6 @@ def _model_file(name: str, entry: Mapping[str, Any], root: Path) -> ModelFile:
         licence=str(entry.get("licence", "")),
         note=str(entry.get("note", "")),
     )
-
-
-def _with_role(file: ModelFile, role: str) -> ModelFile:
-    return ModelFile(**{**vars(file), "role": role})
 
 
 class _NoDuplicates(yaml.SafeLoader):
@@ -267,10 +270,12 @@ def _read_yaml(path: Path) -> Any:
         raise UserError(f"{path} is missing: it says where the model files come from.") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text (byte {error.start + 1}).") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UserError(f"{path}{line}: {error.problem}") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # 2021-02-30 is no date
         raise UserError(f"{path} is not YAML: {error}") from None
 
 
@@ -331,23 +336,22 @@ def _hint(word: str, known: Mapping[str, Any] | Sequence[str]) -> str:
     return f" {guess or 'There are: ' + ', '.join(known)}"
 
 
-def _resolve(name: str, sets: Mapping[str, Any], faults: list[str], where: str) -> dict[str, str]:
+def _resolve(name: str, sets: Mapping[str, Any], faults: list[str]) -> dict[str, str]:
     """Follow ``like`` from set to set; the nearest statement of a role wins."""
     roles: dict[str, str] = {}
     seen: list[str] = []
     current: str | None = name
     while current is not None:
-        entry = sets.get(current)
         if current in seen:
-            faults.append(f"{where}: sets.{name}: `like` goes round: {' -> '.join(seen)}")
+            faults.append(f"sets.{name}: `like` goes round: {' -> '.join(seen)}")
             break
-        if not isinstance(entry, dict):
+        if current not in sets:
             faults.append(
-                f"{where}: sets.{seen[-1]}.like: no set is called `{current}`."
-                f"{_hint(current, sets)}"
+                f"sets.{seen[-1]}.like: no set is called `{current}`.{_hint(current, sets)}"
             )
             break
         seen.append(current)
+        entry = sets[current]
         roles = {role: str(entry[role]) for role in ROLES if role in entry} | roles
         current = str(entry["like"]) if "like" in entry else None
     return {role: roles[role] for role in ROLES if role in roles}
@@ -370,6 +374,19 @@ def _role_fault(role: str, name: str, files: Mapping[str, ModelFile]) -> str:
     found = files[name].architecture
     if found != ROLES[role]:
         return f"`{name}` is of architecture {found}; a file of {ROLES[role]} belongs here"
+    return _kind_fault(role, files[name]) if found == "glide" else ""
+
+
+def _kind_fault(role: str, file: ModelFile) -> str:
+    """Say where the options state another kind of GLIDE; what is not stated, the file tells."""
+    wanted = {"super_res": role == "upsampler", "inpaint": False}
+    for option, value in wanted.items():
+        if file.options.get(option, value) != value:
+            found = str(file.options[option]).lower()
+            return (
+                f"`{file.name}` has the option {option}: {found}; {role} needs a GLIDE with "
+                f"{option}: {str(value).lower()}"
+            )
     return ""
 
 

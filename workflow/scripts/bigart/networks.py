@@ -20,6 +20,7 @@ from bigart.archives import map_file, safetensors_header
 from bigart.errors import UserError
 
 FORMAT_VERSION = "1"
+_LARGEST_OPTION = 2**20
 
 
 class Network(nn.Module):
@@ -77,12 +78,27 @@ def options_from(metadata: Mapping[str, str], kind: type[Any]) -> Any:
     """
     try:
         stated = json.loads(metadata["options"])
-        known = {field.name for field in fields(kind)}
-        if unknown := set(stated) - known:
-            raise UserError(f"unknown options of {metadata['architecture']}: {sorted(unknown)}")
-        return kind(**tuples(stated))
-    except (ValueError, TypeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"the options in the header cannot be read: {error}") from None
+    if not isinstance(stated, dict):
+        raise UserError("the options in the header cannot be read: not a table of options")
+    defaults = {field.name: field.default for field in fields(kind)}
+    if unknown := set(stated) - set(defaults):
+        raise UserError(f"unknown options of {metadata['architecture']}: {sorted(unknown)}")
+    stated = tuples(stated)
+    for name, value in stated.items():
+        if not _is_like(value, defaults[name]):
+            raise UserError(f"the option {name} in the header cannot be {value!r:.60}")
+    return kind(**stated)
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    """Whether a stated option is of its default's kind; numbers count, so they are positive."""
+    if isinstance(default, tuple):
+        return isinstance(value, tuple) and all(_is_like(part, 1) for part in value)
+    if type(default) is int:
+        return type(value) is int and 0 < value <= _LARGEST_OPTION
+    return type(value) is type(default)
 
 
 def tuples(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,7 +115,7 @@ def on_meta(kind: type[Kind], options: object) -> Kind:
     try:
         with torch.device("meta"):
             return kind(options)
-    except (ValueError, RuntimeError, ZeroDivisionError, TypeError) as error:
+    except (ValueError, RuntimeError, ArithmeticError, TypeError, IndexError) as error:
         raise UserError(f"{kind.__name__}: these options do not fit together: {error}") from None
 
 
