@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bigart import contact_sheet as sheets
-from bigart import images, recipe
-from bigart.errors import UserError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ImageFont
+
+from bigart import contact_sheet as sheets
+from bigart import images, recipe
+from bigart.errors import UserError
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 FONT = ImageFont.load_default(20)

@@ -61,8 +61,8 @@ def contact_sheet(pictures: Sequence[Picture], prompt: str, note: str = "") -> P
     width, height = sizes[0]
     rows, columns = grid(len(pictures))
     inner = max(MIN_WIDTH, columns * width + (columns - 1) * GAP)
-    lines = wrap(prompt, ImageFont.load_default(PROMPT_SIZE), inner, PROMPT_MAX_LINES)
-    small = ImageFont.load_default(SMALL_SIZE)
+    large, medium, small = map(_font, (NUMBER_SIZE, PROMPT_SIZE, SMALL_SIZE))
+    lines = wrap(prompt, medium, inner, PROMPT_MAX_LINES)
     notes = wrap(note, small, inner, 1)
     top = tiles_top(len(lines), bool(notes))
     full_height = top + rows * (height + NUMBER_SPACE) + (rows - 1) * GAP + MARGIN - GAP // 2
@@ -71,7 +71,7 @@ def contact_sheet(pictures: Sequence[Picture], prompt: str, note: str = "") -> P
     draw = ImageDraw.Draw(sheet)
     y = MARGIN
     for line in lines:
-        draw.text((MARGIN, y), line, INK, ImageFont.load_default(PROMPT_SIZE))
+        draw.text((MARGIN, y), line, INK, medium)
         y += PROMPT_LINE
     for line in notes:
         draw.text((MARGIN, y + 5), line, FAINT, small)
@@ -80,9 +80,13 @@ def contact_sheet(pictures: Sequence[Picture], prompt: str, note: str = "") -> P
         draw.rectangle((x - 1, y - 1, x + width, y + height), outline=EDGE)
         sheet.paste(Image.fromarray(picture), (x, y))
         foot = y + height + NUMBER_SPACE // 2 + 2
-        number = ImageFont.load_default(NUMBER_SIZE)
-        draw.text((x + width // 2, foot), str(index + 1), INK, number, anchor="mm")
+        draw.text((x + width // 2, foot), str(index + 1), INK, large, anchor="mm")
     return np.array(sheet)
+
+
+@functools.cache
+def _font(size: int) -> Font:
+    return ImageFont.load_default(size)
 
 
 def grid(count: int) -> tuple[int, int]:
@@ -162,5 +166,5 @@ def _letter(letter: str) -> str:
 @functools.lru_cache(maxsize=4096)
 def _in_font(letter: str) -> bool:
     """Tell a letter of the font from the crossed box that stands for those it lacks."""
-    font = ImageFont.load_default(SMALL_SIZE)
+    font = _font(SMALL_SIZE)
     return bytes(font.getmask(letter)) != bytes(font.getmask("\uffff"))

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigart.errors import UserError
-from bigart.images import FloatImage, Picture
+from bigart.images import Picture
 
 MAX_AMOUNT = 0.15
 MAX_SIZE = 9
@@ -23,46 +23,26 @@ _STRIP = 256  # rows blurred at a time: bounds memory, changes nothing else
 Plane = npt.NDArray[np.float32]
 
 
-def add_texture(image: FloatImage, noise: FloatImage, amount: float, size: int) -> FloatImage:
-    """Return ``clip(image + 0.25 z + 0.75 gaussian(z), 0, 1)`` with ``z = amount * noise``.
-
-    Args:
-        image: float32 (3, height, width) in [0, 1].
-        noise: Standard normal float32, (1, height, width) for monochrome texture or
-            (3, height, width) for colour.
-        amount: Standard deviation of the noise before the blur, 0 to 0.15 of full scale.
-            0 gives the image back unchanged.
-        size: Width of the blur's kernel in pixels, odd, 1 to 9. 1 is no blur.
-
-    Returns:
-        float32 (3, height, width) in [0, 1].
-
-    Raises:
-        UserError: ``amount`` or ``size`` is out of range, or the image is smaller than the kernel.
-    """
-    check(amount, size, image.shape[1:])
-    planes = np.broadcast_to(noise, image.shape)
-    return np.stack([_textured(*pair, amount, size) for pair in zip(image, planes, strict=True)])
-
-
 def texture_picture(
     picture: Picture, noise: Callable[[int], Plane], amount: float, size: int, colour: bool
 ) -> Picture:
-    """Do the same to a picture, one channel at a time to save memory (0.45 GB at 4096 px).
+    """Give a picture its texture, one channel at a time to save memory (0.45 GB at 4096 px).
 
     Args:
         picture: uint8 (height, width, 3).
         noise: Called with 0 for monochrome texture, with 0, 1 and 2 for colour; returns standard
             normal float32 (height, width).
-        amount: As in ``add_texture``.
-        size: As in ``add_texture``.
+        amount: Standard deviation of the noise before the blur, 0 to 0.15 of full scale.
+            0 gives the picture back unchanged.
+        size: Width of the blur's kernel in pixels, odd, 1 to 9. 1 is no blur.
         colour: One noise for each channel instead of one for all.
 
     Returns:
         uint8 (height, width, 3), rounded to the nearest level.
 
     Raises:
-        UserError: As in ``add_texture``.
+        UserError: ``amount`` or ``size`` is out of range, or the picture is smaller than the
+            kernel.
     """
     check(amount, size, picture.shape[:2])
     if amount == 0:
@@ -74,7 +54,7 @@ def texture_picture(
             plane = noise(channel)
         values: Plane = picture[..., channel].astype(np.float32)
         values /= 255
-        values = _textured(values, plane, amount, size)
+        values = texture_plane(values, plane, amount, size)
         values *= 255
         result[..., channel] = np.rint(values, out=values)
     return result
@@ -101,10 +81,15 @@ def gaussian_kernel(size: int) -> Plane:
     return (weights / weights.sum()).astype(np.float32)
 
 
-def _textured(values: Plane, noise: Plane, amount: float, size: int) -> Plane:
-    """Texture one channel, (height, width) in [0, 1]; the input is left alone."""
-    if amount == 0:
-        return values.copy()
+def texture_plane(values: Plane, noise: Plane, amount: float, size: int) -> Plane:
+    """Return ``clip(values + 0.25 z + 0.75 gaussian(z), 0, 1)`` with ``z = amount * noise``.
+
+    Args:
+        values: One channel, float32 (height, width) in [0, 1]; left alone.
+        noise: Standard normal float32 (height, width).
+        amount: As in ``texture_picture``.
+        size: As in ``texture_picture``.
+    """
     kernel, radius = gaussian_kernel(size), size // 2
     height, width = values.shape
     padded = np.pad(noise, radius, mode="reflect")
