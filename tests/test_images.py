@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bigart import files, images, recipe
-from bigart.errors import UserError
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
+
+from bigart import files, images, recipe
+from bigart.errors import UserError
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 SUFFIXES = [".png", ".jpg", ".tif"]
@@ -72,7 +73,7 @@ def test_8_bit_pictures_of_any_kind_are_read(tmp_path, mode):
     original = Image.fromarray(picture()).convert(mode)
     original.save(tmp_path / "a.png")
     expected = np.array(original.convert("RGB"))
-    assert np.array_equal(images.read_rgb(tmp_path / "a.png", (60, 40)), expected)
+    assert np.array_equal(images.read_rgb(tmp_path / "a.png"), expected)
 
 
 def test_a_picture_that_is_not_8_bit_opaque_rgb_or_grey_is_refused(tmp_path):
@@ -107,12 +108,6 @@ def test_16_bit_rgb_is_refused_and_not_cut_to_8(tmp_path):
     )
     with pytest.raises(UserError, match="more than 8 bits"):
         images.read_rgb(tmp_path / "deep.png")
-
-
-def test_a_picture_of_the_wrong_size_is_named(tmp_path):
-    images.write_png(tmp_path / "a.png", picture(), made())
-    with pytest.raises(UserError, match="60x40 pixels; 256x256 are needed"):
-        images.read_rgb(tmp_path / "a.png", (256, 256))
 
 
 def test_what_is_no_picture_is_named(tmp_path):
@@ -168,6 +163,13 @@ def test_a_stage_picture_is_lossless_and_keeps_its_recipe(tmp_path):
     with Image.open(tmp_path / "a.png") as image:
         assert recipe.from_json(image.text["bigart:recipe"]) == made()
         assert "dpi" not in image.info
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif", "a", "png"])
+def test_a_png_is_not_written_under_another_name(tmp_path, name):
+    with pytest.raises(UserError, match=r"must end in \.png"):
+        images.write_png(tmp_path / name, picture(), made())
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

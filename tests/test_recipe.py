@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bigart import images, recipe
-from bigart.errors import UserError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+
+from bigart import images, recipe
+from bigart.errors import UserError
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 PICTURE = np.full((8, 8, 3), 100, np.uint8)

@@ -32,7 +32,7 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tif
 PNG_LEVEL = 4
 
 
-def read_rgb(path: Path | str, size: tuple[int, int] | None = None) -> Picture:
+def read_rgb(path: Path | str) -> Picture:
     """Return a picture file as uint8 (height, width, 3).
 
     Grey and palette pictures become RGB; an alpha channel is dropped when it is opaque all over.
@@ -40,18 +40,13 @@ def read_rgb(path: Path | str, size: tuple[int, int] | None = None) -> Picture:
 
     Args:
         path: Any format that Pillow reads.
-        size: The (width, height) the picture must have; None accepts any.
 
     Raises:
-        UserError: The file is missing, damaged or no picture; is not of ``size``; holds
-            transparency, more than 8 bits a channel, or colours other than grey and RGB.
+        UserError: The file is missing, damaged or no picture; or it holds transparency, more
+            than 8 bits a channel, or colours other than grey and RGB.
         OSError: The disk refuses.
     """
     with opened(path) as image:
-        if size and image.size != size:
-            raise UserError(
-                f"{path} is {image.width}x{image.height} pixels; {size[0]}x{size[1]} are needed"
-            )
         deep = any(";16" in str(tile.args) for tile in getattr(image, "tile", []))
         if deep or image.mode.startswith(("I", "F")):
             raise UserError(f"{path} has more than 8 bits a channel; save it as 8-bit RGB")
@@ -97,8 +92,11 @@ def write_png(path: Path | str, picture: Picture, recipe: recipes.Recipe) -> Non
     """Write a picture between two stages: lossless PNG with its recipe.
 
     Raises:
+        UserError: The name does not end in .png: other programs would take the file for another.
         OSError: The disk is full or refuses; nothing is left under ``path``.
     """
+    if Path(path).suffix.lower() != ".png":
+        raise UserError(f"cannot write {path}: its name must end in .png")
     _write(path, _png(picture, recipe, dpi=None))
 
 
@@ -181,10 +179,10 @@ def _png(picture: Picture, recipe: recipes.Recipe, dpi: float | None) -> bytes:
 
 def _jpeg(picture: Picture, recipe: recipes.Recipe, dpi: float | None, quality: int) -> bytes:
     xmp = recipes.to_xmp(recipe)
-    if len(xmp) > 65_000:
+    if len(xmp) > recipes.JPEG_ROOM:
         raise UserError(
-            f"the recipe takes {len(xmp)} bytes and a JPEG has room for 65000: shorten the prompt, "
-            "or choose the format png or tif"
+            f"the recipe takes {len(xmp):,} bytes and a JPEG has room for {recipes.JPEG_ROOM:,}: "
+            "shorten the prompt, or choose the format png or tif"
         )
     exif = Image.Exif()
     exif[0x0131] = f"BIG.art {__version__}"  # Software

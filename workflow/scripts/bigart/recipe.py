@@ -27,12 +27,12 @@ from xml.sax.saxutils import escape
 
 from bigart import __version__
 from bigart.errors import UserError
-from bigart.pillow import opened
 
 Recipe = dict[str, Any]
 
 CHUNK = "bigart:recipe"
 NAMESPACE = "urn:big-art:recipe:1.0#"
+JPEG_ROOM = 65_000  # bytes of XMP: one segment has 65,533 with its name
 # https://cv.iptc.org/newscodes/digitalsourcetype/: "created using a generative model".
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 
@@ -210,6 +210,8 @@ def recipe_so_far(path: Path | str) -> Recipe:
 
 
 def _read(path: Path | str) -> Recipe | None:
+    from bigart.pillow import opened  # only here: reading a table needs recipes, but no Pillow
+
     with opened(path) as image:
         chunk = getattr(image, "text", {}).get(CHUNK)
         packet = image.info.get("xmp")
