@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from bigart import precision as precisions
 from bigart.errors import UserError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -30,14 +31,13 @@ class Device:
 
         Args:
             device: "auto" (the first GPU, else the CPU), "cpu", "cuda", "cuda:N" or "mps".
-            precision: "auto" (fp32, in which the networks agree with the published ones on any
-                device), "fp32", "bf16" or "fp16".
+            precision: "auto" (see ``bigart.precision``), "fp32", "bf16" or "fp16".
 
         Raises:
             UserError: There is no such device here, or it cannot compute so.
         """
         chosen = _device(device)
-        precise = "fp32" if precision == "auto" else precision
+        precise = precisions.resolved(precision)
         if precise not in PRECISIONS:
             raise UserError(f"precision is {precision!r}; possible: auto, {', '.join(PRECISIONS)}")
         if precise == "fp16" and chosen.type == "cpu":
