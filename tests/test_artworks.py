@@ -1,43 +1,53 @@
 """The table of artworks: what it may hold, and what is said when it holds something else."""
 
 import csv
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
-from bigart import settings
-from bigart.artworks import load_artworks, load_config, prompt_warnings
-from bigart.errors import UserError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-CONFIG = load_config({})
+from bigart import images, recipe, settings
+from bigart.artworks import Artwork, prompt_warnings, read
+
 HEADER = "artwork\tprompt\tseed\tchoose\tguidance\ttexture_size\tdetail\n"
+
+
+def read_table(
+    path: Path, content: str | bytes | None = None, **options: object
+) -> tuple[dict[str, Artwork], list[str]]:
+    """Write a table unless it is there, and return its artworks and what is wrong with it."""
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    _, artworks, faults = read({"table": str(path), **options})
+    return artworks, [str(fault) for fault in faults]
 
 
 @pytest.fixture
 def table(tmp_path):
-    """Write a table and return its artworks."""
+    """Write a table in which nothing is wrong, and return its artworks."""
 
-    def write(content: str | bytes, config=CONFIG):
-        path = tmp_path / "prompts.tsv"
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return load_artworks(path, config)
+    def write(content: str | bytes, **options: object) -> dict[str, Artwork]:
+        artworks, faults = read_table(tmp_path / "prompts.tsv", content, **options)
+        assert faults == []
+        return artworks
 
     return write
 
 
 @pytest.fixture
-def faults(table):
-    """Write a faulty table and return the message's lines, the number of faults left out."""
+def faults(tmp_path):
+    """Write a faulty table, and return what is said of it."""
 
     def write(content: str | bytes) -> list[str]:
-        with pytest.raises(UserError) as error:
-            table(content)
-        lines = str(error.value).splitlines()
-        return lines if len(lines) == 1 else lines[1:]
+        _, faults = read_table(tmp_path / "prompts.tsv", content)
+        assert faults
+        return faults
 
     return write
 
@@ -46,18 +56,24 @@ def faults(table):
 
 
 def test_blank_cells_and_absent_columns_take_the_values_of_the_config(table):
-    config = load_config({"seed": 5, "guidance": 3, "format": "tif"})
-    artworks = table(HEADER + "boat\ta boat\t\t2\t\t\tno\nhill\ta hill\n", config)
+    content = HEADER + "boat\ta boat\t\t2\t\t\tno\nhill\ta hill\n"
+    artworks = table(content, seed=5, guidance=3, format="tif")
     boat, hill = artworks["boat"], artworks["hill"]
     assert (boat.prompt, boat.seed, boat.choose, boat.detail) == ("a boat", 5, 2, False)
     assert (hill.guidance, hill.format, hill.detail, hill.choose) == (3.0, "tif", True, 1)
 
 
 def test_comments_blank_lines_byte_order_mark_and_line_ends_are_no_fault(table):
-    content = "\ufeff# mine\r\n\r\nprompt\tartwork\t\t\r\n\t\t\r\na boat\tboat\r\n# a hill\thill"
+    content = "\ufeff# mine\r\n\r\nprompt\tartwork\t\t\r\n\t\t\r\na boat\tboat\r\n# a hill"
     assert list(table(content)) == ["boat"]
     assert list(table("artwork\tprompt\rboat\ta boat\rhill\ta hill\r")) == ["boat", "hill"]
     assert list(table('artwork\tprompt\n"# said ""so"""\t\nboat\ta boat\n')) == ["boat"]
+
+
+def test_a_line_is_no_comment_where_it_may_be_a_prompt_that_starts_with_a_hash(table):
+    assert list(table("artwork\tprompt\nboat\ta boat\n# no. 2\tboat-2\n")) == ["boat"]
+    artworks = table("# mine\tall\nprompt\tartwork\na boat\tboat\n# no. 2\tboat-2\n# no. 3\n")
+    assert [artwork.prompt for artwork in artworks.values()] == ["a boat", "# no. 2"]
 
 
 def test_artworks_keep_the_order_of_the_table(table):
@@ -99,8 +115,8 @@ def test_any_prompt_survives_the_way_through_a_spreadsheet(tmp_path_factory, pro
         rows = csv.writer(file, "excel-tab")
         rows.writerow(["artwork", "prompt"])
         rows.writerow(["one", prompt])
-    read = load_artworks(path, CONFIG)["one"].prompt
-    assert read == prompt.strip(" \u00a0")
+    artworks, _ = read_table(path)
+    assert artworks["one"].prompt == prompt.strip(" \u00a0")
 
 
 @given(name=st.one_of(st.text(min_size=1), st.from_regex(r"[./\\A-Za-z0-9:~-]{1,12}")))
@@ -253,26 +269,21 @@ def test_a_wrong_encoding_does_not_hide_the_other_faults(faults):
 
 
 def test_a_missing_table_or_a_folder(tmp_path):
-    with pytest.raises(UserError, match=r"no such file.*`table` in config\.yaml"):
-        load_artworks(tmp_path / "none.tsv", CONFIG)
-    with pytest.raises(UserError, match="a folder"):
-        load_artworks(tmp_path, CONFIG)
-    with pytest.raises(UserError, match=r"cannot be read|no such file"):
-        load_artworks("a\0b", CONFIG)
-    with pytest.raises(UserError, match=r"cannot be read|no such file"):
-        load_artworks(tmp_path / ("x" * 300), CONFIG)
+    for path, said in [
+        (tmp_path / "none.tsv", r"no such file.*`table` in config\.yaml"),
+        (tmp_path, "a folder"),
+        (tmp_path / ("x" * 300), "cannot be read|no such file"),
+    ]:
+        _, (fault,) = read_table(path)
+        assert re.search(said, fault)
 
 
 @given(st.binary(max_size=200))
 def test_no_file_whatever_is_answered_with_a_traceback(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("table") / "prompts.tsv"
     path.write_bytes(b"artwork\tprompt\tseed\n" + content)
-    message = ""
-    try:
-        load_artworks(path, CONFIG)
-    except UserError as error:
-        message = str(error)
-    assert not message or "prompts.tsv" in message
+    _, faults = read_table(path)
+    assert all("prompts.tsv" in fault for fault in faults)
 
 
 def test_a_thousand_rows_load_in_well_under_a_second(table):
@@ -284,8 +295,31 @@ def test_a_thousand_rows_load_in_well_under_a_second(table):
     assert time.perf_counter() - start < 0.8
 
 
-def test_reading_the_table_needs_no_torch():
-    code = "import sys, bigart.artworks; sys.exit('torch' in sys.modules)"
+@pytest.mark.parametrize("letter", ["a", "🎨", "&", '"', "\ufffe"])
+def test_the_longest_texts_that_are_not_refused_fit_into_a_jpeg(tmp_path, letter):
+    path = tmp_path / "prompts.tsv"
+
+    def read_row(length: int, kind: str = "jpg") -> tuple[dict[str, Artwork], list[str]]:
+        row = f"boat\tb{letter * length}\t{kind}\n"
+        return read_table(path, f"artwork\tprompt\tformat\n{row}", negative_prompt=letter * 200)
+
+    length = next(n for n in range(9_900, 0, -100) if not read_row(n)[1])
+    made = recipe.start()
+    for stage in range(8):  # as many as there are, each with a record longer than it has
+        made = recipe.extend(made, f"stage {stage}", models={"x" * 64: "0" * 64}, steps="1" * 300)
+    artwork = read_row(length)[0]["boat"]
+    made = recipe.extend(made, "texts", **vars(artwork))
+    images.write_picture(tmp_path / "final.jpg", np.zeros((8, 8, 3), np.uint8), made, dpi=300)
+    assert recipe.read_recipe(tmp_path / "final.jpg") == made
+    assert not read_row(length, "tif")[1]
+    if length < 9_900:
+        _, (fault,) = read_row(length + 100)
+        assert "allowed in a JPEG: at most 58,500" in fault
+        assert not read_row(length + 100, "png")[1]
+
+
+def test_reading_the_table_needs_neither_torch_nor_pillow():
+    code = "import sys, bigart.project; sys.exit(bool({'torch', 'PIL'} & sys.modules.keys()))"
     scripts = Path(__file__).parents[1] / "workflow" / "scripts"
     assert subprocess.run([sys.executable, "-c", code], cwd=scripts, check=False).returncode == 0
 
@@ -323,8 +357,8 @@ def test_a_script_without_spaces_is_cut_by_the_letter(table):
 
 
 def test_the_negative_prompt_is_checked_too(table):
-    config = load_config({"negative_prompt": "dark gloomy blurry mist far away"})
-    artworks = table("artwork\tprompt\nboat\ta boat\n", config)
+    negative = "dark gloomy blurry mist far away"
+    artworks = table("artwork\tprompt\nboat\ta boat\n", negative_prompt=negative)
     (warning,) = prompt_warnings(artworks, words, 6)
     assert "column `negative_prompt`" in warning
     assert "“far away”" in warning

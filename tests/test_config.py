@@ -6,12 +6,13 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-import check_config
 import jsonschema
 import pytest
 import yaml
-from bigart import settings
-from bigart.artworks import Artwork, Config, load, load_config, read_config_file
+
+import check_config
+from bigart import precision, project, settings
+from bigart.artworks import Artwork, Config, read, read_config_file
 from bigart.errors import UserError
 from bigart.glide import samplers
 from bigart.glide.diffusion import spaced_timesteps
@@ -20,10 +21,24 @@ ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "config" / "config.yaml"
 
 
+MODELS = ROOT / "config" / "models.yaml"
+
+
+@pytest.fixture(autouse=True)
+def _in_the_project(monkeypatch):
+    monkeypatch.chdir(ROOT)  # the table of a config is looked for from here
+
+
 def faults(mapping, *files) -> str:
+    _, _, found = read(mapping, files)
+    return "\n".join(map(str, found))
+
+
+def refused(mapping, models=MODELS) -> list[str]:
+    """Return the lines with which a run with this config is refused."""
     with pytest.raises(UserError) as error:
-        load_config(mapping, files)
-    return str(error.value)
+        project.load(mapping, (), models, ROOT)
+    return str(error.value).splitlines()
 
 
 # Nothing drifts apart
@@ -36,16 +51,19 @@ def test_the_shipped_config_holds_every_option_with_its_default():
 
 def test_the_dataclass_has_every_option_in_the_type_of_the_schema():
     names = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
-    for field, (name, part) in zip(fields(Config), settings.options().items(), strict=True):
+    found = {
+        field.name: getattr(field.type, "__name__", str(field.type)) for field in fields(Config)
+    }
+    assert found.keys() == settings.options().keys()
+    for name, part in settings.options().items():
         types = {names[one["type"]] for one in part.get("anyOf", [part])}
-        assert field.name == name
-        assert set(re.findall(r"\w+", getattr(field.type, "__name__", str(field.type)))) == types
+        assert set(re.findall(r"\w+", found[name])) == types
 
 
 def test_the_table_takes_the_options_marked_as_columns():
     columns = [name for name, part in settings.options().items() if part.get("x-column")]
     assert list(settings.columns()) == ["artwork", "prompt", *columns]
-    assert [field.name for field in fields(Artwork)] == list(settings.columns())
+    assert {field.name for field in fields(Artwork)} == settings.columns().keys()
     for name in columns:
         assert settings.columns()[name] is settings.options()[name]
 
@@ -70,7 +88,7 @@ def test_the_schemas_are_valid_and_so_are_their_defaults():
 
 @pytest.mark.parametrize("mapping", [None, {}, {"seed": None, "negative_prompt": None}])
 def test_left_out_or_blank_is_the_default(mapping):
-    config = load_config(mapping)
+    config, _, _ = read(mapping)
     assert (config.models, config.seed, config.guidance) == ("embedded", 42, 2.0)
 
 
@@ -94,8 +112,51 @@ def test_left_out_or_blank_is_the_default(mapping):
     ],
 )
 def test_values_are_read_in_the_type_of_their_option(key, written, meant):
-    read = getattr(load_config({key: written}), key)
-    assert (read, type(read)) == (meant, type(meant))
+    config, _, found = read({key: written})
+    assert not found
+    assert (getattr(config, key), type(getattr(config, key))) == (meant, type(meant))
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("results/", "results"),
+        ("./results//mine/", "results/mine"),
+        ("../pictures", "../pictures"),
+        ("~/pictures", "{home}/pictures"),
+        (".", "{here}"),  # since ./lake would be warned of, and lake alone has no folder to name
+    ],
+)
+def test_a_path_is_brought_into_the_form_that_snakemake_takes(
+    tmp_path, monkeypatch, written, meant
+):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    config, _, found = read({"results": written})
+    assert not found
+    assert config.results == meant.format(home=tmp_path / "home", here=ROOT)
+
+
+def test_the_table_may_be_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.tsv").write_text("artwork\tprompt\nboat\ta boat\n")
+    config, artworks, found = read({"table": "~/mine.tsv"})
+    assert (list(artworks), found) == (["boat"], [])
+    assert config.table == str(tmp_path / "mine.tsv")
+
+
+def test_a_file_in_place_of_the_results_folder_is_found_before_anything_runs(tmp_path):
+    (tmp_path / "notes").write_text("mine")
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    for name in ("notes", "notes/pictures/new", "gone"):
+        message = faults({"results": str(tmp_path / name)})
+        assert message.startswith("config, `results`: ")
+        assert f"{tmp_path / name.split('/')[0]}' is not a folder" in message
+    assert not faults({"results": str(tmp_path / "new" / "er")})
+
+
+def test_precision_auto_is_fp32_and_the_others_are_themselves():
+    found = {name: precision.resolved(name) for name in settings.options()["precision"]["enum"]}
+    assert found == {"auto": "fp32", "fp32": "fp32", "bf16": "bf16", "fp16": "fp16"}
 
 
 @pytest.mark.parametrize(
@@ -150,16 +211,32 @@ def test_only_config_files_are_mappings():
     assert "found a list" in faults(["seed"])
 
 
-def test_every_fault_is_told_at_once_also_those_of_the_table(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("mine.tsv").write_text("artwork\tprompt\tchoose\nboat\ta boat\t9\n../x\t\t\n")
-    with pytest.raises(UserError) as error:
-        load({"table": "mine.tsv", "seed": "x", "sampler": "fast", "guidence": 2})
-    lines = str(error.value).splitlines()
-    assert lines[0].startswith("6 faults")
-    assert len(lines) == 7
+def test_every_fault_is_told_at_once_also_those_of_the_table_and_the_models(tmp_path):
+    table = tmp_path / "mine.tsv"
+    table.write_text("artwork\tprompt\tchoose\nboat\ta boat\t9\n../x\t\t\n")
+    options = {"seed": "x", "sampler": "fast", "guidence": 2, "models": "embeded"}
+    lines = refused({"table": str(table), **options})
+    assert lines[0] == "7 faults:"
     for part in ("`seed`", "`sampler`", "`guidence`", "artwork `boat`, column `choose`"):
-        assert part in str(error.value)
+        assert sum(part in line for line in lines) == 1
+    assert "Did you mean `embedded`?" in lines[-1]
+
+
+def test_faults_of_the_table_of_models_are_told_with_the_others(tmp_path):
+    content = yaml.safe_load(MODELS.read_text())
+    content["files"]["embedded-base"]["path"] = str(tmp_path / "none.safetensors")
+    (tmp_path / "absent.yaml").write_text(yaml.safe_dump(content))
+    content["files"]["embedded-base"]["licens"] = "mine"
+    (tmp_path / "faulty.yaml").write_text(yaml.safe_dump(content))
+    for name, said in [
+        ("absent.yaml", "none.safetensors, and is not there"),
+        ("faulty.yaml", "Did you mean `licence`?"),
+        ("none.yaml", "is missing"),
+    ]:
+        lines = refused({"seed": "x"}, tmp_path / name)
+        assert lines[0].endswith("faults:")
+        assert "config, `seed`: found 'x'" in lines[1]
+        assert any(said in line for line in lines[2:])
 
 
 def test_faults_name_the_line_of_the_file_that_the_value_came_from(tmp_path):
@@ -237,9 +314,10 @@ def test_the_command_shows_what_differs_from_the_defaults(tmp_path):
 
 def test_the_command_lists_faults_without_a_traceback(tmp_path):
     (tmp_path / "t.tsv").write_text("artwork\tprompt\nboat\t\nboat\ta boat\n")
-    done = check("--table", tmp_path / "t.tsv")
+    (tmp_path / "c.yaml").write_text("models: none\n")
+    done = check(tmp_path / "c.yaml", "--table", tmp_path / "t.tsv")
     assert done.returncode == 1
-    assert done.stderr.startswith("check_config: error: 2 faults")
+    assert done.stderr.startswith("check_config: error: 3 faults:")
     assert "Traceback" not in done.stderr
     assert check("nowhere.yaml").returncode == 1
 
@@ -248,7 +326,7 @@ def test_the_command_lists_faults_without_a_traceback(tmp_path):
 
 
 def test_the_samplers_of_the_schema_are_the_ones_there_are():
-    assert set(settings.choices("sampler")) == set(samplers.SAMPLERS)
+    assert set(settings.options()["sampler"]["enum"]) == set(samplers.SAMPLERS)
 
 
 def test_upsample_steps_takes_the_strides_that_the_schedule_can_make():

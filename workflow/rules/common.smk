@@ -9,20 +9,21 @@ SCRIPTS = Path(workflow.basedir, "workflow", "scripts")
 MODELS_TABLE = Path(workflow.basedir, "config", "models.yaml")
 sys.path.insert(0, str(SCRIPTS))
 
-from bigart import artworks, code, environment, models
+from bigart import code, environment, precision, project
 from bigart.errors import UserError
 
 environment.export(SCRIPTS, MODELS_TABLE)
 try:
-    CONFIG, ARTWORKS = artworks.load(config, workflow.configfiles)
-    MODELS = models.read_models(MODELS_TABLE, root=workflow.basedir).set(CONFIG.models)
-    models.check_present(MODELS)
+    CONFIG, ARTWORKS, MODELS = project.load(
+        config, workflow.configfiles, MODELS_TABLE, workflow.basedir
+    )
 except UserError as error:
     sys.exit(f"error: {error}")
 
 RESULTS = CONFIG.results
 WEIGHTS = "weights"
 CANDIDATES = range(1, CONFIG.candidates + 1)
+PRECISION = precision.resolved(CONFIG.precision)
 
 
 wildcard_constraints:
@@ -84,8 +85,8 @@ def contact_sheet(artwork):
 def log_start():
     """Say what is painted with what."""
     logger.info(
-        f"BIG.art: {len(ARTWORKS)} artworks with the models '{CONFIG.models}' "
+        f"BIG.art: {project.counted(len(ARTWORKS), 'artwork')} with the models '{CONFIG.models}' "
         f"({', '.join(model.name for model in MODELS.values() if model.is_network)}), "
-        f"device {CONFIG.device}, precision {CONFIG.precision}. "
+        f"device {CONFIG.device}, precision {PRECISION}. "
         "Each stage says its device, and its time left after the first step."
     )

@@ -27,7 +27,7 @@ rule enlarged_1024:
         runtime=30,
     params:
         models=identity("enlarger"),
-        precision=CONFIG.precision,
+        precision=PRECISION,
         code=version("enlarge.py"),
     shell:
         'python "$BIGART_SCRIPTS/enlarge.py"'
@@ -86,7 +86,7 @@ rule detailed:
         runtime=30,
     params:
         models=identity("detailer"),
-        precision=CONFIG.precision,
+        precision=PRECISION,
         code=version("detail.py"),
     shell:
         'python "$BIGART_SCRIPTS/detail.py"'
@@ -116,7 +116,7 @@ rule enlarged_4096:
         runtime=60,
     params:
         models=identity("enlarger"),
-        precision=CONFIG.precision,
+        precision=PRECISION,
         code=version("enlarge.py"),
     shell:
         'python "$BIGART_SCRIPTS/enlarge.py"'

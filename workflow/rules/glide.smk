@@ -34,7 +34,7 @@ rule thumbnails:
         sampler=of_artwork("sampler"),
         guidance=of_artwork("guidance"),
         models=identity("base", "vocabulary", "merges"),
-        precision=CONFIG.precision,
+        precision=PRECISION,
         code=version("thumbnails.py"),
     shell:
         'python "$BIGART_SCRIPTS/thumbnails.py"'
@@ -79,7 +79,7 @@ rule upsampled:
         steps=of_artwork("upsample_steps"),
         temperature=of_artwork("upsample_temp"),
         models=identity("upsampler", "vocabulary", "merges"),
-        precision=CONFIG.precision,
+        precision=PRECISION,
         code=version("upsample.py"),
     shell:
         'python "$BIGART_SCRIPTS/upsample.py"'

@@ -1,13 +1,13 @@
-"""Check config.yaml and the table of artworks, and say what they ask for.
+"""Check config.yaml, the table of artworks and the models, and say what they ask for.
 
 Prints a summary, or every fault at once (exit status 1). Nothing is painted.
 """
 
 import argparse
-from dataclasses import fields
 from pathlib import Path
 
-from bigart import artworks, cli, models, settings
+from bigart import artworks, cli, project, settings
+from bigart.models import ModelFile
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -43,17 +43,13 @@ def run(arguments: argparse.Namespace) -> None:
     mapping = artworks.read_config_file(arguments.config)
     if arguments.table:
         mapping["table"] = arguments.table
-    config, table = artworks.load(mapping, [arguments.config])
-    files = models.read_models(arguments.models, root=ROOT).set(config.models)
-    models.check_present(files)
+    config, table, files = project.load(mapping, [arguments.config], arguments.models, ROOT)
     print(summary(config, table), end="")
     for warning in _cut_prompts(table, files):
         print(f"warning: {warning}")
 
 
-def _cut_prompts(
-    table: dict[str, artworks.Artwork], files: dict[str, models.ModelFile]
-) -> list[str]:
+def _cut_prompts(table: dict[str, artworks.Artwork], files: dict[str, ModelFile]) -> list[str]:
     """Return a warning for each prompt of which the models read only a part."""
     vocabulary, merges = (files[role].final_path() for role in ("vocabulary", "merges"))
     if not (vocabulary.is_file() and merges.is_file()):
@@ -65,15 +61,15 @@ def _cut_prompts(
 
 def summary(config: artworks.Config, table: dict[str, artworks.Artwork]) -> str:
     """Return what will be painted, and what differs from the defaults, as lines of text."""
-    count = f"{len(table)} artwork{'s' if len(table) != 1 else ''}"
+    count = project.counted(len(table), "artwork")
     lines = [f"{count} in {config.table}, painted by the {config.models} models"]
     changed = [
-        f"  {field.name}: {settings.show(value)} (default {settings.show(standard)})"
-        for field in fields(config)
-        if (value := getattr(config, field.name)) != (standard := settings.default(field.name))
+        f"  {name}: {settings.show(value)} (default {settings.show(standard)})"
+        for name in settings.options()
+        if (value := getattr(config, name)) != (standard := settings.default(name))
     ]
     if changed:
-        lines += ["", f"Not the default, for all {len(table)}:", *changed]
+        lines += ["", "Not the default, for all artworks:", *changed]
     lines.append("")
     for artwork in table.values():
         own = ", ".join(

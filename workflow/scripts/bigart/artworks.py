@@ -1,42 +1,48 @@
 """The configuration and the table of artworks, checked together.
 
-``load`` is the way in: it takes the config as Snakemake merged it, reads the table it names, and
-returns both with every value in its type, or raises one UserError that lists every fault of both.
+``read`` is the way in: it takes the config as Snakemake merged it, reads the table it names, and
+returns both with every value in its type, and every fault of both. (``project.load`` refuses
+them, together with those of the models.)
 
 The table is text in UTF-8: one line per artwork, fields separated by tabs, the first line names
-the columns. Blank lines and lines that start with # are skipped. Fields are taken literally, so
-quotes, apostrophes, dollar signs and backticks are part of a prompt; only a field that is wrapped
-whole in double quotes, with the quotes inside doubled, is unwrapped, for so spreadsheets write it.
+the columns. Blank lines are skipped, and so are comments: lines that start with #, unless that may
+be a prompt (the line has several fields, and the first one is not the id). Fields are taken
+literally, so quotes, apostrophes, dollar signs and backticks are part of a prompt; only a field
+that is wrapped whole in double quotes, with the quotes inside doubled, is unwrapped, for so
+spreadsheets write it.
 """
 
 import codecs
+import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from bigart import settings
+from bigart import recipe, settings
 from bigart.errors import UserError
 from bigart.settings import RefusedError, show, suggest
 
 LONGEST_ROW = 10_000  # characters
 LARGEST_TABLE = 50_000_000  # bytes
+# What the recipe in a JPEG can say of prompt and negative prompt, in bytes of XMP: a tenth of the
+# room is kept for the rest, which is 2 kB with the embedded models.
+JPEG_TEXT_ROOM = recipe.JPEG_ROOM * 9 // 10
 
 _WRAPPED = re.compile(r'"((?:[^"]|"")*)"')
 _LINE_END = re.compile("\r\n|\n|\r")
 
+Line = tuple[int, str]  # its number, counted from 1, and its text
 
-@dataclass(frozen=True)
-class Config:
-    """Every option of config.yaml, in its type. config/README.md says what each one means."""
 
-    models: str
-    engine: str
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of an artwork: config.yaml has them for all, a row of the table for its own."""
+
     seed: int
-    candidates: int
     choose: int
     steps: int
     sampler: str
@@ -50,6 +56,18 @@ class Config:
     final_texture_amount: float
     final_texture_size: int
     format: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Options):
+    """Every option of config.yaml, in its type. config/README.md says what each one means.
+
+    ``table`` and ``results`` are normalised: no ``~``, no ``./`` at the start, no / at the end.
+    """
+
+    models: str
+    engine: str
+    candidates: int
     table: str
     results: str
     device: str
@@ -57,26 +75,12 @@ class Config:
     batch: int | str
 
 
-@dataclass(frozen=True)
-class Artwork:
+@dataclass(frozen=True, kw_only=True)
+class Artwork(Options):
     """One row of the table, its blanks filled from the config."""
 
     artwork: str
     prompt: str
-    seed: int
-    choose: int
-    steps: int
-    sampler: str
-    guidance: float
-    negative_prompt: str
-    upsample_temp: float
-    upsample_steps: int | str
-    texture_amount: float
-    texture_size: int
-    detail: bool
-    final_texture_amount: float
-    final_texture_size: int
-    format: str
 
 
 @dataclass(frozen=True, order=True)
@@ -94,50 +98,29 @@ class Fault:
         return f"{', '.join(part for part in where if part)}: {self.message}"
 
 
-def load(
+def read(
     mapping: Mapping[str, Any] | None, config_files: Iterable[Path | str] = ()
-) -> tuple[Config, dict[str, Artwork]]:
-    """Return the config and its artworks, in the order of the table.
+) -> tuple[Config, dict[str, Artwork], list[Fault]]:
+    """Return the config, the artworks in the order of the table, and all that is wrong with both.
+
+    Where there are faults, the config has the default in place of each faulty value, and the
+    faulty rows are left out: nothing may be painted from them.
 
     Args:
         mapping: The config, as ``yaml.safe_load`` or Snakemake gives it; ``--config`` may have
             put text where a number belongs.
         config_files: The files it came from, the last one winning: faults then name the line.
-
-    Raises:
-        UserError: Anything is wrong in the config or the table; the message lists every fault.
     """
     config, faults = _read_config(mapping, config_files)
     artworks: dict[str, Artwork] = {}
     if not any(fault.place == "`table`" for fault in faults):
         artworks, table_faults = _read_table(Path(config.table), config)
         faults += table_faults
-    _refuse(faults)
-    return config, artworks
-
-
-def load_config(
-    mapping: Mapping[str, Any] | None, config_files: Iterable[Path | str] = ()
-) -> Config:
-    """Return the config alone; see ``load`` for the arguments and errors."""
-    config, faults = _read_config(mapping, config_files)
-    _refuse(faults)
-    return config
-
-
-def load_artworks(path: Path | str, config: Config) -> dict[str, Artwork]:
-    """Return the artworks of a table, by their ids and in its order.
-
-    Raises:
-        UserError: Anything is wrong in the table; the message lists every fault.
-    """
-    artworks, faults = _read_table(Path(path), config)
-    _refuse(faults)
-    return artworks
+    return config, artworks, sorted(faults)
 
 
 def read_config_file(path: Path | str) -> dict[str, Any]:
-    """Return what a YAML file holds, to be checked by ``load``.
+    """Return what a YAML file holds, to be checked by ``read``.
 
     Raises:
         UserError: The file is missing, is no text, or is no YAML; the message names the line.
@@ -145,7 +128,8 @@ def read_config_file(path: Path | str) -> dict[str, Any]:
     path = Path(path)
     data, faults = _read_bytes(path, "Give its path, or copy config.yaml from the repository.")
     text, encoding_faults, _ = _decode(path, data)
-    _refuse(faults + encoding_faults)
+    if faults := faults + encoding_faults:
+        raise UserError("\n".join(map(str, faults)))
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -167,7 +151,7 @@ def prompt_warnings(
     """Say of each prompt with too many tokens which words at its end the models do not read.
 
     Args:
-        artworks: What ``load`` returned.
+        artworks: What ``read`` returned.
         encode: Turns text into tokens, without padding or marks at its ends.
         context: How many tokens the models read.
 
@@ -213,6 +197,12 @@ def _read_config(
                 values[key] = settings.read(key, value)
             except RefusedError as refused:
                 faults.append(Fault(file, line, place, str(refused)))
+    for key in ("table", "results"):
+        values[key] = _normal_path(values[key])
+    if obstacle := _file_in_place_of_folder(values["results"]):
+        file, line = places.get(_address("results", (mapping or {}).get("results")), ("config", 0))
+        message = f"{show(obstacle, 400)} is not a folder; allowed: the path of a folder"
+        faults.append(Fault(file, line, "`results`", message))
     faulty = {fault.place for fault in faults}
     if values["choose"] > values["candidates"] and not {"`choose`", "`candidates`"} & faulty:
         value = (mapping or {}).get("choose")
@@ -235,6 +225,20 @@ def _choose_fault(values: Mapping[str, Any]) -> str:
         f"found {values['choose']}; allowed: whole number 1 to {values['candidates']} "
         "(the value of `candidates`)"
     )
+
+
+def _normal_path(text: str) -> str:
+    """Return a path in the one form that Snakemake takes without a warning at each file."""
+    path = os.path.normpath(os.path.expanduser(text))  # noqa: PTH111 (a user unknown: as it is)
+    return str(Path.cwd()) if path == "." else path
+
+
+def _file_in_place_of_folder(path: str) -> str:
+    """Return the part of a path that exists and is no folder, or nothing."""
+    for place in (Path(path), *Path(path).parents):
+        if os.path.lexists(place) and not os.path.isdir(place):  # noqa: PTH112 (never raises)
+            return str(place)
+    return ""
 
 
 def _key_lines(
@@ -287,14 +291,14 @@ def _read_table(path: Path, config: Config) -> tuple[dict[str, Artwork], list[Fa
     if faults:
         return {}, faults
     text, faults, damaged = _decode(path, data)
-    lines = list(_content_lines(text))
-    if not lines:
+    header, lines = _content_lines(text)
+    if not header:
         message = "the table is empty; its first line must name the columns: artwork, prompt"
         return {}, [*faults, Fault(str(path), 0, "", message)]
-    number, header = lines.pop(0)
+    number, line = header
     if number in damaged:
         return {}, faults
-    names, header_faults = _read_header(path, number, header)
+    names, header_faults = _read_header(path, number, line)
     faults += header_faults
     if not set(settings.required_columns()) & set(names):
         return {}, faults
@@ -311,11 +315,23 @@ def _read_table(path: Path, config: Config) -> tuple[dict[str, Artwork], list[Fa
     return artworks, faults
 
 
-def _content_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines that are neither blank nor comments, with their numbers."""
-    for number, line in enumerate(_LINE_END.split(text), start=1):
-        if line.strip() and not line.lstrip(" ").removeprefix('"').startswith("#"):
-            yield number, line
+def _content_lines(text: str) -> tuple[Line | None, list[Line]]:
+    """Return the header and the lines below it, without those that are blank or comments."""
+    lines = [(n, line) for n, line in enumerate(_LINE_END.split(text), start=1) if line.strip()]
+    header = next((line for line in lines if not _begins_with_hash(line[1])), None)
+    if header is None:
+        return None, []
+    id_first = _unwrapped(header[1].split("\t")[0]) == "artwork"
+    below = lines[lines.index(header) + 1 :]
+    return header, [
+        (number, line)
+        for number, line in below
+        if not (_begins_with_hash(line) and (id_first or "\t" not in line))
+    ]
+
+
+def _begins_with_hash(line: str) -> bool:
+    return line.lstrip(" ").removeprefix('"').startswith("#")
 
 
 def _read_header(path: Path, number: int, line: str) -> tuple[list[str], list[Fault]]:
@@ -401,8 +417,23 @@ def _read_row(
             fault("artwork", f"{same}; allowed: an id of its own")
     if faults or not {"artwork", "prompt"} <= values.keys():
         return None, faults
-    inherited = {field.name: getattr(config, field.name, None) for field in fields(Artwork)}
-    return Artwork(**{**inherited, **values}), []
+    inherited = {field.name: getattr(config, field.name) for field in fields(Options)}
+    artwork = Artwork(**{**inherited, **values})
+    if artwork.format == "jpg" and (size := _bytes_of_texts(artwork)) > JPEG_TEXT_ROOM:
+        fault(
+            "prompt",
+            f"with the negative prompt it takes {size:,} bytes of the recipe in the picture; "
+            f"allowed in a JPEG: at most {JPEG_TEXT_ROOM:,}. Shorten it, or take the format png "
+            "or tif",
+        )
+        return None, faults
+    return artwork, []
+
+
+def _bytes_of_texts(artwork: Artwork) -> int:
+    """Return how long the XMP packet is that holds this artwork's texts and nothing more."""
+    texts = {name: getattr(artwork, name) for name in ("artwork", "prompt", "negative_prompt")}
+    return len(recipe.to_xmp({"stages": [texts]}))
 
 
 def _unwrapped(cell: str) -> str:
@@ -473,14 +504,6 @@ def _wide_encoding(data: bytes) -> str:
 
 
 # Messages
-
-
-def _refuse(faults: list[Fault]) -> None:
-    if len(faults) == 1:
-        raise UserError(str(faults[0]))
-    if faults:
-        lines = "".join(f"\n  {fault}" for fault in sorted(faults))
-        raise UserError(f"{len(faults)} faults in the config and the table:{lines}")
 
 
 def _is_blank(value: object) -> bool:

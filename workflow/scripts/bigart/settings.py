@@ -60,11 +60,6 @@ def default(option: str) -> Any:
     return options()[option]["default"]
 
 
-def choices(option: str) -> tuple[Any, ...]:
-    """Return the values of an option that is a choice, for instance the samplers' names."""
-    return tuple(options()[option]["enum"])
-
-
 def allowed(schema: Schema) -> str:
     """Say in words what an option takes."""
     if "x-allowed" in schema:
