@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from bigart import cli, files, progress
 from bigart.errors import UserError
 

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from bigart import code
 
 SCRIPTS = Path(__file__).parent.parent / "workflow/scripts"

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from bigart import checkpoints
 from bigart.rrdbnet import RRDBNet, RRDBNetOptions, enlarge
 from conftest import fill
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 GIGABYTE = 10**9
 SMALL = {scale: RRDBNet(RRDBNetOptions(scale, 8, 2, 4)) for scale in (2, 4)}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from bigart import code
 
 ROOT = Path(__file__).parent.parent

@@ -9,7 +9,9 @@ import hashlib
 import http.server
 import json
 import logging
+import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -20,6 +22,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+
 from bigart import fetch as fetching
 from bigart.errors import UserError
 from bigart.fetch import Patience, fetch
@@ -155,15 +158,12 @@ def test_a_download_that_was_damaged_on_disk_is_fetched_anew(
 
 
 def test_the_log_tells_progress_and_time_left(
-    server: Server,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(fetching, "LOG_EVERY_SECONDS", 0.0)
     with caplog.at_level(logging.INFO, "bigart"):
         fetch(entry(server.serve("/a.pth", whole())), tmp_path, QUICK)
-    assert re.search(r"thing: 0\.\d MB of 1\.0 MB \(\d+ %\), .* MB/s, \d+ s left", caplog.text)
+    assert re.search(r"thing: 0\.\d MB of 1\.0 MB, .* MB/s, \d+ s left", caplog.text)
+    assert re.search(r"thing: 1\.0 MB of 1\.0 MB, done in \d+ s", caplog.text)
     assert "licence" in caplog.text
 
 
@@ -299,6 +299,21 @@ def test_a_busy_server_is_asked_again(server: Server, tmp_path: Path, code: int)
     assert len(server.requests) == 3
 
 
+def test_a_server_may_not_ask_for_a_day_of_patience(
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(fetching.time, "sleep", waits.append)
+    url = server.serve("/a.pth", status(503, Retry_After="86400"), whole())
+    with caplog.at_level(logging.INFO, "bigart"):
+        fetch(entry(url), tmp_path, QUICK)
+    assert waits == [fetching.LONGEST_WAIT]
+    assert "again in 1 min 0 s" in caplog.text  # what is announced is what is waited
+
+
 @pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "application/octet-stream"])
 def test_a_web_page_in_place_of_the_file(server: Server, tmp_path: Path, kind: str) -> None:
     page = b"\n<!DOCTYPE html><html><body>Please log in</body></html>"
@@ -395,6 +410,7 @@ def test_an_unknown_hash_is_pinned_at_the_first_good_fetch(server: Server, tmp_p
     pins = json.loads((tmp_path / "pins.json").read_text())
     assert pins["thing"]["sha256"] == hashlib.sha256(content).hexdigest()
     assert pins["thing"]["bytes"] == len(content)
+    assert pins["thing"]["urls"] == list(file.urls)
 
     path.unlink()
     other = weights_archive(tmp_path / "other.pt")  # as good, and not the same
@@ -402,6 +418,13 @@ def test_an_unknown_hash_is_pinned_at_the_first_good_fetch(server: Server, tmp_p
     with pytest.raises(UserError, match="another file than the one fetched first"):
         fetch(file, tmp_path, QUICK)
     assert "thing.pt" not in left(tmp_path)
+
+    moved = entry(server.serve("/b.pt", whole(other)), known=False)  # the pin is the name's
+    with pytest.raises(UserError, match=r"remove `thing` from .*pins\.json"):
+        fetch(moved, tmp_path, QUICK)
+    del pins["thing"]
+    (tmp_path / "pins.json").write_text(json.dumps(pins))
+    assert fetch(moved, tmp_path, QUICK).read_bytes() == other
 
 
 def test_without_a_hash_the_zip_check_sums_find_damage(server: Server, tmp_path: Path) -> None:
@@ -502,6 +525,58 @@ def test_local_files_are_checked_and_stay_where_they_are(tmp_path: Path) -> None
     assert path.exists()
 
 
+SNAKEFILE = f"""
+import re
+from pathlib import Path
+from bigart import environment, models
+environment.export(Path({str(SCRIPTS)!r}), Path("models.yaml").resolve())
+WEIGHTS, MODELS = "weights", {{"enlarger": models.read_models("models.yaml").file("thing")}}
+source = lambda file: str(file.source_path(WEIGHTS))
+version = lambda name: "the same"
+rule all:
+    input: MODELS["enlarger"].final_path(WEIGHTS)
+include: {str(SCRIPTS.parent / "rules" / "weights.smk")!r}
+"""
+
+
+def test_the_rules_fetch_a_file_once_however_its_entry_is_edited(tmp_path: Path) -> None:
+    weights_archive(tmp_path / "first.pt")
+    shutil.copy(tmp_path / "first.pt", tmp_path / "mirror.pt")
+    (tmp_path / "Snakefile").write_text(SNAKEFILE)
+
+    def run(**changes: object) -> str:
+        """Run with an edited entry; returns what was said, with a + for each job that ran."""
+        facts = {"urls": [(tmp_path / "first.pt").as_uri()], **changes}
+        (tmp_path / "models.yaml").write_text(table(thing={"architecture": "rrdbnet", **facts}))
+        command = [sys.executable, "-m", "snakemake", "--cores", "1", "--show-failed-logs"]
+        environment = {**os.environ, "PYTHONPATH": str(SCRIPTS)}
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        said = done.stdout + done.stderr
+        jobs = re.findall(r"^(?:local)?rule (fetch|convert):", said, re.MULTILINE)
+        return "".join(f"+{rule} " for rule in jobs) + (said if done.returncode else "")
+
+    assert run() == "+fetch +convert "
+    (tmp_path / "first.pt").unlink()
+    assert run() == ""
+    assert run(options={"blocks": 1}) == "+convert "
+    assert run(urls=[(tmp_path / "mirror.pt").as_uri()]) == "+convert "
+    digest = hashlib.sha256((tmp_path / "mirror.pt").read_bytes()).hexdigest()
+    assert run(sha256=digest) == "+convert "
+    said = run(sha256="0" * 64)
+    assert said.startswith("+convert ")
+    assert "another file: its sha256 is" in said
+    assert "remove it, so that it is fetched anew" in said
+
+
+def table(**entries: dict[str, object]) -> str:
+    """A table of models with these entries, and a set that is not used."""
+    files = {role: {"architecture": kind, "path": "x"} for role, kind in ROLES.items()}
+    sets = {"all": {role: role for role in ROLES}}
+    return yaml.safe_dump({"sets": sets, "files": {**files, **entries}})
+
+
 def test_the_command(server: Server, tmp_path: Path) -> None:
     """A killed download leaves no final file; the command's next run completes it."""
     slow = threading.Event()
@@ -512,10 +587,7 @@ def test_the_command(server: Server, tmp_path: Path) -> None:
 
     url = server.serve("/a.pth", stalls, whole())
     facts = {"urls": [url], "sha256": SHA256, "bytes": len(CONTENT)}
-    entries = {role: {"architecture": kind, "path": "x"} for role, kind in ROLES.items()}
-    entries["thing"] = {"architecture": "rrdbnet", **facts}
-    table = {"sets": {"all": {role: role for role in ROLES}}, "files": entries}
-    (tmp_path / "models.yaml").write_text(yaml.safe_dump(table))
+    (tmp_path / "models.yaml").write_text(table(thing={"architecture": "rrdbnet", **facts}))
     command = [sys.executable, str(SCRIPTS / "fetch_weights.py"), "thing"]
     command += ["--models", str(tmp_path / "models.yaml"), "--weights", str(tmp_path / "w")]
 

@@ -10,12 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
+
 from bigart.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
 from bigart.glide.tokenizer import Tokenizer
 from bigart.rrdbnet import RRDBNet, RRDBNetOptions, enlarge
 from bigart.vqgan import VQGAN, Codebook, VQGANOptions
 from conftest import DATA, PARITY, fill, normal, uniform
-from torch import Tensor, nn
 
 TOLERANCE = 1e-4
 

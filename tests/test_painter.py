@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import vocabulary
-from bigart.glide.tokenizer import Tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+
+import vocabulary
+from bigart.glide.tokenizer import Tokenizer
 from painter import FAMILIES, Scene, is_held_out, paint, sample_scene
 from painter.colours import NAMED
-from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 

@@ -12,12 +12,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
 from bigart.glide.diffusion import Schedule, spaced_timesteps
 from bigart.glide.model import GlideOptions, Text, Text2ImUNet
 from bigart.glide.samplers import SAMPLERS, Denoiser, conditioned, guided
 from bigart.glide.tokenizer import Tokenizer
 from conftest import DATA, PARITY, fill, normal
-from torch import Tensor
 
 TOLERANCE = 1e-3
 

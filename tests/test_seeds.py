@@ -1,9 +1,10 @@
 """Noise belongs to one candidate of one seed."""
 
 import numpy as np
-from bigart.seeds import noise
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bigart.seeds import noise
 
 KEYS = st.tuples(
     st.integers(0, 2**32 - 1),

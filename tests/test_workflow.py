@@ -19,6 +19,7 @@ import pytest
 import safetensors.torch
 import torch
 import yaml
+
 from bigart import images, recipe
 
 pytestmark = pytest.mark.xdist_group("workflow")  # one worker paints, and holds all these tests

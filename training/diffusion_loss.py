@@ -22,7 +22,16 @@ VLB_WEIGHT = 0.001
 class Process:
     """The 1000-step process as tensors, each (1000,) float32."""
 
-    def __init__(self, betas: str, device: str) -> None:
+    def __init__(self, betas: str, device: str, layout: float = 0.0) -> None:
+        """Prepare the process of a named schedule.
+
+        Args:
+            betas: "linear" or "squaredcos_cap_v2".
+            device: Of the tensors.
+            layout: 0 weights timesteps by min(SNR, 5) / SNR. More than 0 weights them by
+                SNR ** -layout between 0.3 and 6: where noise prevails, a small error in it is a
+                large one in the picture, and the upsampler knows there what the picture is.
+        """
         schedule = Schedule.create(betas)
 
         def tensor(values: np.ndarray) -> Tensor:
@@ -38,6 +47,8 @@ class Process:
         self.largest = tensor(np.log(schedule.betas))
         snr = alphas / (1 - alphas)
         weight = np.minimum(snr, SNR_LIMIT) / snr
+        if layout:
+            weight = np.clip(snr**-layout, 0.3, 6.0)
         self.weight = tensor(weight / weight.mean())
 
     def noisy(self, x0: Tensor, times: Tensor, noise: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ import logging
 
 import torch
 import torch.nn.functional as F
+
 from bigart import cli, images, recipe, stage
 from bigart.progress import Progress
 from bigart.vqgan import VQGAN

@@ -3,6 +3,7 @@
 import argparse
 
 import torch
+
 from bigart import cli, images, recipe, stage
 from bigart.errors import UserError
 from bigart.progress import Progress

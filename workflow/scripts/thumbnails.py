@@ -3,6 +3,7 @@
 import argparse
 
 import torch
+
 from bigart import cli, images, recipe, stage
 from bigart.glide import stages
 from bigart.glide.samplers import SAMPLERS, guided

@@ -4,6 +4,7 @@ import argparse
 
 import numpy as np
 import torch
+
 from bigart import cli, images, recipe, stage
 from bigart.errors import UserError
 from bigart.glide import stages
