@@ -30,7 +30,13 @@ from common import (
     train,
 )
 from diffusion_loss import Process
-from train_base import caption_of, read_vocabulary, start_well, tokenized
+from train_base import (
+    caption_of,
+    read_vocabulary,
+    start_well,
+    start_with_noise_passed_on,
+    tokenized,
+)
 from train_enlarger import psnr
 
 CROP = 128
@@ -50,36 +56,6 @@ def shrunk(pictures: Tensor, blur: float = 0.0) -> Tensor:
         kernel = (taps[:, None] * taps[None]).expand(3, 1, 5, 5)
         low = F.conv2d(F.pad(low, (2, 2, 2, 2), mode="replicate"), kernel, groups=3)
     return (((low + 1) * 127.5).round() / 127.5 - 1).clamp(-1, 1)
-
-
-@torch.no_grad()
-def start_with_noise_passed_on(network: Text2ImUNet) -> None:
-    """Let the untrained network answer "what I see is noise", which is right where noise prevails.
-
-    The noisy picture and the small one go from the first convolution by the last shortcut to the
-    last convolution, each with its negative, for SiLU(a) - SiLU(-a) = a and the pair has no mean
-    to lose. There an error of a hundredth in the noise is a wrong picture, and a way through that
-    is exactly linear saves the network from learning one.
-    """
-    first, last = network.input_blocks[0][0], network.output_blocks[-1][0]  # type: ignore[index]
-    shortcut, out = last.skip_connection, network.out[2]
-    assert isinstance(first, nn.Conv2d)
-    assert isinstance(out, nn.Conv2d)
-    values = dict(network.named_parameters())
-    first.weight[:6] = 0
-    values["input_blocks.0.0.bias"][:6] = 0
-    shortcut.weight[:12] = 0
-    shortcut.bias[:12] = 0
-    nn.init.zeros_(out.weight)
-    nn.init.zeros_(values["out.2.bias"])
-    behind = shortcut.weight.shape[1] - first.weight.shape[0]
-    for channel in range(6):
-        first.weight[channel, channel, 1, 1] = 1
-        shortcut.weight[2 * channel, behind + channel] = 1
-        shortcut.weight[2 * channel + 1, behind + channel] = -1
-    for colour in range(3):
-        out.weight[colour, 2 * colour, 1, 1] = 1
-        out.weight[colour, 2 * colour + 1, 1, 1] = -1
 
 
 def evaluate(network: nn.Module) -> dict[str, float]:
