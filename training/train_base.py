@@ -95,9 +95,9 @@ def start_with_noise_passed_on(network: Text2ImUNet) -> None:
     """Let the untrained network answer "what I see is noise", which is right where noise prevails.
 
     The noisy picture (and the upsampler's small one) goes from the first convolution by the last
-    shortcut to the last convolution, each colour with its negative, for SiLU(a) - SiLU(-a) = a and the pair has no mean
-    to lose. There an error of a hundredth in the noise is a wrong picture, and a way through that
-    is exactly linear saves the network from learning one.
+    shortcut to the last convolution, each colour with its negative, for SiLU(a) - SiLU(-a) = a
+    and the pair has no mean to lose. There an error of a hundredth in the noise is a wrong
+    picture, and a way through that is exactly linear saves the network from learning one.
     """
     first: Any = network.input_blocks[0]
     last: Any = network.output_blocks[-1]
