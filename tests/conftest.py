@@ -1,9 +1,11 @@
 """What several tests share."""
 
 import json
+import os
 import zlib
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,10 @@ from torch import Tensor, nn
 
 DATA = Path(__file__).parent / "data"
 PARITY = DATA / "parity"
+
+# Machines are busy at times: no deadline. On CI the examples are the same in every run.
+hypothesis.settings.register_profile("here", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("here")
 
 
 def normal(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
