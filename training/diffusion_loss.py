@@ -2,8 +2,10 @@
 
 Sources: Nichol and Dhariwal 2021 (arXiv:2102.09672, section 3.1) for the hybrid loss: the noise by
 mean squares, the variance by the variational bound at a thousandth of the weight, with the mean
-held fixed. Hang et al. 2023 (arXiv:2303.09556) for the weight min(SNR, 5) / SNR of a timestep,
-which for so short a training is worth several times the steps.
+held fixed. Timesteps are weighted by SNR ** -1/2, halfway between an error in the noise and one in
+the picture, for which Salimans and Ho 2022 (arXiv:2202.00512, section 4) give the reasons: where
+noise prevails a small error in it is a large one in the picture, and that is where a prompt, or
+the picture to enlarge, has its say.
 """
 
 import math
@@ -15,23 +17,15 @@ from torch import Tensor
 import common  # noqa: F401  (finds the library)
 from bigart.glide.diffusion import Schedule
 
-SNR_LIMIT = 5.0
+WEIGHTS = (0.3, 30.0)  # least and greatest weight of a timestep
 VLB_WEIGHT = 0.001
 
 
 class Process:
     """The 1000-step process as tensors, each (1000,) float32."""
 
-    def __init__(self, betas: str, device: str, layout: float = 0.0) -> None:
-        """Prepare the process of a named schedule.
-
-        Args:
-            betas: "linear" or "squaredcos_cap_v2".
-            device: Of the tensors.
-            layout: 0 weights timesteps by min(SNR, 5) / SNR. More than 0 weights them by
-                SNR ** -layout between 0.3 and 6: where noise prevails, a small error in it is a
-                large one in the picture, and the upsampler knows there what the picture is.
-        """
+    def __init__(self, betas: str, device: str) -> None:
+        """Prepare the process of a schedule, "linear" or "squaredcos_cap_v2"."""
         schedule = Schedule.create(betas)
 
         def tensor(values: np.ndarray) -> Tensor:
@@ -46,9 +40,7 @@ class Process:
         self.smallest = tensor(schedule.posterior_log_variance_clipped)
         self.largest = tensor(np.log(schedule.betas))
         snr = alphas / (1 - alphas)
-        weight = np.minimum(snr, SNR_LIMIT) / snr
-        if layout:
-            weight = np.clip(snr**-layout, 0.3, 6.0)
+        weight = np.clip(snr**-0.5, *WEIGHTS)
         self.weight = tensor(weight / weight.mean())
 
     def noisy(self, x0: Tensor, times: Tensor, noise: Tensor) -> Tensor:

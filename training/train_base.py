@@ -170,7 +170,7 @@ def main() -> None:
     start_with_noise_passed_on(network)
     network = network.to(arguments.device)
     fast = compiled(network, arguments.device)
-    process = Process(options.noise_schedule, arguments.device, layout=0.5)
+    process = Process(options.noise_schedule, arguments.device)
     pool = Pool(64, arguments.pictures or 12_000, first=400)
     rng = np.random.default_rng((arguments.seed, 1))
 

@@ -106,7 +106,7 @@ def main() -> None:
     start_with_noise_passed_on(network)
     network = network.to(arguments.device)
     fast = compiled(network, arguments.device)
-    process = Process(options.noise_schedule, arguments.device, layout=0.5)
+    process = Process(options.noise_schedule, arguments.device)
     pool = Pool(256, arguments.pictures or 3000, first=300)
     rng = np.random.default_rng((arguments.seed, 4))
 
