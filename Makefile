@@ -13,7 +13,7 @@ demo: $(READY)
 	$(BIN)/snakemake --cores all --resources gpu=1
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
 # Linters and type checks
 check: $(READY)

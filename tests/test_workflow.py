@@ -22,8 +22,6 @@ import yaml
 
 from bigart import images, recipe
 
-pytestmark = pytest.mark.xdist_group("workflow")  # one worker paints, and holds all these tests
-
 ROOT = Path(__file__).parent.parent
 PARTS = ["Snakefile", "workflow", "config", "envs", "profiles", "models"]
 
