@@ -21,7 +21,7 @@ from bigart.progress import Progress
 log = logging.getLogger("bigart")
 
 # Peak of the activations of one picture in one pass, as tensors of the first level's size
-# (channels x side x side); measured at the published sizes, see docs/performance.md
+# (channels x side x side): twice what was measured at the published sizes, docs/performance.md
 ACTIVATIONS = 48
 
 
