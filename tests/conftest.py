@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bigart.glide.model import GlideOptions
+
 DATA = Path(__file__).parent / "data"
 PARITY = DATA / "parity"
 
@@ -49,6 +51,24 @@ def fill(network: nn.Module, gain: float = 1.0) -> nn.Module:
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     network.load_state_dict({n: rule_weight(n, s, gain) for n, s in shapes.items()})
     return network.eval().requires_grad_(False)
+
+
+def glide_options(recorded: dict) -> GlideOptions:
+    """The options of a network that vectors.json records."""
+    super_res = recorded["super_res"]
+    return GlideOptions(
+        image_size=recorded["image_size"],
+        channels=recorded["num_channels"],
+        res_blocks=recorded["num_res_blocks"],
+        channel_mult=(1, 1, 2, 2, 4, 4) if super_res else (1, 2, 3, 4),
+        head_channels=recorded["num_head_channels"],
+        text_width=recorded["xf_width"],
+        text_layers=recorded["xf_layers"],
+        text_heads=recorded["xf_heads"],
+        super_res=super_res,
+        inpaint=recorded["inpaint"],
+        noise_schedule=recorded["noise_schedule"],
+    )
 
 
 @pytest.fixture(scope="session")

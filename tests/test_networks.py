@@ -16,7 +16,7 @@ from bigart.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
 from bigart.glide.tokenizer import Tokenizer
 from bigart.rrdbnet import RRDBNet, RRDBNetOptions, enlarge
 from bigart.vqgan import VQGAN, Codebook, VQGANOptions
-from conftest import DATA, PARITY, fill, normal, uniform
+from conftest import DATA, PARITY, fill, glide_options, normal, uniform
 
 TOLERANCE = 1e-4
 
@@ -60,23 +60,6 @@ def _tokenized(prompts: list[str], options: GlideOptions) -> tuple[Tensor, Tenso
     return torch.cat(tokens), torch.cat(masks)
 
 
-def _glide_options(recorded: dict) -> GlideOptions:
-    super_res = recorded["super_res"]
-    return GlideOptions(
-        image_size=recorded["image_size"],
-        channels=recorded["num_channels"],
-        res_blocks=recorded["num_res_blocks"],
-        channel_mult=(1, 1, 2, 2, 4, 4) if super_res else (1, 2, 3, 4),
-        head_channels=recorded["num_head_channels"],
-        text_width=recorded["xf_width"],
-        text_layers=recorded["xf_layers"],
-        text_heads=recorded["xf_heads"],
-        super_res=super_res,
-        inpaint=recorded["inpaint"],
-        noise_schedule=recorded["noise_schedule"],
-    )
-
-
 def _assert_close(ours: Tensor, recorded: np.ndarray) -> None:
     assert ours.shape == recorded.shape
     assert np.abs(ours.numpy() - recorded).max() < TOLERANCE
@@ -92,7 +75,7 @@ def _assert_close(ours: Tensor, recorded: np.ndarray) -> None:
 )
 def test_glide(name: str, vectors: dict[str, dict]) -> None:
     vector = vectors[f"glide/{name}"]
-    options = _glide_options(vector["options"])
+    options = glide_options(vector["options"])
     batch, side = len(vector["prompts"]), options.image_size
     inputs = {"x": torch.from_numpy(normal(f"glide/{name}/x", (batch, 3, side, side)))}
     if options.super_res:

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from bigart.glide.diffusion import Schedule, spaced_timesteps
-from bigart.glide.model import GlideOptions, Text, Text2ImUNet
+from bigart.glide.model import Text, Text2ImUNet
 from bigart.glide.samplers import SAMPLERS, Denoiser, conditioned, guided
 from bigart.glide.tokenizer import Tokenizer
-from conftest import DATA, PARITY, fill, normal
+from conftest import DATA, PARITY, fill, glide_options, normal
 
 TOLERANCE = 1e-3
 
@@ -107,19 +107,8 @@ def test_dpm_solver_is_of_second_order() -> None:
     assert error("dpm++", 80) < 0.4 * error("ddim", 80)
 
 
-def _small_glide(recorded: dict, super_res: bool) -> Text2ImUNet:
-    options = GlideOptions(
-        image_size=recorded["image_size"],
-        channels=recorded["num_channels"],
-        res_blocks=recorded["num_res_blocks"],
-        channel_mult=(1, 1, 2, 2, 4, 4) if super_res else (1, 2, 3, 4),
-        head_channels=recorded["num_head_channels"],
-        text_width=recorded["xf_width"],
-        text_layers=recorded["xf_layers"],
-        text_heads=recorded["xf_heads"],
-        super_res=super_res,
-    )
-    network = fill(Text2ImUNet(options))
+def _small_glide(recorded: dict) -> Text2ImUNet:
+    network = fill(Text2ImUNet(glide_options(recorded)))
     assert isinstance(network, Text2ImUNet)
     return network
 
@@ -139,7 +128,7 @@ def test_two_stages_with_guidance(vectors: dict[str, dict]) -> None:
     def text(network: Text2ImUNet, prompt: str) -> Text:
         return network.encode_text(*tokenizer.context(prompt, 128))
 
-    base = _small_glide(vectors["glide/base_small"]["options"], super_res=False)
+    base = _small_glide(vectors["glide/base_small"]["options"])
 
     def noise(draw: int) -> Tensor:
         return stacked(f"sampling/two_stage_small/base/{{}}/{draw}", 64)
@@ -153,7 +142,7 @@ def test_two_stages_with_guidance(vectors: dict[str, dict]) -> None:
 
     # from the recorded picture: a value within rounding of two steps may fall to either side
     low_res = ((torch.from_numpy(recorded["samples64"]) + 1) * 127.5).round() / 127.5 - 1
-    upsampler = _small_glide(vectors["glide/upsample_small"]["options"], super_res=True)
+    upsampler = _small_glide(vectors["glide/upsample_small"]["options"])
     start = stacked("sampling/two_stage_small/up/{}", 256) * vector["upsample_temp"]
     schedule = Schedule.create("linear", vector["upsample"])
     denoiser = conditioned(upsampler, text(upsampler, vector["prompt"]), low_res)
