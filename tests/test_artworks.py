@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bigart import images, recipe, settings
-from bigart.artworks import Artwork, prompt_warnings, read
+from bigart.artworks import Artwork, prompt_warnings, read, unknown_words
 
 HEADER = "artwork\tprompt\tseed\tchoose\tguidance\ttexture_size\tdetail\n"
 
@@ -368,3 +368,17 @@ def test_a_very_long_cut_is_shown_by_its_ends(table):
     (warning,) = warnings_of(table, "go " * 800 + "boats")
     assert " … " in warning
     assert "(795 words)" in warning
+
+
+def test_words_that_the_models_were_never_shown_are_named(table):
+    artworks = table(
+        "artwork\tprompt\tnegative_prompt\n"
+        "lake\tA painting of a lake, at sunset\t\n"
+        "dog\ta Corgi at sunset; a corgi's lake\tmist\n"
+    )
+    known = ["a", "painting", "of", "lake", "at", "sunset", "s"]
+    of_the_prompt, of_the_negative = unknown_words(artworks, known, "embedded")
+    assert "artwork `dog`, column `prompt`: the embedded models" in of_the_prompt
+    assert "never shown `corgi` and" in of_the_prompt
+    assert "column `negative_prompt`" in of_the_negative
+    assert "`mist`" in of_the_negative

@@ -312,6 +312,22 @@ def test_the_command_shows_what_differs_from_the_defaults(tmp_path):
     assert "seed 5" in done.stdout
 
 
+def test_the_command_warns_of_words_that_the_models_were_never_shown(tmp_path):
+    table = tmp_path / "prompts.tsv"
+    table.write_text("artwork\tprompt\ndog\ta painting of a corgi\nlake\tsunset over a lake\n")
+    done = check("--table", table)
+    assert done.returncode == 0
+    assert "never shown `corgi`" in done.stdout
+    assert "`models: glide` knows far more" in done.stdout
+    assert "`lake`" not in done.stdout
+
+
+def test_the_command_cuts_prompts_where_the_chosen_models_do(tmp_path):
+    table = tmp_path / "prompts.tsv"
+    table.write_text("artwork\tprompt\nsea\t" + "blue sea " * 40 + "\n")
+    assert "the models read 64 tokens and this has 80" in check("--table", table).stdout
+
+
 def test_the_command_lists_faults_without_a_traceback(tmp_path):
     (tmp_path / "t.tsv").write_text("artwork\tprompt\nboat\t\nboat\ta boat\n")
     (tmp_path / "c.yaml").write_text("models: none\n")

@@ -5,6 +5,7 @@ parameters' names, so no checkpoint is needed; full-size networks are compared t
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -51,6 +52,21 @@ def test_published_names_and_shapes(
 ) -> None:
     ours = {key: list(value.shape) for key, value in published(name).state_dict().items()}
     assert ours == published_shapes[name]
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda: Text2ImUNet(GlideOptions(channels=16, groups=8, res_blocks=1)),
+        lambda: VQGAN(VQGANOptions(channels=16, groups=8, res_blocks=1)),
+    ],
+    ids=["glide", "vqgan"],
+)
+def test_narrow_networks_have_fewer_groups_everywhere(network: Callable[[], nn.Module]) -> None:
+    with torch.device("meta"):
+        norms = [m for m in network().modules() if isinstance(m, nn.GroupNorm)]
+    assert len(norms) > 20
+    assert {norm.num_groups for norm in norms} == {8}
 
 
 def _tokenized(prompts: list[str], options: GlideOptions) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """The painter that draws the pictures the embedded models learn from, and its captions."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,6 +102,15 @@ def test_the_shipped_vocabulary_has_a_token_for_every_word_of_the_grammar() -> N
         assert tokenizer.decode(tokens) == caption
         assert len(tokens) <= len(caption.replace(",", " ,").replace(":", " :").split()) + 2
     assert max(tokenizer.encoder.values()) == tokenizer.encoder[vocabulary.END]
+
+
+def test_the_shipped_list_of_words_has_every_word_of_the_grammar_and_no_other() -> None:
+    known = set((ROOT / "models/embedded/words.txt").read_text().split())
+    rng = np.random.default_rng(1)
+    captions = " ".join(sample_scene(rng, held_out=None).caption(rng) for _ in range(4000))
+    said = set(re.findall(r"\w+", captions))
+    assert said <= known
+    assert known <= said | set(vocabulary.FILLERS.split())
 
 
 def test_a_vocabulary_encodes_any_text(tmp_path: Path) -> None:

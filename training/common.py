@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 HERE = Path(__file__).resolve().parent
@@ -33,6 +34,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 RUNS = HERE / "runs"
 FIGURES = HERE / "figures"
+SCHEDULE = "AdamW (0.9, 0.99), decay 0.01; 100 steps of warm-up, rate * (1 - progress^2)^1.5"
 #: Pictures with an index from here on are for the figures, never for training.
 HELD_OUT = 1_000_000
 
@@ -123,6 +125,7 @@ def command(name: str, minutes: float, rate: float, batch: int) -> argparse.Argu
     parser.add_argument("--rate", type=float, default=rate, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(f"models/embedded/{name}.safetensors"))
+    parser.add_argument("--start", type=Path, help="weights to start from, e.g. the shipped ones")
     parser.add_argument("--run", default=name, help="folder under training/runs")
     parser.add_argument("--pictures", type=int, default=0, help="pictures to train on; 0: as usual")
     return parser
@@ -135,6 +138,11 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     torch.manual_seed(arguments.seed)
     random.seed(arguments.seed)
     return arguments
+
+
+def goes_on(arguments: argparse.Namespace) -> bool:
+    """Tell whether the run goes on from weights that were trained before."""
+    return arguments.start is not None or (RUNS / arguments.run / "checkpoint.pt").exists()
 
 
 def parameters(network: nn.Module) -> int:
@@ -207,6 +215,10 @@ def train(
         optimizer.load_state_dict(saved["optimizer"])
         number, elapsed = saved["step"], saved["elapsed"]
         torch.manual_seed(arguments.seed + number)
+    elif arguments.start:
+        weights = load_file(arguments.start, str(arguments.device))
+        for one in (network, average.network):
+            one.load_state_dict(weights)
 
     def save() -> None:
         with atomic(checkpoint) as path:
@@ -263,14 +275,15 @@ def train(
             save()
             last_save = elapsed
     save()
-    figures = {
+    results: dict[str, Any] = {
         "parameters": parameters(network), "steps": number, "batch": arguments.batch,
         "minutes": round(elapsed / 60, 1), "threads": arguments.threads, "device": arguments.device,
-        "rate": arguments.rate, "seed": arguments.seed, "bytes": arguments.out.stat().st_size,
+        "rate": arguments.rate, "schedule": SCHEDULE, "average": decay, "seed": arguments.seed,
+        "bytes": arguments.out.stat().st_size,
         **evaluate(average.network),
     }  # fmt: skip
-    write_figures(arguments.run, figures)
-    print(json.dumps(figures), flush=True)
+    write_figures(arguments.run, results)
+    print(json.dumps(results), flush=True)
 
 
 def batches(make: Callable[[], Any], ahead: int = 4) -> Iterator[Any]:

@@ -2,10 +2,9 @@
 
 Sources: Nichol and Dhariwal 2021 (arXiv:2102.09672, section 3.1) for the hybrid loss: the noise by
 mean squares, the variance by the variational bound at a thousandth of the weight, with the mean
-held fixed. Timesteps are weighted by SNR ** -1/2, halfway between an error in the noise and one in
-the picture, for which Salimans and Ho 2022 (arXiv:2202.00512, section 4) give the reasons: where
-noise prevails a small error in it is a large one in the picture, and that is where a prompt, or
-the picture to enlarge, has its say.
+held fixed. Timesteps are weighted by a power of the SNR, for which Salimans and Ho 2022
+(arXiv:2202.00512, section 4) give the reasons: where noise prevails a small error in it is a large
+one in the picture, and that is where a prompt, or the picture to enlarge, has its say.
 """
 
 import math
@@ -17,16 +16,35 @@ from torch import Tensor
 import common  # noqa: F401  (finds the library)
 from bigart.glide.diffusion import Schedule
 
-WEIGHTS = (0.3, 30.0)  # least and greatest weight of a timestep
 VLB_WEIGHT = 0.001
 
 
 class Process:
     """The 1000-step process as tensors, each (1000,) float32."""
 
-    def __init__(self, betas: str, device: str) -> None:
-        """Prepare the process of a schedule, "linear" or "squaredcos_cap_v2"."""
+    def __init__(
+        self,
+        betas: str,
+        device: str,
+        shrink: int = 1,
+        power: float = -0.5,
+        bounds: tuple[float, float] = (0.3, 30.0),
+    ) -> None:
+        """Prepare the process of a schedule.
+
+        Args:
+            betas: "linear" or "squaredcos_cap_v2".
+            device: Where the tensors are to be.
+            shrink: For pictures this many times smaller than the ones to be sampled: the noise
+                that is left of a larger picture's when it is averaged down, at each timestep.
+            power: Of the SNR, for the weight of a timestep: 0 counts errors in the noise alike,
+                -1 errors in the picture.
+            bounds: Least and greatest weight.
+        """
         schedule = Schedule.create(betas)
+        if shrink > 1:
+            snr = shrink**2 * schedule.alphas_cumprod / (1 - schedule.alphas_cumprod)
+            schedule = Schedule(schedule.timesteps, snr / (1 + snr))
 
         def tensor(values: np.ndarray) -> Tensor:
             return torch.tensor(values, dtype=torch.float32, device=device)
@@ -40,7 +58,7 @@ class Process:
         self.smallest = tensor(schedule.posterior_log_variance_clipped)
         self.largest = tensor(np.log(schedule.betas))
         snr = alphas / (1 - alphas)
-        weight = np.clip(snr**-0.5, *WEIGHTS)
+        weight = np.clip(snr**power, *bounds)
         self.weight = tensor(weight / weight.mean())
 
     def noisy(self, x0: Tensor, times: Tensor, noise: Tensor) -> Tensor:

@@ -5,9 +5,13 @@
 L1, gradients and gradient strength at two scales, the commitment loss of VQ-VAE (van den Oord et
 al. 2017, arXiv:1711.00937), gradients straight through the codebook. The codes follow the vectors
 by moving averages (there, appendix A.1); a code that nothing uses is moved to a vector of the
-present batch. For the first steps the vectors pass unquantised, so that the codes are born among
-vectors that mean something.
+present batch. For the first steps there are no codes, only noise on the vectors that lets through
+about as many bits; then the codes are born among the vectors by k-means.
 """
+
+import math
+from collections import deque
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,14 +19,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import common  # noqa: F401  (finds the library)
-from bigart.vqgan import VQGAN, VQGANOptions
+from bigart.vqgan import VQGAN, Codebook, VQGANOptions
 from common import (
     HELD_OUT,
-    RUNS,
     Pool,
     autocast,
     batches,
     command,
+    goes_on,
     on_device,
     parse,
     picture_at,
@@ -31,41 +35,50 @@ from common import (
 from train_enlarger import gradients, picture_loss, psnr
 
 COMMITMENT = 0.25
-BIRTH = 60  # steps before the codes are born
 CROP = 96
+BIRTH = 400  # steps before the codes are born
+BANK = 120  # of the last of them give their vectors for it
+NOISE = 0.5  # on vectors of about [-2, 2] before that: 8 channels with it hold 12 bits
+SCALE = 1.5  # of the vectors in the beginning
+REVIVED = 32  # unused codes at most, per step
 
 
 class Codes:
     """Moving averages of the vectors that each code stands for."""
 
-    def __init__(self, weight: Tensor, decay: float = 0.98) -> None:
-        self.weight, self.decay = weight, decay
+    def __init__(self, codebook: Codebook, decay: float = 0.99) -> None:
+        self.nearest = codebook.nearest
+        self.weight, self.decay = codebook.embedding.weight, decay
+        weight = self.weight
         self.uses = torch.zeros(len(weight), device=weight.device)
         self.sums = torch.zeros_like(weight.data)
 
     @torch.no_grad()
-    def born(self, vectors: Tensor) -> None:
-        """Place the codes on random vectors (N, dim) of a batch."""
-        choice = torch.randint(0, len(vectors), (len(self.weight),))
-        self.weight.copy_(vectors[choice] + 0.02 * vectors.std() * torch.randn_like(self.weight))
+    def born(self, vectors: Tensor, rounds: int = 8) -> None:
+        """Place the codes among vectors (N, dim), N at least their number, by k-means."""
+        count = len(self.weight)
+        self.weight.copy_(vectors[torch.randperm(len(vectors))[:count]])
+        for _ in range(rounds):
+            nearest = self.nearest(vectors)
+            counts = torch.bincount(nearest, minlength=count).float()
+            sums = torch.zeros_like(self.sums).index_add_(0, nearest, vectors)
+            used = counts > 0
+            self.weight[used] = sums[used] / counts[used, None]
         self.uses.fill_(1.0)
         self.sums.copy_(self.weight)
 
     @torch.no_grad()
     def follow(self, vectors: Tensor, indices: Tensor) -> None:
-        """Move each code to the average of its vectors; revive the unused."""
+        """Move each code to the average of its vectors; revive some of the unused."""
         counts = torch.bincount(indices, minlength=len(self.weight)).float()
-        self.uses.lerp_(counts, 1 - self.decay)
-        sums = torch.zeros_like(self.sums).index_add_(0, indices, vectors)
-        self.sums.lerp_(sums, 1 - self.decay)
-        used = self.uses > 1e-3
+        self.uses.mul_(self.decay).add_(counts)
+        self.sums.mul_(self.decay).index_add_(0, indices, vectors)
+        used = self.uses > 0.05
         self.weight[used] = self.sums[used] / self.uses[used, None]
-        dead = (self.uses < 0.02).nonzero()[:, 0][:64]
-        if len(dead):
-            choice = torch.randint(0, len(vectors), (len(dead),))
-            self.weight[dead] = vectors[choice]
-            self.uses[dead] = 0.3
-            self.sums[dead] = vectors[choice] * 0.3
+        dead = (~used).nonzero()[:, 0][:REVIVED]
+        self.weight[dead] = vectors[torch.randint(0, len(vectors), (len(dead),))]
+        self.uses[dead] = 1.0
+        self.sums[dead] = self.weight[dead]
 
 
 def mosaics(pool: Pool, rng: np.random.Generator, batch: int) -> Tensor:
@@ -80,148 +93,178 @@ def mosaics(pool: Pool, rng: np.random.Generator, batch: int) -> Tensor:
 
 @torch.no_grad()
 def start_as_mosaic(network: VQGAN) -> None:
-    """Let the untrained network pass the picture on as a mosaic: one colour a code, drawn soft.
+    """Let the untrained network pass the picture on as a mosaic, one soft-edged colour a code.
 
     Red, green and blue run along the shortcuts from end to end, and all residual branches begin
-    at zero. Both last normalisations are in the way, so a colour comes with its negative: together
-    they have no mean to lose, and SiLU(a) - SiLU(-a) = a. In the encoder a large constant in the
-    same group fixes the scale; in the decoder, whose groups are of two channels, the scale is lost
-    until training finds a way.
+    at zero. Both last normalisations are in the way, so in their groups a colour comes with its
+    negative (together they have no mean to lose, and SiLU(a) - SiLU(-a) = a) and with a large
+    constant and its negative, which fix the scale.
     """
     values = dict(network.named_parameters())
     for name, parameter in values.items():
         if name.endswith(("conv2.weight", "conv2.bias", "proj_out.weight", "proj_out.bias")):
             parameter.zero_()
-    encoder, decoder = network.encoder, network.decoder
     half = torch.tensor([[0.25, 0.25, 0.0], [0.25, 0.25, 0.0], [0.0, 0.0, 0.0]])
     soft = torch.outer(torch.tensor([0.25, 0.5, 0.25]), torch.tensor([0.25, 0.5, 0.25]))
     plain = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
 
-    def passes(
-        layer: nn.Conv2d, kernel: Tensor = plain, outs: tuple[int, ...] = (0, 1, 2), sign: float = 1
-    ) -> None:
-        for colour, out in enumerate(outs):
+    def wire(layer: Any, weights: dict[tuple[int, int], float], kernel: Tensor = plain) -> None:
+        """Let channels out be made of channels in, {(out, in): weight}, and of nothing else."""
+        for out, _ in weights:
             layer.weight[out] = 0
-            layer.weight[out, colour] = sign * (kernel if layer.kernel_size[0] == 3 else 1.0)
-            assert layer.bias is not None
             layer.bias[out] = 0
+        for (out, channel), weight in weights.items():
+            layer.weight[out, channel] = weight * (kernel if layer.kernel_size[0] == 3 else 1.0)
 
-    passes(encoder.conv_in)
-    for level in [*encoder.down, *decoder.up]:
+    def colours(gain: float = 1.0) -> dict[tuple[int, int], float]:
+        return {(colour, colour): gain for colour in range(3)}
+
+    def with_negatives(layer: Any, constant: float) -> None:
+        """Make of three colours three groups of four: colour, negative, constant, negative."""
+        layer.weight[:12] = 0
+        layer.bias[:12] = 0
+        for colour in range(3):
+            layer.weight[4 * colour, colour] = 1
+            layer.weight[4 * colour + 1, colour] = -1
+            layer.bias[4 * colour + 2] = constant
+            layer.bias[4 * colour + 3] = -constant
+
+    def read_back(layer: Any, gain: float) -> None:
+        pairs = {(colour, 4 * colour): gain for colour in range(3)}
+        wire(layer, pairs | {(colour, 4 * colour + 1): -gain for colour in range(3)})
+
+    encoder: Any = network.encoder
+    decoder: Any = network.decoder
+    wire(encoder.conv_in, colours())
+    last_shortcut = encoder.down[-1].block[0].nin_shortcut
+    for level in encoder.down:
         for block in level.block:
             if hasattr(block, "nin_shortcut"):
-                passes(block.nin_shortcut)
+                wire(block.nin_shortcut, colours())
         if hasattr(level, "downsample"):
-            passes(level.downsample.conv, half)
+            wire(level.downsample.conv, colours(), half)
+    constant = 6.0
+    with_negatives(last_shortcut, constant)
+    # twelve of the sixteen channels of the group are wired; half of these hold the constant
+    read_back(encoder.conv_out, SCALE * constant * math.sqrt(6 / 16))
+    wire(network.quant_conv, colours())
+    wire(network.post_quant_conv, colours(1 / SCALE))
+    wire(decoder.conv_in, colours())
+    wired = False
+    for level in reversed(decoder.up):
+        for block in level.block:
+            if hasattr(block, "nin_shortcut"):
+                wired = block.nin_shortcut.out_channels == network.options.channels
+                if wired:
+                    with_negatives(block.nin_shortcut, constant)
+                else:
+                    wire(block.nin_shortcut, colours())
         if hasattr(level, "upsample"):
-            passes(level.upsample.conv, soft)
-
-    constant = 8.0
-    last = encoder.down[-1].block[0].nin_shortcut  # type: ignore[union-attr, index]
-    last.weight[:12] = 0
-    last.bias[:12] = 0
-    passes(last, outs=(0, 4, 8))
-    passes(last, outs=(3, 7, 11), sign=-1)
-    last.bias[[1, 5, 9]] = constant
-    encoder.norm_out.bias[[0, 4, 8, 3, 7, 11]] = 0.577  # their share of the constant's mean
-    encoder.conv_out.weight[:3] = 0
-    values["encoder.conv_out.bias"][:3] = 0
-    for colour in range(3):
-        encoder.conv_out.weight[colour, 4 * colour, 1, 1] = 0.433 * constant
-        encoder.conv_out.weight[colour, 4 * colour + 3, 1, 1] = -0.433 * constant
-    for layer in (network.quant_conv, network.post_quant_conv, decoder.conv_in):
-        passes(layer)
-
-    first = decoder.up[0].block[0].nin_shortcut  # type: ignore[union-attr, index]
-    passes(first, outs=(0, 2, 4))
-    passes(first, outs=(1, 3, 5), sign=-1)
+            passed = {(c, c): 1.0 for c in range(12)} if wired else colours()
+            wire(level.upsample.conv, passed, plain if wired else soft)
     decoder.conv_out.weight.mul_(0.3)
     values["decoder.conv_out.bias"].zero_()
-    for colour in range(3):
-        decoder.conv_out.weight[colour, :6] = 0
-        decoder.conv_out.weight[colour, 2 * colour, 1, 1] = 0.5
-        decoder.conv_out.weight[colour, 2 * colour + 1, 1, 1] = -0.5
+    read_back(decoder.conv_out, constant / math.sqrt(2))
 
 
-def evaluate(network: nn.Module) -> dict[str, float]:
-    """Return the PSNR of the round trip at 1024 px and its sharpness next to a blur's."""
+def blur_of_psnr(picture: Tensor, wanted: float) -> Tensor:
+    """Return a picture (1, 3, H, W) in [0, 1] blurred until its PSNR falls to ``wanted`` dB."""
+    low, high = 0.1, 12.0
+    for _ in range(12):
+        middle = (low + high) / 2
+        reach = int(3 * middle) + 1
+        taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / middle) ** 2)
+        taps = (taps / taps.sum()).expand(3, 1, 1, -1)
+        padded = F.pad(picture, (reach, reach, reach, reach), mode="reflect")
+        blurred = F.conv2d(F.conv2d(padded, taps, groups=3), taps.mT, groups=3)
+        low, high = (middle, high) if psnr(blurred, picture) > wanted else (low, middle)
+    return blurred
+
+
+def evaluate(network: nn.Module, count: int = 8) -> dict[str, float]:
+    """Return figures of the round trip at 1024 px.
+
+    The sharpness is the energy of the gradients next to the original's, and next to it that of a
+    plain blur with the same PSNR.
+    """
+    assert isinstance(network, VQGAN)
     device = next(network.parameters()).device
-    pictures = torch.from_numpy(
-        np.stack([picture_at(HELD_OUT + i, 1024) for i in range(4)])
-    ).permute(0, 3, 1, 2)
-    target = pictures.float() / 255
     used: set[int] = set()
-    outs = []
-    with torch.inference_mode(), autocast(str(device)):
-        for picture in target:
-            indices = network.indices(network.encode(picture[None].to(device) * 2 - 1))  # type: ignore[operator]
-            used |= set(indices.flatten().tolist())
-            outs.append(network.decode(indices).float().cpu() / 2 + 0.5)  # type: ignore[operator]
-    out = torch.cat(outs).clamp(0, 1)
+    rows = []
+    for index in range(HELD_OUT, HELD_OUT + count):
+        picture = torch.tensor(picture_at(index, 1024)).permute(2, 0, 1)[None] / 255
+        with torch.inference_mode(), autocast(str(device)):
+            indices = network.indices(network.encode(picture.to(device) * 2 - 1))
+            out = (network.decode(indices).float().cpu() / 2 + 0.5).clamp(0, 1)
+        used |= set(indices.flatten().tolist())
+        quality = psnr(out, picture)
+        energies = [
+            float(gradients(part).square().mean())
+            for part in (picture, out, blur_of_psnr(picture, quality))
+        ]
+        rows.append((quality, energies[1] / energies[0], energies[2] / energies[0]))
+    quality, mine, blurs = np.mean(rows, 0)
     return {
-        "psnr_1024": round(psnr(out, target), 2),
-        "sharpness": round(float(gradients(out).abs().mean() / gradients(target).abs().mean()), 3),
+        "psnr_1024": round(float(quality), 2),
+        "sharpness": round(float(mine), 3),
+        "blur_sharpness": round(float(blurs), 3),
         "codes_used": len(used),
     }
 
 
 def main() -> None:
     """Train."""
-    arguments = parse(command("detailer", minutes=30, rate=4e-4, batch=1))
+    arguments = parse(command("detailer", minutes=40, rate=8e-4, batch=1))
     options = VQGANOptions(
-        channels=32, channel_mult=(2, 1, 2, 4), res_blocks=1, attention_resolutions=(),
-        resolution=256, z_channels=64, embed_dim=16, codes=1024,
+        channels=32, channel_mult=(1, 1, 2, 4), res_blocks=1, attention_resolutions=(),
+        resolution=256, z_channels=64, embed_dim=8, codes=8192, groups=8,
     )  # fmt: skip
     network = VQGAN(options)
     start_as_mosaic(network)
     network = on_device(network, arguments.device)
     network.quantize.embedding.weight.requires_grad_(False)
-    codes = Codes(network.quantize.embedding.weight)
-    alive = (RUNS / arguments.run / "checkpoint.pt").exists()
-    if alive:
+    codes = Codes(network.quantize)
+    if goes_on(arguments):
         codes.uses.fill_(1.0)
+        codes.sums.copy_(codes.weight)
     pools = [Pool(1024, 128, first=12), Pool(2048, 24, first=2)]
     rng = np.random.default_rng((arguments.seed, 3))
     stream = batches(lambda: mosaics(pools[int(rng.random() < 0.15)], rng, arguments.batch))
+    seen: deque[Tensor] = deque(maxlen=BANK)
+
+    def quantized(z: Tensor, number: int) -> tuple[Tensor, Tensor, float]:
+        """Return what the decoder is given for the vectors z, the commitment and the codes used."""
+        vectors = z.detach().permute(0, 2, 3, 1).reshape(-1, z.shape[1])
+        if number < BIRTH:
+            seen.append(vectors)
+            return z + NOISE * torch.randn_like(z), 0.1 * F.relu(z.abs() - 2).mean(), 0.0
+        if number == BIRTH:
+            codes.born(torch.cat(list(seen)))
+        indices = network.quantize.nearest(vectors)
+        chosen = network.quantize.embedding(indices).view(len(z), *z.shape[2:], -1)
+        chosen = chosen.permute(0, 3, 1, 2)
+        codes.follow(vectors, indices)
+        commitment = COMMITMENT * (z - chosen.detach()).square().mean()
+        return z + (chosen - z).detach(), commitment, float(indices.unique().numel())
 
     def step(number: int, progress: float) -> tuple[Tensor, dict[str, float]]:
-        nonlocal alive
         target = next(stream).to(arguments.device).float() / 255
         with autocast(arguments.device):
             z = network.encode((target * 2 - 1).contiguous(memory_format=torch.channels_last))
-        z = z.float()
-        commitment, used = z.new_zeros(()), 0.0
-        through = z
-        if number >= BIRTH or alive:
-            vectors = z.detach().permute(0, 2, 3, 1).reshape(-1, z.shape[1])
-            if number == BIRTH:
-                codes.born(vectors)
-            if codes.sums.abs().sum() == 0:
-                codes.sums.copy_(codes.weight)
-            indices = network.quantize.nearest(vectors)
-            chosen = (
-                network.quantize.embedding(indices)
-                .view(len(z), *z.shape[2:], -1)
-                .permute(0, 3, 1, 2)
-            )
-            codes.follow(vectors, indices)
-            commitment = (z - chosen.detach()).square().mean()
-            through = z + (chosen - z).detach()
-            used = float(indices.unique().numel())
-        else:
-            commitment = 0.1 * F.relu(z.abs() - 2).mean()
+        given, commitment, used = quantized(z.float(), number)
         with autocast(arguments.device):
-            out = network.decode_vectors(through)
+            out = network.decode_vectors(given)
         out = out.float() / 2 + 0.5
-        loss, figures = picture_loss(out, target, edges=0.5, strength=0.4)
+        loss, figures = picture_loss(out, target, edges=0.4, strength=0.2)
         small, figures_small = picture_loss(F.avg_pool2d(out, 4), F.avg_pool2d(target, 4), 0.5, 0.0)
-        return loss + 0.5 * small + COMMITMENT * commitment, figures | {
+        return loss + 0.5 * small + commitment, figures | {
             "l1_small": figures_small["l1"],
             "commitment": float(commitment.detach()),
             "codes": used,
+            "psnr": psnr(out.detach(), target),
         }
 
-    train(arguments, network, "vqgan", step, evaluate, decay=0.99, save_every=90)
+    train(arguments, network, "vqgan", step, evaluate, decay=0.995, save_every=90)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Train the embedded enlarger: an RRDBNet, four times larger, sharp.
 
-    python training/train_enlarger.py --minutes 25
+    python training/train_enlarger.py --minutes 60
 
 Learns from the painter's pictures at 1024 and 2048 px and what ``degrade`` makes of them. The
 loss is L1, L1 of the gradients, and the strength of the gradients over small windows: the last
@@ -92,7 +92,7 @@ def evaluate(network: nn.Module) -> dict[str, float]:
 
 def main() -> None:
     """Train."""
-    arguments = parse(command("enlarger", minutes=25, rate=6e-4, batch=8))
+    arguments = parse(command("enlarger", minutes=60, rate=6e-4, batch=8))
     options = RRDBNetOptions(scale=4, features=32, blocks=4, growth=16)
     network = RRDBNet(options)
     start_as_nearest(network)
@@ -112,7 +112,7 @@ def main() -> None:
         low, high = (part.to(arguments.device).float() / 255 for part in next(stream))
         with autocast(arguments.device):
             out = network(low.contiguous(memory_format=torch.channels_last))
-        return picture_loss(out.float(), high, edges=0.5, strength=0.6)
+        return picture_loss(out.float(), high, edges=0.5, strength=0.4)
 
     train(arguments, network, "rrdbnet", step, evaluate, decay=0.995, save_every=90)
 

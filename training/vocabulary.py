@@ -2,13 +2,15 @@
 
     python training/vocabulary.py --out models/embedded
 
-writes ``encoder.json`` and ``vocab.bpe`` in GPT-2's format. All 256 bytes are tokens, so any text
-can be encoded; a word of the captions becomes one token. Takes about ten seconds.
+writes ``encoder.json`` and ``vocab.bpe`` in GPT-2's format, and ``words.txt`` with the words of
+the captions, so that a prompt with another one can be warned about. All 256 bytes are tokens, so
+any text can be encoded; a word of the captions becomes one token. Takes about ten seconds.
 """
 
 import argparse
 import itertools
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -21,11 +23,15 @@ from painter import sample_scene
 
 END = "<|endoftext|>"
 
+#: Words that say nothing of what is to be seen: no prompt is warned about for one of them.
+FILLERS = (
+    "the a an of and in on with at by from to for over under near behind before painting "
+    "picture art style "
+)
 #: Words that people write in prompts though the grammar has no picture for them: they cost a few
 #: tokens each instead of one per letter.
 OTHER_WORDS = (
-    "the a an of and in on with at by from to for over under near behind before painting "
-    "picture art style modern impressionist expressionist minimal vivid dark light soft warm "
+    "modern impressionist expressionist minimal vivid dark light soft warm "
     "cold old young big small beautiful corgi cat dog tabby wood shop traffic jam people "
     "house tree flower flowers garden river forest bridge boat ship beach desert island road "
     "street sky cloud sun moon star rain snow spring summer autumn winter gold silver "
@@ -93,7 +99,11 @@ def main() -> None:
     arguments = parser.parse_args()
     rng = np.random.default_rng(arguments.seed)
     captions = [sample_scene(rng, held_out=None).caption(rng) for _ in range(arguments.captions)]
-    captions += [f"{word} {word} {word}" for word in OTHER_WORDS.split()]
+    words = {word for caption in captions for word in re.findall(r"\w+", caption)}
+    with atomic(arguments.out / "words.txt") as path:
+        known = sorted(words | set(FILLERS.split()))
+        path.write_text("\n".join(known) + "\n", encoding="utf-8")
+    captions += [f"{word} {word} {word}" for word in (FILLERS + OTHER_WORDS).split()]
     size = write(arguments.out, train(words_of(captions), arguments.merges))
     print(f"{size} tokens in {arguments.out}")
 

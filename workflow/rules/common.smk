@@ -90,3 +90,5 @@ def log_start():
         f"device {CONFIG.device}, precision {PRECISION}. "
         "Each stage says its device, and its time left after the first step."
     )
+    for warning in project.unknown_words(CONFIG, ARTWORKS, MODELS):
+        logger.warning(f"warning: {warning}")

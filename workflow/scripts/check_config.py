@@ -4,6 +4,7 @@ Prints a summary, or every fault at once (exit status 1). Nothing is painted.
 """
 
 import argparse
+import json
 from pathlib import Path
 
 from bigart import artworks, cli, project, settings
@@ -45,7 +46,8 @@ def run(arguments: argparse.Namespace) -> None:
         mapping["table"] = arguments.table
     config, table, files = project.load(mapping, [arguments.config], arguments.models, ROOT)
     print(summary(config, table), end="")
-    for warning in _cut_prompts(table, files):
+    warnings = _cut_prompts(table, files) + project.unknown_words(config, table, files)
+    for warning in warnings:
         print(f"warning: {warning}")
 
 
@@ -54,9 +56,14 @@ def _cut_prompts(table: dict[str, artworks.Artwork], files: dict[str, ModelFile]
     vocabulary, merges = (files[role].final_path() for role in ("vocabulary", "merges"))
     if not (vocabulary.is_file() and merges.is_file()):
         return ["whether the prompts are too long shows once `snakemake weights` has run"]
-    from bigart.glide.tokenizer import Tokenizer  # only here, since torch comes with it
+    # only here, since torch comes with them
+    from bigart.glide.tokenizer import Tokenizer
+    from bigart.networks import load_metadata
 
-    return artworks.prompt_warnings(table, Tokenizer.from_files(vocabulary, merges).encode)
+    base = files["base"].final_path()
+    options = json.loads(load_metadata(base)["options"]) if base.is_file() else {}
+    encode = Tokenizer.from_files(vocabulary, merges).encode
+    return artworks.prompt_warnings(table, encode, options.get("text_ctx", 128))
 
 
 def summary(config: artworks.Config, table: dict[str, artworks.Artwork]) -> str:

@@ -15,7 +15,7 @@ spreadsheets write it.
 import codecs
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ LARGEST_TABLE = 50_000_000  # bytes
 # room is kept for the rest, which is 2 kB with the embedded models.
 JPEG_TEXT_ROOM = recipe.JPEG_ROOM * 9 // 10
 
+_WORDS = re.compile(r"\w+")
 _WRAPPED = re.compile(r'"((?:[^"]|"")*)"')
 _LINE_END = re.compile("\r\n|\n|\r")
 
@@ -170,6 +171,31 @@ def prompt_warnings(
                 warnings.append(
                     f"artwork `{artwork.artwork}`, column `{column}`: the models read {context} "
                     f"tokens and this has {tokens}; {start} is cut: {_ends(cut)}"
+                )
+    return warnings
+
+
+def unknown_words(
+    artworks: Mapping[str, Artwork], words: Collection[str], models: str
+) -> list[str]:
+    """Say of each prompt which of its words the models were never trained on.
+
+    Args:
+        artworks: What ``read`` returned.
+        words: All they were trained on, in lower case.
+        models: The model set's name.
+
+    Returns:
+        One message per prompt or negative prompt with such words.
+    """
+    warnings = []
+    for artwork in artworks.values():
+        for column in ("prompt", "negative_prompt"):
+            found = _WORDS.findall(getattr(artwork, column).lower())
+            if unknown := [f"`{word}`" for word in dict.fromkeys(found) if word not in words]:
+                warnings.append(
+                    f"artwork `{artwork.artwork}`, column `{column}`: the {models} models were "
+                    f"never shown {', '.join(unknown)} and paint something else in its place"
                 )
     return warnings
 

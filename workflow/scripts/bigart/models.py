@@ -53,6 +53,7 @@ class ModelFile:
         sha256: 64 small hexadecimal digits, or None where none is known.
         bytes: Size, or None where it is not known.
         ready: ``path`` is already in the project's safetensors form (or needs none).
+        words: A text file with all the words that it was trained on, or None where any may do.
         licence: Its terms, in words.
         note: What it is, in words.
     """
@@ -65,6 +66,7 @@ class ModelFile:
     sha256: str | None = None
     bytes: int | None = None
     ready: bool = False
+    words: Path | None = None
     licence: str = ""
     note: str = ""
 
@@ -166,6 +168,8 @@ def check_present(files: Mapping[str, ModelFile], weights: Path | str = "weights
     faults = []
     for role, file in files.items():
         path = file.final_path(weights)
+        if file.words is not None and not file.words.is_file():
+            faults.append(f"{role}: the words of `{file.name}` are to be at {file.words}")
         if file.path is not None and not file.path.is_file():
             faults.append(f"{role}: `{file.name}` is to be at {file.path}, and is not there")
         elif file.needs_fetch and path == file.source_path(weights) and path.is_file():
@@ -231,6 +235,7 @@ def _group(content: Any, key: str) -> dict[str, dict[str, Any]]:
 
 def _model_file(name: str, entry: Mapping[str, Any], root: Path) -> ModelFile:
     path, sha256, urls = entry.get("path"), entry.get("sha256"), entry.get("urls")
+    words = entry.get("words")
     return ModelFile(
         name=name,
         architecture=str(entry.get("architecture")),
@@ -240,6 +245,7 @@ def _model_file(name: str, entry: Mapping[str, Any], root: Path) -> ModelFile:
         sha256=sha256.lower() if isinstance(sha256, str) else None,
         bytes=entry.get("bytes"),
         ready=bool(entry.get("ready", False)),
+        words=root / Path(words).expanduser() if isinstance(words, str) else None,
         licence=str(entry.get("licence", "")),
         note=str(entry.get("note", "")),
     )

@@ -44,6 +44,20 @@ def load(
     return config, table, files
 
 
+def unknown_words(
+    config: Config, table: Mapping[str, Artwork], files: Mapping[str, ModelFile]
+) -> list[str]:
+    """Return a warning for each prompt with words that the chosen models were never shown."""
+    words = files["base"].words
+    if words is None:
+        return []
+    known = words.read_text(encoding="utf-8").split()
+    warnings = artworks.unknown_words(table, set(known), config.models)
+    if warnings:
+        warnings.append(f"What they know: {words}. `models: glide` knows far more.")
+    return warnings
+
+
 def counted(count: int, noun: str) -> str:
     """Return ``1 artwork`` or ``5 artworks``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

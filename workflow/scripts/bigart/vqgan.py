@@ -13,15 +13,13 @@ from torch import Tensor, nn
 
 from bigart.networks import Network
 
-GROUPS = 32
-
 
 @dataclass(frozen=True)
 class VQGANOptions:
     """What fixes the shapes of a VQGAN. The defaults are those of ImageNet f16 with 16384 codes.
 
     Attributes:
-        channels: Channels of the first level; a multiple of 32.
+        channels: Channels of the first level; a multiple of ``groups``.
         channel_mult: Channels of each level, as multiples of ``channels``. Each level but the
             last halves the picture: five levels make f16.
         res_blocks: Residual blocks per level (the decoder has one more).
@@ -31,6 +29,7 @@ class VQGANOptions:
         z_channels: Channels between the convolutions and the codebook.
         embed_dim: Channels of a code.
         codes: Entries of the codebook.
+        groups: Groups of every normalisation.
     """
 
     channels: int = 128
@@ -41,6 +40,7 @@ class VQGANOptions:
     z_channels: int = 256
     embed_dim: int = 256
     codes: int = 16384
+    groups: int = 32
 
     @property
     def factor(self) -> int:
@@ -48,18 +48,18 @@ class VQGANOptions:
         return 2 ** (len(self.channel_mult) - 1)
 
 
-def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(GROUPS, channels, eps=1e-6)
+def _norm(channels: int, groups: int) -> nn.GroupNorm:
+    return nn.GroupNorm(groups, channels, eps=1e-6)
 
 
 class ResBlock(nn.Module):
     """Two convolutions and a shortcut."""
 
-    def __init__(self, channels: int, out_channels: int) -> None:
+    def __init__(self, channels: int, out_channels: int, groups: int) -> None:
         super().__init__()
-        self.norm1 = _norm(channels)
+        self.norm1 = _norm(channels, groups)
         self.conv1 = nn.Conv2d(channels, out_channels, 3, padding=1)
-        self.norm2 = _norm(out_channels)
+        self.norm2 = _norm(out_channels, groups)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         if channels != out_channels:
             self.nin_shortcut = nn.Conv2d(channels, out_channels, 1)
@@ -74,9 +74,9 @@ class ResBlock(nn.Module):
 class AttentionBlock(nn.Module):
     """Self-attention over all pixels, one head."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
-        self.norm = _norm(channels)
+        self.norm = _norm(channels, groups)
         self.q = nn.Conv2d(channels, channels, 1)
         self.k = nn.Conv2d(channels, channels, 1)
         self.v = nn.Conv2d(channels, channels, 1)
@@ -97,11 +97,11 @@ class AttentionBlock(nn.Module):
 class Middle(nn.Module):
     """Residual block, attention, residual block at the smallest size."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
-        self.block_1 = ResBlock(channels, channels)
-        self.attn_1 = AttentionBlock(channels)
-        self.block_2 = ResBlock(channels, channels)
+        self.block_1 = ResBlock(channels, channels, groups)
+        self.attn_1 = AttentionBlock(channels, groups)
+        self.block_2 = ResBlock(channels, channels, groups)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape."""
@@ -136,13 +136,22 @@ class Level(nn.Module):
     """One size of the encoder or decoder: blocks, each perhaps with attention, then resampling."""
 
     def __init__(
-        self, channels: int, out_channels: int, blocks: int, attention: bool, resample: str | None
+        self,
+        channels: int,
+        out_channels: int,
+        blocks: int,
+        attention: bool,
+        resample: str | None,
+        groups: int,
     ) -> None:
         super().__init__()
         self.block = nn.ModuleList(
-            ResBlock(channels if i == 0 else out_channels, out_channels) for i in range(blocks)
+            ResBlock(channels if i == 0 else out_channels, out_channels, groups)
+            for i in range(blocks)
         )
-        self.attn = nn.ModuleList(AttentionBlock(out_channels) for _ in range(blocks * attention))
+        self.attn = nn.ModuleList(
+            AttentionBlock(out_channels, groups) for _ in range(blocks * attention)
+        )
         if resample == "down":
             self.downsample = Downsample(out_channels)
         elif resample == "up":
@@ -174,10 +183,12 @@ class Encoder(nn.Module):
         for i, width in enumerate(widths):
             attention = side in options.attention_resolutions
             resample = "down" if i < last else None
-            self.down.append(Level(channels, width, options.res_blocks, attention, resample))
+            self.down.append(
+                Level(channels, width, options.res_blocks, attention, resample, options.groups)
+            )
             channels, side = width, side // 2
-        self.mid = Middle(channels)
-        self.norm_out = _norm(channels)
+        self.mid = Middle(channels, options.groups)
+        self.norm_out = _norm(channels, options.groups)
         self.conv_out = nn.Conv2d(channels, options.z_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -196,15 +207,17 @@ class Decoder(nn.Module):
         widths = [options.channels * multiple for multiple in options.channel_mult]
         channels = widths[-1]
         self.conv_in = nn.Conv2d(options.z_channels, channels, 3, padding=1)
-        self.mid = Middle(channels)
+        self.mid = Middle(channels, options.groups)
         levels = []
         for i, width in reversed(list(enumerate(widths))):
             attention = options.resolution // 2**i in options.attention_resolutions
             resample = "up" if i > 0 else None
-            levels.append(Level(channels, width, options.res_blocks + 1, attention, resample))
+            levels.append(
+                Level(channels, width, options.res_blocks + 1, attention, resample, options.groups)
+            )
             channels = width
         self.up = nn.ModuleList(reversed(levels))
-        self.norm_out = _norm(channels)
+        self.norm_out = _norm(channels, options.groups)
         self.conv_out = nn.Conv2d(channels, 3, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:

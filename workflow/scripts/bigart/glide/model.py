@@ -23,7 +23,7 @@ class GlideOptions:
 
     Attributes:
         image_size: Side of the picture in pixels.
-        channels: Channels of the first level; a multiple of 32.
+        channels: Channels of the first level; a multiple of ``groups``.
         res_blocks: Residual blocks per level.
         channel_mult: Channels of each level, as multiples of ``channels``.
         head_channels: Channels of one head of the picture's attention.
@@ -36,6 +36,8 @@ class GlideOptions:
         super_res: Take a small picture besides (the upsampler).
         inpaint: Take a picture to keep and its mask besides.
         noise_schedule: "squaredcos_cap_v2" or "linear", see ``diffusion.Schedule``.
+        groups: Groups of every normalisation; narrow networks need fewer, for a group of one
+            channel loses that channel's mean.
     """
 
     image_size: int = 64
@@ -52,6 +54,7 @@ class GlideOptions:
     super_res: bool = False
     inpaint: bool = False
     noise_schedule: str = "squaredcos_cap_v2"
+    groups: int = GROUPS
 
 
 BASE = GlideOptions()
@@ -116,10 +119,16 @@ class Text2ImUNet(Network):
             nn.Linear(o.channels, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
         )
 
+        def block(channels: int, out: int, resample: str | None = None) -> ResBlock:
+            return ResBlock(channels, embedding, out, resample, o.groups)
+
+        def attention(channels: int) -> AttentionBlock:
+            return AttentionBlock(channels, o.head_channels, o.text_width, o.groups)
+
         def residual(channels: int, out: int, side: int) -> list[nn.Module]:
-            layers: list[nn.Module] = [ResBlock(channels, embedding, out)]
+            layers: list[nn.Module] = [block(channels, out)]
             if side in o.attention_resolutions:
-                layers.append(AttentionBlock(out, o.head_channels, o.text_width))
+                layers.append(attention(out))
             return layers
 
         in_channels = PICTURE_CHANNELS * (1 + o.super_res) + (PICTURE_CHANNELS + 1) * o.inpaint
@@ -133,28 +142,28 @@ class Text2ImUNet(Network):
                 channels = width
                 skips.append(channels)
             if level < len(widths) - 1:
-                self.input_blocks.append(Stage(ResBlock(channels, embedding, channels, "down")))
+                self.input_blocks.append(Stage(block(channels, channels, "down")))
                 skips.append(channels)
                 side //= 2
 
         self.middle_block = Stage(
-            ResBlock(channels, embedding, channels),
-            AttentionBlock(channels, o.head_channels, o.text_width),
-            ResBlock(channels, embedding, channels),
+            block(channels, channels),
+            attention(channels),
+            block(channels, channels),
         )
 
         self.output_blocks = nn.ModuleList()
         for level, width in reversed(list(enumerate(widths))):
-            for block in range(o.res_blocks + 1):
+            for position in range(o.res_blocks + 1):
                 layers = residual(channels + skips.pop(), width, side)
                 channels = width
-                if level > 0 and block == o.res_blocks:
-                    layers.append(ResBlock(channels, embedding, channels, "up"))
+                if level > 0 and position == o.res_blocks:
+                    layers.append(block(channels, channels, "up"))
                     side *= 2
                 self.output_blocks.append(Stage(*layers))
 
         self.out = nn.Sequential(
-            nn.GroupNorm(GROUPS, channels),
+            nn.GroupNorm(o.groups, channels),
             nn.SiLU(),
             nn.Conv2d(channels, 2 * PICTURE_CHANNELS, 3, padding=1),
         )

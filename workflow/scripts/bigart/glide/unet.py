@@ -42,21 +42,27 @@ class ResBlock(nn.Module):
         embedding: Channels of the time embedding.
         out_channels: Channels of the output.
         resample: "up" (nearest), "down" (average) or None, applied to both branches.
+        groups: Groups of the normalisations.
     """
 
     def __init__(
-        self, channels: int, embedding: int, out_channels: int, resample: str | None = None
+        self,
+        channels: int,
+        embedding: int,
+        out_channels: int,
+        resample: str | None = None,
+        groups: int = GROUPS,
     ) -> None:
         super().__init__()
         self.resample = resample
         self.in_layers = nn.Sequential(
-            nn.GroupNorm(GROUPS, channels),
+            nn.GroupNorm(groups, channels),
             nn.SiLU(),
             nn.Conv2d(channels, out_channels, 3, padding=1),
         )
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, 2 * out_channels))
         self.out_layers = nn.Sequential(
-            nn.GroupNorm(GROUPS, out_channels),
+            nn.GroupNorm(groups, out_channels),
             nn.SiLU(),
             nn.Identity(),  # dropout in training; the index belongs to the published names
             nn.Conv2d(out_channels, out_channels, 3, padding=1),
@@ -91,12 +97,15 @@ class AttentionBlock(nn.Module):
         channels: Channels of the input; a multiple of ``head_channels``.
         head_channels: Channels of one head.
         text_channels: Channels of the text transformer's output.
+        groups: Groups of the normalisation.
     """
 
-    def __init__(self, channels: int, head_channels: int, text_channels: int) -> None:
+    def __init__(
+        self, channels: int, head_channels: int, text_channels: int, groups: int = GROUPS
+    ) -> None:
         super().__init__()
         self.heads = channels // head_channels
-        self.norm = nn.GroupNorm(GROUPS, channels)
+        self.norm = nn.GroupNorm(groups, channels)
         self.qkv = nn.Conv1d(channels, 3 * channels, 1)
         self.encoder_kv = nn.Conv1d(text_channels, 2 * channels, 1)
         self.proj_out = nn.Conv1d(channels, channels, 1)

@@ -1,0 +1,71 @@
+"""The embedded models do what training/README.md says of them; here on a few pictures.
+
+``training/evaluate.py`` takes the whole figures. These bounds lie below them: they find a network
+that was broken, not one that was trained a little less.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bigart.checkpoints import open_network
+from common import HELD_OUT, picture_at
+from degrade import degrade
+from train_detailer import blur_of_psnr
+from train_enlarger import gradients, psnr
+
+ROOT = Path(__file__).parents[1]
+EMBEDDED = ROOT / "models" / "embedded"
+
+
+def network(name: str) -> torch.nn.Module:
+    return open_network(EMBEDDED / f"{name}.safetensors", dtype=torch.float32)[0]
+
+
+def tensor(picture: np.ndarray) -> Tensor:
+    return torch.tensor(picture).permute(2, 0, 1)[None] / 255
+
+
+def test_they_take_40_megabytes_at_most() -> None:
+    assert sum(file.stat().st_size for file in EMBEDDED.iterdir()) < 40e6
+
+
+@pytest.mark.parametrize("name", ["base", "upsampler", "enlarger", "detailer"])
+def test_how_each_was_trained_is_recorded(name: str) -> None:
+    figures = json.loads((ROOT / f"training/figures/{name}.json").read_text())
+    assert {"seed", "rate", "schedule", "steps", "minutes", "device"} <= figures.keys()
+    weights = EMBEDDED / f"{name}.safetensors"
+    assert figures["bytes"] == weights.stat().st_size
+    assert figures["parameters"] == sum(p.numel() for p in network(name).parameters())
+
+
+def test_the_enlarger_beats_bicubic_and_is_sharper() -> None:
+    rng = np.random.default_rng(1)
+    enlarger = network("enlarger")
+    gains, mine, plain = [], 0.0, 0.0
+    for index in range(HELD_OUT + 20, HELD_OUT + 26):
+        high = picture_at(index, 1024)[384:640, 384:640]
+        low, target = tensor(degrade(high, 4, rng)), tensor(high)
+        with torch.inference_mode():
+            out = enlarger(low).clamp(0, 1)
+        bicubic = F.interpolate(low, scale_factor=4, mode="bicubic").clamp(0, 1)
+        gains.append(psnr(out, target) - psnr(bicubic, target))
+        mine += float(gradients(out).abs().mean())
+        plain += float(gradients(bicubic).abs().mean())
+    assert np.mean(gains) > 0.5
+    assert mine > plain
+
+
+def test_the_detailer_keeps_a_picture_and_its_edges() -> None:
+    picture = tensor(picture_at(HELD_OUT + 5, 1024)[256:768, 256:768])
+    with torch.inference_mode():
+        out = (network("detailer")(picture * 2 - 1) / 2 + 0.5).clamp(0, 1)
+    quality = psnr(out, picture)
+    assert quality > 24.5
+    blurred = blur_of_psnr(picture, quality)
+    assert gradients(out).square().mean() > gradients(blurred).square().mean()

@@ -1,0 +1,176 @@
+"""Print the figures of the embedded set, on captions, seeds and pictures never trained on.
+
+    python training/evaluate.py --photographs FOLDER
+
+writes ``training/figures/embedded.json`` too. The probe (``probe.py``) tells what base and
+upsampler paint for captions of the grammar, and, apart from that, for combinations of family and
+colours that training never showed. Variety is the mean distance of the probe's features between
+seven candidates of a caption, next to that between seven of the painter's pictures of it. The
+enlarger is measured on degraded pictures of the painter's and on any folder of photographs.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+import train_detailer
+import train_enlarger
+import train_upsampler
+from bigart.glide.model import Text2ImUNet
+from common import HELD_OUT, picture_at, scene_at, write_figures
+from degrade import degrade
+from look import opened, sample
+from painter import Scene, paint, sample_scene
+from probe import SIDE, Probe, scores, train_probe
+from train_enlarger import psnr
+
+VARIETY_SCENES = 8
+BATCH = 28
+
+
+def painted(
+    networks: tuple[Text2ImUNet, Text2ImUNet], captions: Sequence[str], a: argparse.Namespace
+) -> Tensor:
+    """Return what base and upsampler paint for the captions, (B, 3, 256, 256) in [-1, 1]."""
+    pictures = []
+    for first in range(0, len(captions), BATCH):
+        some = captions[first : first + BATCH]
+        low = sample(networks[0], some, a.steps, a.guidance, a.sampler, seed=first)
+        high = sample(networks[1], some, a.upsample_steps, 1.0, "ddim", low, seed=first + 1)
+        pictures.append(high)
+        print(f"painted {first + len(some)} of {len(captions)}", flush=True)
+    return torch.cat(pictures)
+
+
+def tensor(picture: np.ndarray) -> Tensor:
+    """Return a picture (n, n, 3) uint8 as (1, 3, n, n) in [-1, 1]."""
+    return torch.tensor(picture).permute(2, 0, 1)[None] / 127.5 - 1
+
+
+def probe_figures(
+    probe: Probe, networks: tuple[Text2ImUNet, Text2ImUNet], a: argparse.Namespace
+) -> dict[str, Any]:
+    """Return the probe's scores of real pictures, of painted ones, and of unseen combinations."""
+    scenes = [scene_at(HELD_OUT + i) for i in range(a.pictures)]
+    rng = np.random.default_rng(12)
+    unseen = [sample_scene(rng, held_out=True) for _ in range(a.pictures // 2)]
+    real = [picture_at(HELD_OUT + i, SIDE) for i in range(400)]
+    figures = {
+        "real": scores(
+            probe,
+            torch.cat([tensor(p) for p in real]),
+            [scene_at(HELD_OUT + i) for i in range(400)],
+        )
+    }
+    for name, asked in (("painted", scenes), ("unseen_combinations", unseen)):
+        pictures = painted(networks, [scene.caption(rng) for scene in asked], a)
+        figures[name] = scores(probe, pictures, asked)
+        print(name, figures[name], flush=True)
+    return figures
+
+
+def spread(probe: Probe, pictures: Tensor) -> float:
+    """Return the mean distance of the features between pictures (B, 3, n, n)."""
+    with torch.inference_mode():
+        features = probe.features(pictures)
+    return float(torch.pdist(features).mean())
+
+
+def variety(
+    probe: Probe, networks: tuple[Text2ImUNet, Text2ImUNet], a: argparse.Namespace
+) -> dict[str, float]:
+    """Return the spread of seven candidates and of seven real pictures, over a few scenes."""
+    rng = np.random.default_rng(13)
+    scenes: list[Scene] = [scene_at(HELD_OUT + 500 + i) for i in range(VARIETY_SCENES)]
+    captions = [scene.caption(rng) for scene in scenes]
+    pictures = painted(networks, [c for c in captions for _ in range(7)], a)
+    candidates = [spread(probe, seven) for seven in pictures.split(7)]
+    real = [
+        spread(probe, torch.cat([tensor(paint(scene, SIDE, HELD_OUT + k)) for k in range(7)]))
+        for scene in scenes
+    ]
+    return {
+        "candidates": round(float(np.mean(candidates)), 3),
+        "painter": round(float(np.mean(real)), 3),
+        "ratio": round(float(np.mean(candidates) / np.mean(real)), 3),
+    }
+
+
+def photographs(enlarger: torch.nn.Module, folder: Path) -> dict[str, Any]:
+    """Return the enlarger's PSNR on photographs that are shrunk cleanly and degraded."""
+    rng = np.random.default_rng(14)
+    sums: dict[str, list[float]] = {}
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".png", ".jpg", ".jpeg"))
+    for file in files:
+        picture = np.asarray(Image.open(file).convert("RGB"))
+        side = min(384, *(4 * (n // 4) for n in picture.shape[:2]))
+        top, left = ((n - side) // 2 for n in picture.shape[:2])
+        high = picture[top : top + side, left : left + side]
+        clean = np.asarray(
+            Image.fromarray(high).resize((side // 4, side // 4), Image.Resampling.BICUBIC)
+        )
+        target = tensor(high) / 2 + 0.5
+        for kind, low in (("clean", clean), ("degraded", degrade(high, 4, rng))):
+            small = tensor(low) / 2 + 0.5
+            with torch.inference_mode():
+                sums.setdefault(kind, []).append(psnr(enlarger(small), target))
+            plain = F.interpolate(small, scale_factor=4, mode="bicubic")
+            sums.setdefault(f"{kind}_bicubic", []).append(psnr(plain, target))
+    means = {kind: round(float(np.mean(values)), 2) for kind, values in sums.items()}
+    return {"files": len(files), **means}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", type=Path, default=Path("models/embedded"))
+    parser.add_argument("--photographs", type=Path, help="a folder of photographs or scans")
+    parser.add_argument("--pictures", type=int, default=112, help="captions to paint")
+    parser.add_argument("--steps", default="60")
+    parser.add_argument("--upsample-steps", default="12")
+    parser.add_argument("--guidance", type=float, default=2.0)
+    parser.add_argument("--sampler", default="ancestral")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--only", default="probe,variety,upsampler,enlarger,detailer", help="some of these"
+    )
+    a = parser.parse_args()
+    torch.set_num_threads(a.threads)
+    only = a.only.split(",")
+    figures: dict[str, Any] = {
+        "sampling": {
+            "steps": a.steps, "sampler": a.sampler, "guidance": a.guidance,
+            "upsample_steps": a.upsample_steps,
+        }
+    }  # fmt: skip
+    base, upsampler = (opened(a.weights, name) for name in ("base", "upsampler"))
+    assert isinstance(base, Text2ImUNet)
+    assert isinstance(upsampler, Text2ImUNet)
+    if "probe" in only:
+        figures["probe"] = probe_figures(train_probe(), (base, upsampler), a)
+    if "variety" in only:
+        figures["variety"] = variety(train_probe(), (base, upsampler), a)
+    if "upsampler" in only:
+        figures["upsampler"] = train_upsampler.evaluate(upsampler, a.upsample_steps)
+    if "enlarger" in only:
+        enlarger = opened(a.weights, "enlarger")
+        figures["enlarger"] = train_enlarger.evaluate(enlarger)
+        if a.photographs:
+            figures["photographs"] = photographs(enlarger, a.photographs)
+    if "detailer" in only:
+        figures["detailer"] = train_detailer.evaluate(opened(a.weights, "detailer"))
+    print(json.dumps(figures, indent=2))
+    if set(only) >= {"probe", "variety", "upsampler", "enlarger", "detailer"}:
+        write_figures("embedded", figures)
+
+
+if __name__ == "__main__":
+    main()
