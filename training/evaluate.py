@@ -32,7 +32,6 @@ from painter import Scene, paint, sample_scene
 from probe import SIDE, Probe, scores, train_probe
 from train_enlarger import psnr
 
-VARIETY_SCENES = 8
 BATCH = 28
 
 
@@ -89,7 +88,7 @@ def variety(
 ) -> dict[str, float]:
     """Return the spread of seven candidates and of seven real pictures, over a few scenes."""
     rng = np.random.default_rng(13)
-    scenes: list[Scene] = [scene_at(HELD_OUT + 500 + i) for i in range(VARIETY_SCENES)]
+    scenes: list[Scene] = [scene_at(HELD_OUT + 500 + i) for i in range(a.scenes)]
     captions = [scene.caption(rng) for scene in scenes]
     pictures = painted(networks, [c for c in captions for _ in range(7)], a)
     candidates = [spread(probe, seven) for seven in pictures.split(7)]
@@ -134,9 +133,10 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=Path("models/embedded"))
     parser.add_argument("--photographs", type=Path, help="a folder of photographs or scans")
     parser.add_argument("--pictures", type=int, default=112, help="captions to paint")
+    parser.add_argument("--scenes", type=int, default=8, help="captions to take the variety of")
     parser.add_argument("--steps", default="60")
     parser.add_argument("--upsample-steps", default="12")
-    parser.add_argument("--guidance", type=float, default=2.0)
+    parser.add_argument("--guidance", type=float, default=3.5)
     parser.add_argument("--sampler", default="ancestral")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(

@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=4)
     parser.add_argument("--steps", default="60")
     parser.add_argument("--upsample-steps", default="fast27")
-    parser.add_argument("--guidance", type=float, default=2.0)
+    parser.add_argument("--guidance", type=float, default=3.5)
     parser.add_argument("--sampler", choices=SAMPLERS, default="ancestral")
     parser.add_argument("--threads", type=int, default=1)
     a = parser.parse_args()
