@@ -32,19 +32,20 @@ from painter import Scene, paint, sample_scene
 from probe import SIDE, Probe, scores, train_probe
 from train_enlarger import psnr
 
-BATCH = 28
+BATCH = 8
 
 
 def painted(
     networks: tuple[Text2ImUNet, Text2ImUNet], captions: Sequence[str], a: argparse.Namespace
 ) -> Tensor:
-    """Return what base and upsampler paint for the captions, (B, 3, 256, 256) in [-1, 1]."""
+    """Return what base and upsampler paint for the captions, (B, 3, n, n) in [-1, 1]."""
     pictures = []
     for first in range(0, len(captions), BATCH):
         some = captions[first : first + BATCH]
-        low = sample(networks[0], some, a.steps, a.guidance, a.sampler, seed=first)
-        high = sample(networks[1], some, a.upsample_steps, 1.0, "ddim", low, seed=first + 1)
-        pictures.append(high)
+        made = sample(networks[0], some, a.steps, a.guidance, a.sampler, seed=first)
+        if a.upsample_steps != "none":
+            made = sample(networks[1], some, a.upsample_steps, 1.0, "ddim", made, seed=first + 1)
+        pictures.append(made)
         print(f"painted {first + len(some)} of {len(captions)}", flush=True)
     return torch.cat(pictures)
 
@@ -135,7 +136,9 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=112, help="captions to paint")
     parser.add_argument("--scenes", type=int, default=8, help="captions to take the variety of")
     parser.add_argument("--steps", default="60")
-    parser.add_argument("--upsample-steps", default="12")
+    parser.add_argument(
+        "--upsample-steps", default="fast27", help="or none: probe the thumbnails, much quicker"
+    )
     parser.add_argument("--guidance", type=float, default=3.5)
     parser.add_argument("--sampler", default="ancestral")
     parser.add_argument("--threads", type=int, default=2)
@@ -159,7 +162,7 @@ def main() -> None:
     if "variety" in only:
         figures["variety"] = variety(train_probe(), (base, upsampler), a)
     if "upsampler" in only:
-        figures["upsampler"] = train_upsampler.evaluate(upsampler, a.upsample_steps)
+        figures["upsampler"] = train_upsampler.evaluate(upsampler)
     if "enlarger" in only:
         enlarger = opened(a.weights, "enlarger")
         figures["enlarger"] = train_enlarger.evaluate(enlarger)
