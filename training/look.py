@@ -1,4 +1,4 @@
-"""Look at what the embedded networks do: contact sheets, from the weights files as they are.
+r"""Look at what the embedded networks do: contact sheets, from the weights files as they are.
 
     python training/look.py --out training/runs/look
 
@@ -7,7 +7,8 @@ thumbnails: the article's prompts, several candidates each, with guidance; upsam
 the codebook, next to the originals; finals: finished artworks over crops of them at full size. The
 pictures of docs/images are made so, after `make demo`:
 
-    python training/look.py --sheets upsampled --prompts 8 --candidates 7 --format jpg
+    python training/look.py --sheets upsampled --prompts 8 --candidates 7 --format jpg \
+        --steps 40 --upsample-steps 12
     python training/look.py --sheets finals --format jpg
 """
 
@@ -99,7 +100,10 @@ def sheet(rows: list[Tensor], path: Path) -> None:
 
 def save(picture: Image.Image, path: Path) -> None:
     """Write a picture (a JPEG small enough for a repository) and say where."""
-    picture.save(path, quality=80)
+    for quality in (80, 65, 50, 35):
+        picture.save(path, quality=quality)
+        if path.suffix == ".png" or path.stat().st_size < 480_000:
+            break
     print(path, flush=True)
 
 
