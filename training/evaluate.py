@@ -27,7 +27,7 @@ import train_upsampler
 from bigart.glide.model import Text2ImUNet
 from common import HELD_OUT, picture_at, scene_at, write_figures
 from degrade import degrade
-from look import opened, sample
+from look import opened, sample, tensor
 from painter import Scene, paint, sample_scene
 from probe import SIDE, Probe, scores, train_probe
 from train_enlarger import psnr
@@ -48,11 +48,6 @@ def painted(
         pictures.append(made)
         print(f"painted {first + len(some)} of {len(captions)}", flush=True)
     return torch.cat(pictures)
-
-
-def tensor(picture: np.ndarray) -> Tensor:
-    """Return a picture (n, n, 3) uint8 as (1, 3, n, n) in [-1, 1]."""
-    return torch.tensor(picture).permute(2, 0, 1)[None] / 127.5 - 1
 
 
 def probe_figures(

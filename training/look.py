@@ -130,15 +130,16 @@ def finish(weights: Path, path: Path) -> None:
         high = picture_at(index, 1024)[384:640, 384:640]
         low = degrade(high, 4, rng)
         with torch.inference_mode():
-            larger = enlarger(_tensor(low) / 2 + 0.5) * 2 - 1
-            again = detailer(_tensor(high))
+            larger = enlarger(tensor(low) / 2 + 0.5) * 2 - 1
+            again = detailer(tensor(high))
         plain = Image.fromarray(low).resize((256, 256), Image.Resampling.BICUBIC)
-        rows.append(torch.cat([_tensor(high), _tensor(np.asarray(plain)), larger, again]))
+        rows.append(torch.cat([tensor(high), tensor(np.asarray(plain)), larger, again]))
     sheet(rows, path)
 
 
-def _tensor(picture: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 127.5 - 1
+def tensor(picture: NDArray[np.uint8]) -> Tensor:
+    """Return a picture (n, n, 3) as (1, 3, n, n) in [-1, 1]."""
+    return torch.tensor(picture).permute(2, 0, 1)[None] / 127.5 - 1
 
 
 def main() -> None:

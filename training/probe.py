@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import common  # noqa: F401  (finds the library)
 from common import RUNS, Pool, scene_at
-from painter import FAMILIES, Scene
+from painter import FAMILIES, Scene, abstract
 from painter.colours import NAMED
 
 SIDE = 64
@@ -68,7 +68,7 @@ def scores(probe: Probe, pictures: Tensor, scenes: Sequence[Scene]) -> dict[str,
         said, shown = probe(pictures)
     families, colours = labels(scenes)
     right = said.argmax(1) == families
-    shapes = [i for i, s in enumerate(scenes) if s.family in FAMILY_NAMES[:5]]
+    shapes = [i for i, s in enumerate(scenes) if s.family in abstract.FAMILIES]
     found = total = 0
     for i, scene in enumerate(scenes):
         likeliest = shown[i].topk(len(scene.colours)).indices if scene.colours else []

@@ -43,12 +43,8 @@ TEXT = ("transformer", "final_ln", "token_embedding", "positional_embedding", "p
 
 def tokenized(captions: list[str], vocabulary: Tokenizer, length: int) -> tuple[Tensor, Tensor]:
     """Return tokens (B, length) int64 and mask (B, length); an empty caption is no token at all."""
-    tokens = torch.zeros(len(captions), length, dtype=torch.long)
-    for row, caption in zip(tokens, captions, strict=True):
-        ids = vocabulary.encode(caption)[:length]
-        row[: len(ids)] = torch.tensor(ids, dtype=torch.long)
-        row[len(ids) :] = -1
-    return tokens.clamp(min=0), tokens >= 0
+    tokens, masks = zip(*(vocabulary.context(c, length) for c in captions), strict=True)
+    return torch.cat(tokens), torch.cat(masks)
 
 
 def caption_of(index: int, rng: np.random.Generator) -> str:

@@ -26,7 +26,6 @@ from common import (
     autocast,
     batches,
     command,
-    goes_on,
     on_device,
     parse,
     picture_at,
@@ -55,21 +54,22 @@ class Codes:
 
     @torch.no_grad()
     def born(self, vectors: Tensor, rounds: int = 8) -> None:
-        """Place the codes among vectors (N, dim), N at least their number, by k-means."""
+        """Place the codes among vectors (N, dim) by k-means."""
         count = len(self.weight)
-        self.weight.copy_(vectors[torch.randperm(len(vectors))[:count]])
+        self.weight.copy_(vectors[torch.randint(len(vectors), (count,))])
         for _ in range(rounds):
             nearest = self.nearest(vectors)
             counts = torch.bincount(nearest, minlength=count).float()
             sums = torch.zeros_like(self.sums).index_add_(0, nearest, vectors)
             used = counts > 0
             self.weight[used] = sums[used] / counts[used, None]
-        self.uses.fill_(1.0)
-        self.sums.copy_(self.weight)
 
     @torch.no_grad()
     def follow(self, vectors: Tensor, indices: Tensor) -> None:
         """Move each code to the average of its vectors; revive some of the unused."""
+        if not self.uses.any():  # just born, or read from a file
+            self.uses.fill_(1.0)
+            self.sums.copy_(self.weight)
         counts = torch.bincount(indices, minlength=len(self.weight)).float()
         self.uses.mul_(self.decay).add_(counts)
         self.sums.mul_(self.decay).index_add_(0, indices, vectors)
@@ -224,9 +224,6 @@ def main() -> None:
     network = on_device(network, arguments.device)
     network.quantize.embedding.weight.requires_grad_(False)
     codes = Codes(network.quantize)
-    if goes_on(arguments):
-        codes.uses.fill_(1.0)
-        codes.sums.copy_(codes.weight)
     pools = [Pool(1024, 128, first=12), Pool(2048, 24, first=2)]
     rng = np.random.default_rng((arguments.seed, 3))
     stream = batches(lambda: mosaics(pools[int(rng.random() < 0.15)], rng, arguments.batch))
@@ -235,10 +232,10 @@ def main() -> None:
     def quantized(z: Tensor, number: int) -> tuple[Tensor, Tensor, float]:
         """Return what the decoder is given for the vectors z, the commitment and the codes used."""
         vectors = z.detach().permute(0, 2, 3, 1).reshape(-1, z.shape[1])
-        if number < BIRTH:
+        if number <= BIRTH and not arguments.start:
             seen.append(vectors)
-            return z + NOISE * torch.randn_like(z), 0.1 * F.relu(z.abs() - 2).mean(), 0.0
-        if number == BIRTH:
+            if number < BIRTH:
+                return z + NOISE * torch.randn_like(z), 0.1 * F.relu(z.abs() - 2).mean(), 0.0
             codes.born(torch.cat(list(seen)))
         indices = network.quantize.nearest(vectors)
         chosen = network.quantize.embedding(indices).view(len(z), *z.shape[2:], -1)

@@ -62,8 +62,8 @@ def shrunk(pictures: Tensor, blur: float = 0.0) -> Tensor:
     return (((low + 1) * 127.5).round() / 127.5 - 1).clamp(-1, 1)
 
 
-def evaluate(network: nn.Module, steps: str = "fast27") -> dict[str, float]:
-    """Return the PSNR of DDIM on held-out pictures, next to bicubic's."""
+def evaluate(network: nn.Module) -> dict[str, float]:
+    """Return the PSNR of fast27 DDIM on held-out pictures, next to bicubic's."""
     assert isinstance(network, Text2ImUNet)
     device = next(network.parameters()).device
     indices = range(HELD_OUT, HELD_OUT + 8)
@@ -87,7 +87,7 @@ def evaluate(network: nn.Module, steps: str = "fast27") -> dict[str, float]:
             return out[:, :3], out[:, 3:]
 
         *_, out = ddim(
-            denoiser, Schedule.create("linear", steps), noise.to(device), lambda i: noise
+            denoiser, Schedule.create("linear", "fast27"), noise.to(device), lambda i: noise
         )
     plain = F.interpolate(low, scale_factor=4, mode="bicubic").clamp(-1, 1)
     return {

@@ -60,8 +60,9 @@ def _cut_prompts(table: dict[str, artworks.Artwork], files: dict[str, ModelFile]
     from bigart.glide.tokenizer import Tokenizer
     from bigart.networks import load_metadata
 
-    base = files["base"].final_path()
-    options = json.loads(load_metadata(base)["options"]) if base.is_file() else {}
+    base = files["base"]
+    path = base.final_path()
+    options = json.loads(load_metadata(path)["options"]) if path.is_file() else base.options
     encode = Tokenizer.from_files(vocabulary, merges).encode
     return artworks.prompt_warnings(table, encode, options.get("text_ctx", 128))
 

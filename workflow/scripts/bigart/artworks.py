@@ -147,7 +147,7 @@ def read_config_file(path: Path | str) -> dict[str, Any]:
 def prompt_warnings(
     artworks: Mapping[str, Artwork],
     encode: Callable[[str], Sequence[int]],
-    context: int = 128,
+    context: int,
 ) -> list[str]:
     """Say of each prompt with too many tokens which words at its end the models do not read.
 
