@@ -38,7 +38,8 @@ def test_they_take_40_megabytes_at_most() -> None:
 @pytest.mark.parametrize("name", ["base", "upsampler", "enlarger", "detailer"])
 def test_how_each_was_trained_is_recorded(name: str) -> None:
     figures = json.loads((ROOT / f"training/figures/{name}.json").read_text())
-    assert {"seed", "rate", "schedule", "steps", "minutes", "device"} <= figures.keys()
+    assert {"options", "schedule", "steps", "minutes"} <= figures.keys()
+    assert {"seed", "rate", "batch", "device"} <= figures["options"].keys()
     weights = EMBEDDED / f"{name}.safetensors"
     assert figures["bytes"] == weights.stat().st_size
     assert figures["parameters"] == sum(p.numel() for p in network(name).parameters())

@@ -10,8 +10,9 @@ import copy
 import json
 import multiprocessing
 import os
-import random
+import queue
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -31,10 +33,14 @@ from bigart.files import atomic  # noqa: E402
 from painter import Scene, paint, sample_scene  # noqa: E402
 
 Network = TypeVar("Network", bound=nn.Module)
+Picture = NDArray[np.uint8]
 
 RUNS = HERE / "runs"
 FIGURES = HERE / "figures"
-SCHEDULE = "AdamW (0.9, 0.99), decay 0.01; 100 steps of warm-up, rate * (1 - progress^2)^1.5"
+SHIPPED = Path("models/embedded")
+SCHEDULE = (
+    "AdamW (0.9, 0.99), decay 0.01; 100 steps of warm-up, rate * max((1 - progress^2)^1.5, 0.01)"
+)
 #: Pictures with an index from here on are for the figures, never for training.
 HELD_OUT = 1_000_000
 
@@ -44,9 +50,28 @@ def scene_at(index: int) -> Scene:
     return sample_scene(np.random.default_rng((7, index)))
 
 
-def picture_at(index: int, size: int) -> NDArray[np.uint8]:
+def picture_at(index: int, size: int) -> Picture:
     """Return picture ``index``, (size, size, 3)."""
     return paint(scene_at(index), size, index)
+
+
+def tensor(picture: Picture) -> Tensor:
+    """Return a picture (n, n, 3) as (1, 3, n, n) in [-1, 1]."""
+    return torch.tensor(picture).permute(2, 0, 1)[None] / 127.5 - 1
+
+
+def held_out(count: int, size: int) -> Tensor:
+    """Return the first pictures that are kept from training, (count, 3, size, size) in [-1, 1]."""
+    return torch.cat([tensor(picture_at(HELD_OUT + i, size)) for i in range(count)])
+
+
+def blurred(pictures: Tensor, sigma: float) -> Tensor:
+    """Return pictures (B, 3, H, W) after a Gaussian blur of ``sigma`` pixels."""
+    reach = int(3 * sigma) + 1
+    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=pictures.device) / sigma) ** 2)
+    taps = (taps / taps.sum()).expand(3, 1, 1, -1)
+    padded = F.pad(pictures, (reach, reach, reach, reach), mode="reflect")
+    return F.conv2d(F.conv2d(padded, taps, groups=3), taps.mT, groups=3)
 
 
 class Pool:
@@ -56,38 +81,42 @@ class Pool:
         size: Side in pixels.
         count: How many pictures in the end.
         first: How many must be there before training starts.
+        make: (index, size) -> picture.
+        kind: In the name of the file, for pictures that are not the painter's.
     """
 
-    def __init__(self, size: int, count: int, first: int) -> None:
+    def __init__(
+        self,
+        size: int,
+        count: int,
+        first: int,
+        make: Callable[[int, int], Picture] = picture_at,
+        kind: str = "",
+    ) -> None:
         folder = RUNS / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
         self.size, self.count = size, count
         shape = (count, size, size, 3)
-        path = folder / f"{size}-{count}.u8"
-        self._progress = folder / f"{size}-{count}.done"
+        path = folder / f"{kind}{size}-{count}.u8"
+        self._progress = path.with_suffix(".done")
         if not path.exists():
+            self._progress.unlink(missing_ok=True)
             with path.open("wb") as file:
                 file.truncate(int(np.prod(shape)))
-        self.pictures = np.memmap(path, np.uint8, "r+", shape=shape)
+        self.pictures = np.memmap(path, np.uint8, "r", shape=shape)
         if self.ready() < count:
-            multiprocessing.Process(target=self._fill, daemon=True).start()
+            filler = multiprocessing.Process(
+                target=_fill, args=(path, shape, make, self.ready()), daemon=True
+            )
+            filler.start()
             while self.ready() < min(first, count):
+                if not filler.is_alive() and self.ready() < min(first, count):
+                    raise RuntimeError(f"no pictures for {path}: the program that makes them ended")
                 time.sleep(1)
 
     def ready(self) -> int:
         """Return how many pictures are there."""
         return int(self._progress.read_text()) if self._progress.exists() else 0
-
-    def _fill(self) -> None:
-        os.nice(3)
-        done = self.ready()
-        several = max(1, 2048 // self.size)
-        while done < self.count:
-            for index in range(done, min(done + several, self.count)):
-                self.pictures[index] = picture_at(index, self.size)
-            done = min(done + several, self.count)
-            with atomic(self._progress) as path:
-                path.write_text(str(done))
 
     def crops(self, rng: np.random.Generator, batch: int, side: int) -> tuple[Tensor, list[int]]:
         """Return random crops, flipped at random, (B, 3, side, side) uint8, and their indices."""
@@ -98,6 +127,22 @@ class Pool:
             crop = self.pictures[index, top : top + side, left : left + side]
             crops.append(crop[:, ::-1] if rng.random() < 0.5 else crop)
         return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2), indices
+
+
+def _fill(
+    path: Path, shape: tuple[int, int, int, int], make: Callable[[int, int], Picture], done: int
+) -> None:
+    """Make the pictures of a pool from number ``done`` on; runs in a process of its own."""
+    os.nice(3)
+    count, size, *_ = shape
+    pictures = np.memmap(path, np.uint8, "r+", shape=shape)
+    several = max(1, 2048 // size)
+    while done < count:
+        for index in range(done, min(done + several, count)):
+            pictures[index] = make(index, size)
+        done = min(done + several, count)
+        with atomic(path.with_suffix(".done")) as progress:
+            progress.write_text(str(done))
 
 
 class Average:
@@ -124,25 +169,46 @@ def command(name: str, minutes: float, rate: float, batch: int) -> argparse.Argu
     parser.add_argument("--batch", type=int, default=batch)
     parser.add_argument("--rate", type=float, default=rate, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path(f"models/embedded/{name}.safetensors"))
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help=f"weights to write in the end (default: {SHIPPED / name}.safetensors)",
+    )
     parser.add_argument("--start", type=Path, help="weights to start from, e.g. the shipped ones")
-    parser.add_argument("--run", default=name, help="folder under training/runs")
+    parser.add_argument("--run", default=name, help="folder under training/runs; a trial's own")
     parser.add_argument("--pictures", type=int, default=0, help="pictures to train on; 0: as usual")
     return parser
 
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Parse the options, set threads and seeds."""
+    """Parse the options, set threads and seeds, and find out how far an earlier run came.
+
+    A trial, whose ``--run`` is not the network's name, leaves shipped weights and figures alone.
+    """
     arguments = parser.parse_args()
+    name, folder = parser.get_default("run"), RUNS / arguments.run
+    arguments.checkpoint = folder / "checkpoint.pt"
+    arguments.done = 0
+    if arguments.checkpoint.exists():
+        if arguments.start:
+            parser.error(f"{folder} has a run to go on with: remove it, or leave --start out")
+        arguments.done = torch.load(arguments.checkpoint, mmap=True, weights_only=True)["step"]
+    trial = arguments.run != name
+    arguments.figures = (folder if trial else FIGURES) / f"{name}.json"
+    arguments.out = arguments.out or (folder if trial else SHIPPED) / f"{name}.safetensors"
     torch.set_num_threads(arguments.threads)
-    torch.manual_seed(arguments.seed)
-    random.seed(arguments.seed)
+    torch.manual_seed(arguments.seed + arguments.done)
     return arguments
+
+
+def random_of(arguments: argparse.Namespace, use: int) -> np.random.Generator:
+    """Return the random numbers of one use; a run that goes on does not repeat the first ones."""
+    return np.random.default_rng((arguments.seed, use, arguments.done))
 
 
 def goes_on(arguments: argparse.Namespace) -> bool:
     """Tell whether the run goes on from weights that were trained before."""
-    return arguments.start is not None or (RUNS / arguments.run / "checkpoint.pt").exists()
+    return bool(arguments.start or arguments.done)
 
 
 def parameters(network: nn.Module) -> int:
@@ -172,10 +238,11 @@ def compiled(network: nn.Module, device: str) -> nn.Module:
     return network if torch.device(device).type == "cpu" else torch.compile(network)  # type: ignore[return-value]
 
 
-def write_figures(name: str, figures: dict[str, Any]) -> None:
-    """Write ``training/figures/NAME.json``."""
-    with atomic(FIGURES / f"{name}.json") as path:
-        path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+def write_figures(path: Path, figures: dict[str, Any]) -> None:
+    """Write a file of figures."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 def train(
@@ -185,10 +252,9 @@ def train(
     step: Callable[[int, float], tuple[Tensor, dict[str, float]]],
     evaluate: Callable[[nn.Module], dict[str, float]],
     decay: float = 0.998,
-    after: Callable[[int], None] | None = None,
     save_every: float = 90.0,
 ) -> None:
-    """Run the training loop to the end of its minutes.
+    """Run the training loop to the end of its minutes, then write the weights and the figures.
 
     Args:
         arguments: From ``parse``.
@@ -197,12 +263,11 @@ def train(
         step: (step, progress 0-1) -> (loss, figures for the log).
         evaluate: Averaged network -> final figures.
         decay: Of the moving average.
-        after: Called after each step, e.g. to revive codes.
-        save_every: Seconds between checkpoints; the weights file is written with each.
+        save_every: Seconds between checkpoints; ``weights.safetensors`` is written beside each.
     """
-    folder = RUNS / arguments.run
+    checkpoint = arguments.checkpoint
+    folder = checkpoint.parent
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / "checkpoint.pt"
     average = Average(network, decay)
     optimizer = torch.optim.AdamW(
         network.parameters(), arguments.rate, (0.9, 0.99), weight_decay=0.01
@@ -214,7 +279,6 @@ def train(
         average.network.load_state_dict(saved["average"])
         optimizer.load_state_dict(saved["optimizer"])
         number, elapsed = saved["step"], saved["elapsed"]
-        torch.manual_seed(arguments.seed + number)
     elif arguments.start:
         weights = load_file(arguments.start, str(arguments.device))
         for one in (network, average.network):
@@ -229,7 +293,7 @@ def train(
                 },
                 path,
             )  # fmt: skip
-        save_network(average.network, arguments.out, architecture)
+        save_network(average.network, folder / "weights.safetensors", architecture)
 
     print(
         f"{arguments.run}: {parameters(network) / 1e6:.2f} M parameters, from step {number}",
@@ -254,8 +318,6 @@ def train(
             optimizer.step()
         number += 1
         average.update(network, number)
-        if after:
-            after(number)
         elapsed += time.perf_counter() - start
         seen += 1
         for key, value in {"loss": float(loss.detach()), "norm": float(norm), **figures}.items():
@@ -275,28 +337,36 @@ def train(
             save()
             last_save = elapsed
     save()
+    save_network(average.network, arguments.out, architecture)
+    average.network.load_state_dict(load_file(arguments.out, str(arguments.device)))
     results: dict[str, Any] = {
-        "parameters": parameters(network), "steps": number, "batch": arguments.batch,
-        "minutes": round(elapsed / 60, 1), "threads": arguments.threads, "device": arguments.device,
-        "rate": arguments.rate, "schedule": SCHEDULE, "average": decay, "seed": arguments.seed,
-        "bytes": arguments.out.stat().st_size,
+        "parameters": parameters(network), "steps": number, "minutes": round(elapsed / 60, 1),
+        "options": {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in vars(arguments).items()
+            if name not in ("checkpoint", "done", "figures", "minutes", "out", "run")
+        },
+        "schedule": SCHEDULE, "average": decay, "bytes": arguments.out.stat().st_size,
         **evaluate(average.network),
     }  # fmt: skip
-    write_figures(arguments.run, results)
+    write_figures(arguments.figures, results)
     print(json.dumps(results), flush=True)
 
 
 def batches(make: Callable[[], Any], ahead: int = 4) -> Iterator[Any]:
     """Yield what ``make`` returns, prepared by a thread beside the training."""
-    import queue
-    import threading
-
     waiting: queue.Queue[Any] = queue.Queue(ahead)
 
     def work() -> None:
-        while True:
-            waiting.put(make())
+        try:
+            while True:
+                waiting.put(make())
+        except Exception as error:  # raised again where the batch is wanted
+            waiting.put(error)
 
     threading.Thread(target=work, daemon=True).start()
     while True:
-        yield waiting.get()
+        batch = waiting.get()
+        if isinstance(batch, Exception):
+            raise RuntimeError("the next batch cannot be prepared") from batch
+        yield batch

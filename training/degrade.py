@@ -45,6 +45,11 @@ def _bytes(picture: Array) -> NDArray[np.uint8]:
     return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
 
 
+def shrink(picture: NDArray[np.uint8], scale: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return a picture (n, n, 3) ``scale`` times smaller and no worse otherwise."""
+    return _bytes(_resized(picture.astype(np.float32), picture.shape[0] // scale, rng))
+
+
 def degrade(picture: NDArray[np.uint8], scale: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return a picture (n, n, 3) as a worse one ``scale`` times smaller, (n / scale, ..., 3)."""
     side = picture.shape[0] // scale
@@ -56,13 +61,11 @@ def degrade(picture: NDArray[np.uint8], scale: int, rng: np.random.Generator) ->
         if rng.random() < chance
     ]
     rng.shuffle(steps)
-    shrinks = 0
     for step in steps:
         larger = now.shape[0] / side
         if step == "blur":
             now = _blurred(now, rng, larger)
         elif step == "shrink":
-            shrinks += 1
             now = _resized(now, int(side * rng.choice([1, 1, 2])), rng)
         elif step == "noise":
             now = _noisy(now, rng)

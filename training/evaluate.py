@@ -24,49 +24,48 @@ from torch import Tensor
 import train_detailer
 import train_enlarger
 import train_upsampler
-from bigart.glide.model import Text2ImUNet
-from common import HELD_OUT, picture_at, scene_at, write_figures
+from common import FIGURES, HELD_OUT, held_out, scene_at, tensor, write_figures
 from degrade import degrade
-from look import opened, sample, tensor
 from painter import Scene, paint, sample_scene
 from probe import SIDE, Probe, scores, train_probe
+from sampling import opened, sample
 from train_enlarger import psnr
 
 BATCH = 8
+PARTS = ("probe", "variety", "upsampler", "enlarger", "detailer")
 
 
-def painted(
-    networks: tuple[Text2ImUNet, Text2ImUNet], captions: Sequence[str], a: argparse.Namespace
-) -> Tensor:
-    """Return what base and upsampler paint for the captions, (B, 3, n, n) in [-1, 1]."""
-    pictures = []
-    for first in range(0, len(captions), BATCH):
-        some = captions[first : first + BATCH]
-        made = sample(networks[0], some, a.steps, a.guidance, a.sampler, seed=first)
-        if a.upsample_steps != "none":
-            made = sample(networks[1], some, a.upsample_steps, 1.0, "ddim", made, seed=first + 1)
-        pictures.append(made)
-        print(f"painted {first + len(some)} of {len(captions)}", flush=True)
-    return torch.cat(pictures)
+class Painters:
+    """Base and upsampler, and how to sample them."""
+
+    def __init__(self, a: argparse.Namespace) -> None:
+        self.base, self.upsampler = (opened(a.weights, name) for name in ("base", "upsampler"))
+        self.options = a
+
+    def paint(self, captions: Sequence[str]) -> Tensor:
+        """Return what they paint for the captions, (B, 3, n, n) in [-1, 1]."""
+        a, pictures = self.options, []
+        for first in range(0, len(captions), BATCH):
+            some = captions[first : first + BATCH]
+            made = sample(self.base, some, a.steps, a.guidance, a.sampler, seed=first)
+            if a.upsample_steps != "none":
+                steps = a.upsample_steps
+                made = sample(self.upsampler, some, steps, 1.0, "ddim", made, seed=first + 1)
+            pictures.append(made)
+            print(f"painted {first + len(some)} of {len(captions)}", flush=True)
+        return torch.cat(pictures)
 
 
-def probe_figures(
-    probe: Probe, networks: tuple[Text2ImUNet, Text2ImUNet], a: argparse.Namespace
-) -> dict[str, Any]:
+def probe_figures(probe: Probe, painters: Painters) -> dict[str, Any]:
     """Return the probe's scores of real pictures, of painted ones, and of unseen combinations."""
-    scenes = [scene_at(HELD_OUT + i) for i in range(a.pictures)]
+    count = painters.options.pictures
+    scenes = [scene_at(HELD_OUT + i) for i in range(count)]
     rng = np.random.default_rng(12)
-    unseen = [sample_scene(rng, held_out=True) for _ in range(a.pictures // 2)]
-    real = [picture_at(HELD_OUT + i, SIDE) for i in range(400)]
-    figures = {
-        "real": scores(
-            probe,
-            torch.cat([tensor(p) for p in real]),
-            [scene_at(HELD_OUT + i) for i in range(400)],
-        )
-    }
+    unseen = [sample_scene(rng, held_out=True) for _ in range(count // 2)]
+    real = [scene_at(HELD_OUT + i) for i in range(400)]
+    figures = {"real": scores(probe, held_out(len(real), SIDE), real)}
     for name, asked in (("painted", scenes), ("unseen_combinations", unseen)):
-        pictures = painted(networks, [scene.caption(rng) for scene in asked], a)
+        pictures = painters.paint([scene.caption(rng) for scene in asked])
         figures[name] = scores(probe, pictures, asked)
         print(name, figures[name], flush=True)
     return figures
@@ -79,14 +78,12 @@ def spread(probe: Probe, pictures: Tensor) -> float:
     return float(torch.pdist(features).mean())
 
 
-def variety(
-    probe: Probe, networks: tuple[Text2ImUNet, Text2ImUNet], a: argparse.Namespace
-) -> dict[str, float]:
+def variety(probe: Probe, painters: Painters) -> dict[str, float]:
     """Return the spread of seven candidates and of seven real pictures, over a few scenes."""
     rng = np.random.default_rng(13)
-    scenes: list[Scene] = [scene_at(HELD_OUT + 500 + i) for i in range(a.scenes)]
+    scenes: list[Scene] = [scene_at(HELD_OUT + 500 + i) for i in range(painters.options.scenes)]
     captions = [scene.caption(rng) for scene in scenes]
-    pictures = painted(networks, [c for c in captions for _ in range(7)], a)
+    pictures = painters.paint([c for c in captions for _ in range(7)])
     candidates = [spread(probe, seven) for seven in pictures.split(7)]
     real = [
         spread(probe, torch.cat([tensor(paint(scene, SIDE, HELD_OUT + k)) for k in range(7)]))
@@ -137,27 +134,26 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=3.5)
     parser.add_argument("--sampler", default="ancestral")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument(
-        "--only", default="probe,variety,upsampler,enlarger,detailer", help="some of these"
-    )
+    parser.add_argument("--only", default=",".join(PARTS), help="some of these")
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
-    only = a.only.split(",")
+    only = set(a.only.split(","))
+    if unknown := only - set(PARTS):
+        parser.error(f"--only: {', '.join(unknown)} is none of {', '.join(PARTS)}")
     figures: dict[str, Any] = {
         "sampling": {
             "steps": a.steps, "sampler": a.sampler, "guidance": a.guidance,
             "upsample_steps": a.upsample_steps,
         }
     }  # fmt: skip
-    base, upsampler = (opened(a.weights, name) for name in ("base", "upsampler"))
-    assert isinstance(base, Text2ImUNet)
-    assert isinstance(upsampler, Text2ImUNet)
+    if only & {"probe", "variety"}:
+        probe, painters = train_probe(), Painters(a)
     if "probe" in only:
-        figures["probe"] = probe_figures(train_probe(), (base, upsampler), a)
+        figures["probe"] = probe_figures(probe, painters)
     if "variety" in only:
-        figures["variety"] = variety(train_probe(), (base, upsampler), a)
+        figures["variety"] = variety(probe, painters)
     if "upsampler" in only:
-        figures["upsampler"] = train_upsampler.evaluate(upsampler)
+        figures["upsampler"] = train_upsampler.evaluate(opened(a.weights, "upsampler"))
     if "enlarger" in only:
         enlarger = opened(a.weights, "enlarger")
         figures["enlarger"] = train_enlarger.evaluate(enlarger)
@@ -166,8 +162,8 @@ def main() -> None:
     if "detailer" in only:
         figures["detailer"] = train_detailer.evaluate(opened(a.weights, "detailer"))
     print(json.dumps(figures, indent=2))
-    if set(only) >= {"probe", "variety", "upsampler", "enlarger", "detailer"}:
-        write_figures("embedded", figures)
+    if only == set(PARTS) and a.photographs and a.upsample_steps != "none":
+        write_figures(FIGURES / "embedded.json", figures)
 
 
 if __name__ == "__main__":

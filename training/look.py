@@ -5,7 +5,7 @@ r"""Look at what the embedded networks do: contact sheets, from the weights file
 thumbnails: the article's prompts, several candidates each, with guidance; upsampled: the same at
 256 px; finish: crops of painter pictures, degraded, enlarged four times, and the round trip through
 the codebook, next to the originals; finals: finished artworks over crops of them at full size. The
-pictures of docs/images are made so, after `make demo`:
+pictures of docs/images, candidates.jpg and demo.jpg, are the sheets made so after `make demo`:
 
     python training/look.py --sheets upsampled --prompts 8 --candidates 7 --format jpg \
         --steps 40 --upsample-steps 12
@@ -13,23 +13,18 @@ pictures of docs/images are made so, after `make demo`:
 """
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 import common
-from bigart.checkpoints import open_network
-from bigart.glide.diffusion import Schedule
-from bigart.glide.model import Text2ImUNet
-from bigart.glide.samplers import SAMPLERS, conditioned, guided
-from common import HELD_OUT, picture_at
+from bigart.glide.samplers import SAMPLERS
+from common import HELD_OUT, picture_at, tensor
 from degrade import degrade
-from train_base import read_vocabulary, tokenized
+from sampling import opened, sample
 
 PROMPTS = (
     "an abstract painting with orange triangles",
@@ -46,49 +41,6 @@ PROMPTS = (
     "a bowl of fruit",
     "goldfish in a glass bowl",
 )
-
-
-def opened(weights: Path, name: str) -> nn.Module:
-    """Return a network of the set, in float32."""
-    return open_network(weights / f"{name}.safetensors", dtype=torch.float32)[0]
-
-
-def sample(
-    network: Text2ImUNet,
-    prompts: Sequence[str],
-    steps: str,
-    guidance: float,
-    sampler: str,
-    low: Tensor | None = None,
-    seed: int = 1,
-) -> Tensor:
-    """Return a picture for each prompt, (B, 3, n, n) in [-1, 1].
-
-    Args:
-        network: Base, or the upsampler when ``low`` is given.
-        prompts: A prompt as often as pictures of it are wanted.
-        steps: As ``Schedule.create`` takes them.
-        guidance: Of the base.
-        sampler: A key of ``SAMPLERS``.
-        low: (B, 3, m, m) in [-1, 1], what to upsample.
-        seed: Of the noise.
-    """
-    tokens, mask = tokenized([*prompts, ""], read_vocabulary(), network.options.text_ctx)
-    side = network.options.image_size
-    generator = torch.Generator().manual_seed(seed)
-
-    def noise(draw: int) -> Tensor:
-        return torch.randn(len(prompts), 3, side, side, generator=generator)
-
-    with torch.inference_mode():
-        text = network.encode_text(tokens[:-1], mask[:-1])
-        if low is None:
-            denoiser = guided(network, text, network.encode_text(tokens[-1:], mask[-1:]), guidance)
-        else:
-            denoiser = conditioned(network, text, low)
-        schedule = Schedule.create(network.options.noise_schedule, steps)
-        *_, out = SAMPLERS[sampler](denoiser, schedule, noise(0), noise)
-    return ((out.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
 
 
 def sheet(rows: list[Tensor], path: Path) -> None:
@@ -122,7 +74,7 @@ def finals(results: Path, path: Path, side: int = 400, gap: int = 8) -> None:
 
 
 def finish(weights: Path, path: Path) -> None:
-    """Write crops: original, degraded, bicubic, enlarged, round trip."""
+    """Write crops: original, degraded and enlarged by bicubic, by the enlarger, round trip."""
     enlarger, detailer = (opened(weights, name) for name in ("enlarger", "detailer"))
     rng = np.random.default_rng(0)
     rows = []
@@ -135,11 +87,6 @@ def finish(weights: Path, path: Path) -> None:
         plain = Image.fromarray(low).resize((256, 256), Image.Resampling.BICUBIC)
         rows.append(torch.cat([tensor(high), tensor(np.asarray(plain)), larger, again]))
     sheet(rows, path)
-
-
-def tensor(picture: NDArray[np.uint8]) -> Tensor:
-    """Return a picture (n, n, 3) as (1, 3, n, n) in [-1, 1]."""
-    return torch.tensor(picture).permute(2, 0, 1)[None] / 127.5 - 1
 
 
 def main() -> None:
@@ -165,7 +112,6 @@ def main() -> None:
     prompts = PROMPTS[: a.prompts]
     if "thumbnails" in a.sheets or "upsampled" in a.sheets:
         base = opened(a.weights, "base")
-        assert isinstance(base, Text2ImUNet)
         rows = [
             sample(base, [prompt] * a.candidates, a.steps, a.guidance, a.sampler)
             for prompt in prompts
@@ -173,7 +119,6 @@ def main() -> None:
         sheet(rows, a.out / f"thumbnails.{a.format}")
     if "upsampled" in a.sheets:
         up = opened(a.weights, "upsampler")
-        assert isinstance(up, Text2ImUNet)
         rows = [
             sample(up, [prompt] * len(row), a.upsample_steps, 1.0, "ddim", row)
             for prompt, row in zip(prompts, rows, strict=True)

@@ -57,7 +57,7 @@ def labels(scenes: Sequence[Scene]) -> tuple[Tensor, Tensor]:
     return families, torch.tensor(colours)
 
 
-def scores(probe: Probe, pictures: Tensor, scenes: Sequence[Scene]) -> dict[str, float]:
+def scores(probe: Probe, pictures: Tensor, scenes: Sequence[Scene]) -> dict[str, float | None]:
     """Return how much of what the captions say the probe finds on the pictures.
 
     "family" is the share of pictures whose family it names, "shape" the same for the families of
@@ -77,7 +77,7 @@ def scores(probe: Probe, pictures: Tensor, scenes: Sequence[Scene]) -> dict[str,
     return {
         "pictures": len(scenes),
         "family": round(float(right.float().mean()), 3),
-        "shape": round(float(right[shapes].float().mean()), 3),
+        "shape": round(float(right[shapes].float().mean()), 3) if shapes else None,
         "colours": round(found / max(total, 1), 3),
         "all": round((int(right.sum()) + found) / (len(scenes) + total), 3),
     }

@@ -1,11 +1,12 @@
 """Train the embedded base network: a caption to a 64 px picture.
 
-    python training/train_base.py --minutes 95
+    python training/train_base.py --minutes 180
 
 Cosine schedule, learned variance, 15 % of the captions left out for guidance. It learns the words
-first, then pictures of 32 px, where a step costs a quarter, and 64 px at last.
+first, then pictures of 32 px, where one costs a quarter, and 64 px at last.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,16 @@ from bigart.glide.model import GlideOptions, Text2ImUNet
 from bigart.glide.tokenizer import Tokenizer
 from common import (
     HELD_OUT,
+    SHIPPED,
     Pool,
     autocast,
     batches,
     command,
     compiled,
     goes_on,
+    held_out,
     parse,
-    picture_at,
+    random_of,
     scene_at,
     train,
 )
@@ -52,16 +55,16 @@ def caption_of(index: int, rng: np.random.Generator) -> str:
     return "" if rng.random() < NO_CAPTION else scene_at(index).caption(rng)
 
 
-def read_vocabulary(folder: str = "models/embedded") -> Tokenizer:
-    """Read the embedded vocabulary."""
-    return Tokenizer.from_files(f"{folder}/encoder.json", f"{folder}/vocab.bpe")
+def read_vocabulary(folder: Path = SHIPPED) -> Tokenizer:
+    """Read the vocabulary of a set of networks."""
+    return Tokenizer.from_files(folder / "encoder.json", folder / "vocab.bpe")
 
 
 def start_well(network: Text2ImUNet) -> None:
     """Let every block begin as its shortcut, and every word be heard.
 
     Last convolutions and projections start at zero. In the text transformer a caption's ten tokens
-    stand beside more than a hundred paddings; attention starts by looking past these, or it takes
+    stand beside fifty paddings; attention starts by looking past these, or it takes
     the network a thousand steps to notice the words.
     """
     for name, parameter in network.named_parameters():
@@ -96,10 +99,10 @@ def hear_words(network: Text2ImUNet) -> None:
 def start_with_noise_passed_on(network: Text2ImUNet) -> None:
     """Let the untrained network answer "what I see is noise", which is right where noise prevails.
 
-    The noisy picture (and the upsampler's small one) goes from the first convolution by the last
-    shortcut to the last convolution, each colour with its negative, for SiLU(a) - SiLU(-a) = a
-    and the pair has no mean to lose. There an error of a hundredth in the noise is a wrong
-    picture, and a way through that is exactly linear saves the network from learning one.
+    The noisy picture goes from the first convolution by the last shortcut to the last convolution,
+    each colour with its negative, for SiLU(a) - SiLU(-a) = a and the pair has no mean to lose.
+    There an error of a hundredth in the noise is a wrong picture, and a way through that is
+    exactly linear saves the network from learning one.
     """
     first: Any = network.input_blocks[0]
     last: Any = network.output_blocks[-1]
@@ -127,9 +130,9 @@ def start_with_noise_passed_on(network: Text2ImUNet) -> None:
 def times_for_layout(batch: int) -> Tensor:
     """Return timesteps (batch,), most of them noisy, where a picture's subject is decided.
 
-    The density rises as 1 / sqrt(1000 - t): cleaning up the last of the noise is learned soon.
+    The density rises as (1000 - t)^(-1/3): cleaning up the last of the noise is learned soon.
     """
-    return (1000 * (1 - torch.rand(batch) ** 2)).long().clamp(0, 999)
+    return (1000 * (1 - torch.rand(batch) ** 1.5)).long().clamp(0, 999)
 
 
 def denoising_figures(network: nn.Module, process: Process, device: str) -> dict[str, float]:
@@ -137,17 +140,11 @@ def denoising_figures(network: nn.Module, process: Process, device: str) -> dict
     assert isinstance(network, Text2ImUNet)
     vocabulary = read_vocabulary()
     rng, generator = np.random.default_rng(5), torch.Generator().manual_seed(5)
-    indices = range(HELD_OUT, HELD_OUT + 32)
-    side = network.options.image_size
-    x0 = (
-        torch.from_numpy(np.stack([picture_at(i, side) for i in indices])).permute(0, 3, 1, 2)
-        / 127.5
-        - 1
-    )
-    tokens, mask = tokenized(
-        [scene_at(i).caption(rng) for i in indices], vocabulary, network.options.text_ctx
-    )
-    times = torch.linspace(10, 990, 32).long()
+    count = 32
+    x0 = held_out(count, network.options.image_size)
+    captions = [scene_at(HELD_OUT + i).caption(rng) for i in range(count)]
+    tokens, mask = tokenized(captions, vocabulary, network.options.text_ctx)
+    times = torch.linspace(10, 990, count).long()
     noise = torch.randn(x0.shape, generator=generator)
     xt = process.noisy(x0.to(device), times.to(device), noise.to(device))
     with torch.inference_mode():
@@ -167,7 +164,7 @@ def teach_words(network: Text2ImUNet, vocabulary: Tokenizer, steps: int, seed: i
     """Teach the text transformer what captions say, before there are pictures.
 
     A linear layer, thrown away afterwards, reads the scene's attributes off the text's summary.
-    Two minutes of this stand for an hour in which the pictures alone would have to teach words.
+    Half a minute of this stands for an hour in which the pictures alone would have to teach words.
     """
     rng = np.random.default_rng((seed, 8))
     head = nn.Linear(network.transformer_proj.out_features, len(ATTRIBUTES))
@@ -193,7 +190,7 @@ def teach_words(network: Text2ImUNet, vocabulary: Tokenizer, steps: int, seed: i
 
 def main() -> None:
     """Train."""
-    parser = command("base", minutes=120, rate=1e-3, batch=16)
+    parser = command("base", minutes=180, rate=1e-3, batch=16)
     parser.add_argument("--word-steps", type=int, default=800, help="steps of text alone, first")
     parser.add_argument("--small", type=float, default=0.4, help="share of the run at 32 px")
     arguments = parse(parser)
@@ -204,16 +201,16 @@ def main() -> None:
         vocab=len(vocabulary.encoder), groups=8,
     )  # fmt: skip
     network = Text2ImUNet(options)
-    start_well(network)
-    start_with_noise_passed_on(network)
     if not goes_on(arguments):
+        start_well(network)
+        start_with_noise_passed_on(network)
         teach_words(network, vocabulary, arguments.word_steps, arguments.seed)
     network = network.to(arguments.device)
     fast = compiled(network, arguments.device)
     shrinks = {1: Process(options.noise_schedule, arguments.device)}
     shrinks[2] = Process(options.noise_schedule, arguments.device, shrink=2)
     pool = Pool(64, arguments.pictures or 12_000, first=400)
-    rng = np.random.default_rng((arguments.seed, 1))
+    rng = random_of(arguments, 1)
 
     def make() -> tuple[Tensor, Tensor, Tensor]:
         pictures, indices = pool.crops(rng, 2 * arguments.batch, 64)

@@ -1,6 +1,6 @@
 """Train the embedded detailer: a small VQGAN, f8.
 
-    python training/train_detailer.py --minutes 30
+    python training/train_detailer.py --minutes 55
 
 L1, gradients and gradient strength at two scales, the commitment loss of VQ-VAE (van den Oord et
 al. 2017, arXiv:1711.00937), gradients straight through the codebook. The codes follow the vectors
@@ -25,10 +25,13 @@ from common import (
     Pool,
     autocast,
     batches,
+    blurred,
     command,
     on_device,
     parse,
     picture_at,
+    random_of,
+    tensor,
     train,
 )
 from train_enlarger import gradients, picture_loss, psnr
@@ -68,8 +71,8 @@ class Codes:
     def follow(self, vectors: Tensor, indices: Tensor) -> None:
         """Move each code to the average of its vectors; revive some of the unused."""
         if not self.uses.any():  # just born, or read from a file
-            self.uses.fill_(1.0)
-            self.sums.copy_(self.weight)
+            self.uses.fill_(len(vectors) / (1 - self.decay) / len(self.weight))
+            self.sums.copy_(self.weight * self.uses[:, None])
         counts = torch.bincount(indices, minlength=len(self.weight)).float()
         self.uses.mul_(self.decay).add_(counts)
         self.sums.mul_(self.decay).index_add_(0, indices, vectors)
@@ -172,13 +175,9 @@ def blur_of_psnr(picture: Tensor, wanted: float) -> Tensor:
     low, high = 0.1, 12.0
     for _ in range(12):
         middle = (low + high) / 2
-        reach = int(3 * middle) + 1
-        taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / middle) ** 2)
-        taps = (taps / taps.sum()).expand(3, 1, 1, -1)
-        padded = F.pad(picture, (reach, reach, reach, reach), mode="reflect")
-        blurred = F.conv2d(F.conv2d(padded, taps, groups=3), taps.mT, groups=3)
-        low, high = (middle, high) if psnr(blurred, picture) > wanted else (low, middle)
-    return blurred
+        out = blurred(picture, middle)
+        low, high = (middle, high) if psnr(out, picture) > wanted else (low, middle)
+    return out
 
 
 def evaluate(network: nn.Module, count: int = 8) -> dict[str, float]:
@@ -192,7 +191,7 @@ def evaluate(network: nn.Module, count: int = 8) -> dict[str, float]:
     used: set[int] = set()
     rows = []
     for index in range(HELD_OUT, HELD_OUT + count):
-        picture = torch.tensor(picture_at(index, 1024)).permute(2, 0, 1)[None] / 255
+        picture = tensor(picture_at(index, 1024)) / 2 + 0.5
         with torch.inference_mode(), autocast(str(device)):
             indices = network.indices(network.encode(picture.to(device) * 2 - 1))
             out = (network.decode(indices).float().cpu() / 2 + 0.5).clamp(0, 1)
@@ -214,7 +213,7 @@ def evaluate(network: nn.Module, count: int = 8) -> dict[str, float]:
 
 def main() -> None:
     """Train."""
-    arguments = parse(command("detailer", minutes=40, rate=8e-4, batch=1))
+    arguments = parse(command("detailer", minutes=55, rate=8e-4, batch=1))
     options = VQGANOptions(
         channels=32, channel_mult=(1, 1, 2, 4), res_blocks=1, attention_resolutions=(),
         resolution=256, z_channels=64, embed_dim=8, codes=8192, groups=8,
@@ -225,7 +224,7 @@ def main() -> None:
     network.quantize.embedding.weight.requires_grad_(False)
     codes = Codes(network.quantize)
     pools = [Pool(1024, 128, first=12), Pool(2048, 24, first=2)]
-    rng = np.random.default_rng((arguments.seed, 3))
+    rng = random_of(arguments, 3)
     stream = batches(lambda: mosaics(pools[int(rng.random() < 0.15)], rng, arguments.batch))
     seen: deque[Tensor] = deque(maxlen=BANK)
 
@@ -261,7 +260,7 @@ def main() -> None:
             "psnr": psnr(out.detach(), target),
         }
 
-    train(arguments, network, "vqgan", step, evaluate, decay=0.995, save_every=90)
+    train(arguments, network, "vqgan", step, evaluate, decay=0.995)
 
 
 if __name__ == "__main__":

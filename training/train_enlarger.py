@@ -2,9 +2,10 @@
 
     python training/train_enlarger.py --minutes 60
 
-Learns from the painter's pictures at 1024 and 2048 px and what ``degrade`` makes of them. The
-loss is L1, L1 of the gradients, and the strength of the gradients over small windows: the last
-wants brush marks as crisp as the original's without asking for the very same pixels.
+Learns from the painter's pictures at 1024 and 2048 px, and from dead leaves for everything that
+no one painted, and what ``degrade`` makes of them. The loss is L1, L1 of the gradients, and the
+strength of the gradients over small windows: the last wants brush marks as crisp as the original's
+without asking for the very same pixels.
 """
 
 import numpy as np
@@ -14,8 +15,24 @@ from torch import Tensor, nn
 
 import common  # noqa: F401  (finds the library)
 from bigart.rrdbnet import RRDBNet, RRDBNetOptions
-from common import HELD_OUT, Pool, autocast, batches, command, on_device, parse, picture_at, train
-from degrade import degrade
+from common import (
+    HELD_OUT,
+    Picture,
+    Pool,
+    autocast,
+    batches,
+    command,
+    on_device,
+    parse,
+    picture_at,
+    random_of,
+    train,
+)
+from dead_leaves import dead_leaves
+from degrade import degrade, shrink
+
+#: Share of the pictures that are only made smaller: what is good is not to be made worse.
+CLEAN = 0.25
 
 
 def start_as_nearest(network: RRDBNet) -> None:
@@ -64,6 +81,11 @@ def psnr(out: Tensor, target: Tensor) -> float:
     return float(-10 * torch.log10((out.clamp(0, 1) - target).square().mean((1, 2, 3))).mean())
 
 
+def leaves_at(index: int, size: int) -> Picture:
+    """Return picture ``index`` of dead leaves, (size, size, 3)."""
+    return dead_leaves(np.random.default_rng((11, index)), size)
+
+
 def evaluate(network: nn.Module) -> dict[str, float]:
     """Return PSNR over bicubic and sharpness on degraded held-out pictures."""
     rng = np.random.default_rng(9)
@@ -97,13 +119,20 @@ def main() -> None:
     network = RRDBNet(options)
     start_as_nearest(network)
     network = on_device(network, arguments.device)
-    pools = [Pool(1024, 128, first=12), Pool(2048, 24, first=2)]
-    rng = np.random.default_rng((arguments.seed, 2))
+    pools = [
+        Pool(1024, 128, first=12),
+        Pool(2048, 24, first=2),
+        Pool(512, 200, first=8, make=leaves_at, kind="leaves-"),
+    ]
+    rng = random_of(arguments, 2)
 
     def make() -> tuple[Tensor, Tensor]:
-        crops, _ = pools[int(rng.random() < 0.4)].crops(rng, arguments.batch, 128)
+        pool = pools[int(rng.choice(3, p=(0.45, 0.3, 0.25)))]
+        crops, _ = pool.crops(rng, arguments.batch, 128)
         high = crops.permute(0, 2, 3, 1).numpy()
-        low = np.stack([degrade(picture, 4, rng) for picture in high])
+        low = np.stack(
+            [(shrink if rng.random() < CLEAN else degrade)(picture, 4, rng) for picture in high]
+        )
         return torch.from_numpy(low).permute(0, 3, 1, 2), crops
 
     stream = batches(make)
@@ -114,7 +143,7 @@ def main() -> None:
             out = network(low.contiguous(memory_format=torch.channels_last))
         return picture_loss(out.float(), high, edges=0.5, strength=0.4)
 
-    train(arguments, network, "rrdbnet", step, evaluate, decay=0.995, save_every=90)
+    train(arguments, network, "rrdbnet", step, evaluate, decay=0.995)
 
 
 if __name__ == "__main__":

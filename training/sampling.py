@@ -1,0 +1,63 @@
+"""Sample the embedded networks as the workflow does, many prompts at once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+import common  # noqa: F401  (finds the library)
+from bigart.checkpoints import open_network
+from bigart.glide.diffusion import Schedule
+from bigart.glide.model import Text2ImUNet
+from bigart.glide.samplers import SAMPLERS, conditioned, guided
+from train_base import read_vocabulary, tokenized
+
+TEMPERATURE = 0.997  # of the upsampler's first noise, the workflow's default
+
+
+def opened(weights: Path, name: str) -> nn.Module:
+    """Return a network of the set, in float32."""
+    return open_network(weights / f"{name}.safetensors", dtype=torch.float32)[0]
+
+
+def sample(
+    network: nn.Module,
+    prompts: Sequence[str],
+    steps: str,
+    guidance: float,
+    sampler: str,
+    low: Tensor | None = None,
+    seed: int = 1,
+) -> Tensor:
+    """Return a picture for each prompt, (B, 3, n, n) in [-1, 1].
+
+    Args:
+        network: Base, or the upsampler when ``low`` is given.
+        prompts: A prompt as often as pictures of it are wanted.
+        steps: As ``Schedule.create`` takes them.
+        guidance: Of the base.
+        sampler: A key of ``SAMPLERS``.
+        low: (B, 3, m, m) in [-1, 1], what to upsample.
+        seed: Of the noise.
+    """
+    assert isinstance(network, Text2ImUNet)
+    device = next(network.parameters()).device
+    tokens, mask = tokenized([*prompts, ""], read_vocabulary(), network.options.text_ctx)
+    tokens, mask = tokens.to(device), mask.to(device)
+    side = network.options.image_size
+    generator = torch.Generator().manual_seed(seed)
+
+    def noise(draw: int) -> Tensor:
+        return torch.randn(len(prompts), 3, side, side, generator=generator).to(device)
+
+    with torch.inference_mode():
+        text = network.encode_text(tokens[:-1], mask[:-1])
+        if low is None:
+            denoiser = guided(network, text, network.encode_text(tokens[-1:], mask[-1:]), guidance)
+        else:
+            denoiser = conditioned(network, text, low.to(device))
+        schedule = Schedule.create(network.options.noise_schedule, steps)
+        start = noise(0) * (1.0 if low is None else TEMPERATURE)
+        *_, out = SAMPLERS[sampler](denoiser, schedule, start, noise)
+    return ((out.cpu().clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
