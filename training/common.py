@@ -118,9 +118,25 @@ class Pool:
         """Return how many pictures are there."""
         return int(self._progress.read_text()) if self._progress.exists() else 0
 
-    def crops(self, rng: np.random.Generator, batch: int, side: int) -> tuple[Tensor, list[int]]:
-        """Return random crops, flipped at random, (B, 3, side, side) uint8, and their indices."""
-        indices = rng.integers(0, self.ready(), batch).tolist()
+    def crops(
+        self,
+        rng: np.random.Generator,
+        batch: int,
+        side: int,
+        taken: Callable[[int], bool] = lambda index: True,
+    ) -> tuple[Tensor, list[int]]:
+        """Return random crops, flipped at random, (B, 3, side, side) uint8, and their indices.
+
+        Args:
+            rng: Decides which.
+            batch: B.
+            side: In pixels.
+            taken: Says whether a drawn picture is taken, or another one drawn instead.
+        """
+        ready, indices = self.ready(), list[int]()
+        while len(indices) < batch:
+            index = int(rng.integers(0, ready))
+            indices += [index] * taken(index)
         tops, lefts = rng.integers(0, self.size - side + 1, (2, batch))
         crops = []
         for index, top, left in zip(indices, tops, lefts, strict=True):
