@@ -50,6 +50,22 @@ def shrink(picture: NDArray[np.uint8], scale: int, rng: np.random.Generator) -> 
     return _bytes(_resized(picture.astype(np.float32), picture.shape[0] // scale, rng))
 
 
+def jag(picture: NDArray[np.uint8], scale: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return a picture (n, n, 3) ``scale`` times smaller, its edges jagged as an upsampler's.
+
+    Each pixel, or each small block of them, shows the picture from a little beside its place.
+    """
+    side = picture.shape[0] // scale
+    block = int(rng.choice([1, 2, 4]))
+    blocks = -(-side // block)
+    offsets = rng.normal(0, rng.uniform(0.1, 0.8) * scale, (2, blocks, blocks))
+    offsets = offsets.repeat(block, 1).repeat(block, 2)[:, :side, :side]
+    at = np.mgrid[:side, :side] * scale + scale // 2 + offsets.round().astype(int)
+    rows, columns = at.clip(0, picture.shape[0] - 1)
+    smooth = ndimage.uniform_filter(picture.astype(np.float32), (scale, scale, 1), mode="nearest")
+    return _bytes(smooth[rows, columns])
+
+
 def degrade(picture: NDArray[np.uint8], scale: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return a picture (n, n, 3) as a worse one ``scale`` times smaller, (n / scale, ..., 3)."""
     side = picture.shape[0] // scale

@@ -29,10 +29,12 @@ from common import (
     train,
 )
 from dead_leaves import dead_leaves
-from degrade import degrade, shrink
+from degrade import degrade, jag, shrink
 
-#: Share of the pictures that are only made smaller: what is good is not to be made worse.
-CLEAN = 0.25
+#: What is done to the pictures, and to which share of them; some are only made smaller, for what is
+#: good is not to be made worse.
+FAULTS = (degrade, shrink, jag)
+SHARES = (0.5, 0.2, 0.3)
 
 
 def start_as_nearest(network: RRDBNet) -> None:
@@ -130,9 +132,8 @@ def main() -> None:
         pool = pools[int(rng.choice(3, p=(0.45, 0.3, 0.25)))]
         crops, _ = pool.crops(rng, arguments.batch, 128)
         high = crops.permute(0, 2, 3, 1).numpy()
-        low = np.stack(
-            [(shrink if rng.random() < CLEAN else degrade)(picture, 4, rng) for picture in high]
-        )
+        how = rng.choice(len(FAULTS), len(high), p=SHARES)
+        low = np.stack([FAULTS[i](p, 4, rng) for i, p in zip(how, high, strict=True)])
         return torch.from_numpy(low).permute(0, 3, 1, 2), crops
 
     stream = batches(make)
