@@ -12,6 +12,7 @@ import common
 from bigart.glide.model import GlideOptions, Text2ImUNet
 from common import Pool, batches, command, parse, random_of
 from dead_leaves import dead_leaves
+from degrade import jag
 from diffusion_loss import Process
 from train_base import start_well
 from wiener_start import gains, start_as_wiener_filter
@@ -56,6 +57,16 @@ def test_dead_leaves_are_the_same_again_and_full_of_edges() -> None:
     assert (first != other).mean() > 0.5
     steps = np.abs(np.diff(first.astype(int), axis=1)).max(2)
     assert 0.02 < (steps > 40).mean() < 0.6
+
+
+def test_jagged_edges_stay_where_they_are_and_flat_colour_stays_flat() -> None:
+    picture = np.full((64, 64, 3), 40, np.uint8)
+    np.testing.assert_array_equal(jag(picture, 4, np.random.default_rng(0)), picture[::4, ::4])
+    picture[:, 32:] = 200
+    low = jag(picture, 4, np.random.default_rng(0)).astype(int)
+    assert (low[:, :4] == 40).all()
+    assert (low[:, -4:] == 200).all()
+    assert np.ptp(low[:, 6:10].sum(1)) > 0  # the rows differ about the edge
 
 
 def parsed(monkeypatch: pytest.MonkeyPatch, *words: str) -> argparse.Namespace:

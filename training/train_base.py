@@ -6,7 +6,6 @@ Cosine schedule, learned variance, 15 % of the captions left out for guidance. I
 first, then pictures of 32 px, where one costs a quarter, and 64 px at last.
 """
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,9 +57,9 @@ def caption_of(index: int, rng: np.random.Generator) -> str:
     return "" if rng.random() < NO_CAPTION else scene_at(index).caption(rng)
 
 
-def read_vocabulary(folder: Path = SHIPPED) -> Tokenizer:
-    """Read the vocabulary of a set of networks."""
-    return Tokenizer.from_files(folder / "encoder.json", folder / "vocab.bpe")
+def read_vocabulary() -> Tokenizer:
+    """Read the embedded vocabulary."""
+    return Tokenizer.from_files(SHIPPED / "encoder.json", SHIPPED / "vocab.bpe")
 
 
 def start_well(network: Text2ImUNet) -> None:
