@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 import common
 from bigart.glide.model import GlideOptions, Text2ImUNet
-from common import Pool, batches, command, parse, random_of
+from bigart.rrdbnet import RRDBNet, RRDBNetOptions
+from common import Pool, batches, command, parse, random_of, train
 from dead_leaves import dead_leaves
 from degrade import jag
 from diffusion_loss import Process
@@ -84,6 +86,29 @@ def test_a_run_that_goes_on_sees_other_pictures(
     later = parsed(monkeypatch)
     assert later.done == 7
     assert random_of(later, 1).random() != fresh
+
+
+def test_a_checkpoint_keeps_what_is_trained_beside_the_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(common, "RUNS", tmp_path)
+    monkeypatch.setattr(common, "FIGURES", tmp_path)
+    out = ("--out", str(tmp_path / "base.safetensors"))
+
+    def run(minutes: str, value: float) -> float:
+        network = RRDBNet(RRDBNetOptions(features=8, blocks=1, growth=4))
+        beside = nn.Linear(1, 1)
+        nn.init.constant_(beside.weight, value)
+
+        def step(number: int, progress: float) -> tuple[Tensor, dict[str, float]]:
+            return network(torch.zeros(1, 3, 4, 4)).square().mean(), {}
+
+        arguments = parsed(monkeypatch, "--minutes", minutes, *out)
+        train(arguments, network, "rrdbnet", step, lambda network: {}, beside={"critic": beside})
+        return float(beside.weight.detach())
+
+    assert run("0.0001", 3.0) == 3.0
+    assert run("0.0002", 5.0) == 3.0
 
 
 def test_weights_to_start_from_do_not_go_with_a_run_to_go_on_with(

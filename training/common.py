@@ -14,9 +14,9 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -34,6 +34,17 @@ from painter import Scene, paint, sample_scene  # noqa: E402
 
 Network = TypeVar("Network", bound=nn.Module)
 Picture = NDArray[np.uint8]
+
+
+class Stateful(Protocol):
+    """What a checkpoint can keep: a module or an optimizer."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is to be kept."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
+        """Take it back."""
+
 
 RUNS = HERE / "runs"
 FIGURES = HERE / "figures"
@@ -269,6 +280,7 @@ def train(
     evaluate: Callable[[nn.Module], dict[str, float]],
     decay: float = 0.998,
     save_every: float = 90.0,
+    beside: Mapping[str, Stateful] | None = None,
 ) -> None:
     """Run the training loop to the end of its minutes, then write the weights and the figures.
 
@@ -280,10 +292,12 @@ def train(
         evaluate: Averaged network -> final figures.
         decay: Of the moving average.
         save_every: Seconds between checkpoints; ``weights.safetensors`` is written beside each.
+        beside: What else a checkpoint keeps and gives back, by name.
     """
     checkpoint = arguments.checkpoint
     folder = checkpoint.parent
     folder.mkdir(parents=True, exist_ok=True)
+    others = beside or {}
     average = Average(network, decay)
     optimizer = torch.optim.AdamW(
         network.parameters(), arguments.rate, (0.9, 0.99), weight_decay=0.01
@@ -294,6 +308,8 @@ def train(
         network.load_state_dict(saved["network"])
         average.network.load_state_dict(saved["average"])
         optimizer.load_state_dict(saved["optimizer"])
+        for name, state in saved.get("beside", {}).items():
+            others[name].load_state_dict(state)
         number, elapsed = saved["step"], saved["elapsed"]
     elif arguments.start:
         weights = load_file(arguments.start, str(arguments.device))
@@ -306,6 +322,7 @@ def train(
                 {
                     "network": network.state_dict(), "average": average.network.state_dict(),
                     "optimizer": optimizer.state_dict(), "step": number, "elapsed": elapsed,
+                    "beside": {name: other.state_dict() for name, other in others.items()},
                 },
                 path,
             )  # fmt: skip
@@ -316,8 +333,8 @@ def train(
         flush=True,
     )
     length = arguments.minutes * 60
-    last_save, last_log, seen = elapsed, elapsed, 0
-    sums: dict[str, float] = {}
+    last_save, last_log = elapsed, elapsed
+    lately: dict[str, list[float]] = {}
     log = (folder / "log.jsonl").open("a", encoding="utf-8")
     while elapsed < length:
         start = time.perf_counter()
@@ -335,20 +352,19 @@ def train(
         number += 1
         average.update(network, number)
         elapsed += time.perf_counter() - start
-        seen += 1
         for key, value in {"loss": float(loss.detach()), "norm": float(norm), **figures}.items():
-            sums[key] = sums.get(key, 0.0) + value
+            lately.setdefault(key, []).append(value)
         if elapsed - last_log > 20:
             line = {
                 "step": number,
                 "minutes": round(elapsed / 60, 2),
-                "seconds_per_step": round((elapsed - last_log) / seen, 3),
+                "seconds_per_step": round((elapsed - last_log) / len(lately["loss"]), 3),
             }
-            line |= {key: round(value / seen, 5) for key, value in sums.items()}
+            line |= {key: round(float(np.mean(values)), 5) for key, values in lately.items()}
             print(json.dumps(line), flush=True)
             log.write(json.dumps(line) + "\n")
             log.flush()
-            last_log, sums, seen = elapsed, {}, 0
+            last_log, lately = elapsed, {}
         if elapsed - last_save > save_every:
             save()
             last_save = elapsed

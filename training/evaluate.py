@@ -2,11 +2,12 @@
 
     python training/evaluate.py --photographs FOLDER
 
-writes ``training/figures/embedded.json`` too. The probe (``probe.py``) tells what base and
-upsampler paint for captions of the grammar, and, apart from that, for combinations of family and
-colours that training never showed. Variety is the mean distance of the probe's features between
-seven candidates of a caption, next to that between seven of the painter's pictures of it. The
-enlarger is measured on degraded pictures of the painter's and on any folder of photographs.
+What it measures of the shipped weights goes into ``training/figures/embedded.json``. The probe
+(``probe.py``) tells what base and upsampler paint for captions of the grammar, and, apart from
+that, for combinations of family and colours that training never showed. Variety is the mean
+distance of the probe's features between seven candidates of a caption, next to that between seven
+of the painter's pictures of it. The enlarger is measured on degraded pictures of the painter's and
+on any folder of photographs.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from torch import Tensor
 import train_detailer
 import train_enlarger
 import train_upsampler
-from common import FIGURES, HELD_OUT, held_out, scene_at, tensor, write_figures
+from common import FIGURES, HELD_OUT, SHIPPED, held_out, scene_at, tensor, write_figures
 from degrade import degrade
 from painter import Scene, paint, sample_scene
 from probe import SIDE, Probe, scores, train_probe
@@ -123,7 +124,7 @@ def photographs(enlarger: torch.nn.Module, folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--weights", type=Path, default=Path("models/embedded"))
+    parser.add_argument("--weights", type=Path, default=SHIPPED)
     parser.add_argument("--photographs", type=Path, help="a folder of photographs or scans")
     parser.add_argument("--pictures", type=int, default=112, help="captions to paint")
     parser.add_argument("--scenes", type=int, default=8, help="captions to take the variety of")
@@ -140,13 +141,12 @@ def main() -> None:
     only = set(a.only.split(","))
     if unknown := only - set(PARTS):
         parser.error(f"--only: {', '.join(unknown)} is none of {', '.join(PARTS)}")
-    figures: dict[str, Any] = {
-        "sampling": {
+    figures: dict[str, Any] = {}
+    if only & {"probe", "variety"}:
+        figures["sampling"] = {
             "steps": a.steps, "sampler": a.sampler, "guidance": a.guidance,
             "upsample_steps": a.upsample_steps,
-        }
-    }  # fmt: skip
-    if only & {"probe", "variety"}:
+        }  # fmt: skip
         probe, painters = train_probe(), Painters(a)
     if "probe" in only:
         figures["probe"] = probe_figures(probe, painters)
@@ -162,8 +162,10 @@ def main() -> None:
     if "detailer" in only:
         figures["detailer"] = train_detailer.evaluate(opened(a.weights, "detailer"))
     print(json.dumps(figures, indent=2))
-    if only == set(PARTS) and a.photographs and a.upsample_steps != "none":
-        write_figures(FIGURES / "embedded.json", figures)
+    if a.weights == SHIPPED and a.upsample_steps != "none":
+        path = FIGURES / "embedded.json"
+        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        write_figures(path, before | figures)
 
 
 if __name__ == "__main__":

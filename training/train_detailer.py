@@ -1,12 +1,17 @@
 """Train the embedded detailer: a small VQGAN, f8.
 
-    python training/train_detailer.py --minutes 55
+    python training/train_detailer.py --minutes 90
 
 L1, gradients and gradient strength at two scales, the commitment loss of VQ-VAE (van den Oord et
 al. 2017, arXiv:1711.00937), gradients straight through the codebook. The codes follow the vectors
 by moving averages (there, appendix A.1); a code that nothing uses is moved to a vector of the
 present batch. For the first steps there are no codes, only noise on the vectors that lets through
 about as many bits; then the codes are born among the vectors by k-means.
+
+In use the detailer is given pictures that were enlarged and grained, and is to add what a painting
+has there. So from ``CRITIC_FROM`` steps on every other picture is softened in that way, and a
+critic of patches (Isola et al. 2017, arXiv:1611.07004, section 3.2.2; hinge loss) says whether what
+comes out looks painted, with VQGAN's weight (Esser et al. 2021, arXiv:2012.09841, equations 6, 7).
 """
 
 import math
@@ -19,10 +24,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import common  # noqa: F401  (finds the library)
+from bigart.texture import Plane, texture_picture
 from bigart.vqgan import VQGAN, Codebook, VQGANOptions
 from common import (
     HELD_OUT,
+    SHIPPED,
     Pool,
+    Stateful,
     autocast,
     batches,
     blurred,
@@ -34,6 +42,7 @@ from common import (
     tensor,
     train,
 )
+from sampling import opened
 from train_enlarger import gradients, picture_loss, psnr
 
 COMMITMENT = 0.25
@@ -43,17 +52,25 @@ BANK = 120  # of the last of them give their vectors for it
 NOISE = 0.5  # on vectors of about [-2, 2] before that: 8 channels with it hold 12 bits
 SCALE = 1.5  # of the vectors in the beginning
 REVIVED = 32  # unused codes at most, per step
+CRITIC_FROM = 3000  # steps before there is anything to criticise
+CRITIC_WEIGHT = {"sharp": 0.01, "soft": 0.15}
+PIXELS_WEIGHT = {"sharp": 1.0, "soft": 0.3}  # of the finer scale: what is soft has lost its pixels
+MAX_GRAIN = 0.06
 
 
-class Codes:
+class Codes(nn.Module):
     """Moving averages of the vectors that each code stands for."""
 
+    uses: Tensor
+    sums: Tensor
+
     def __init__(self, codebook: Codebook, decay: float = 0.99) -> None:
+        super().__init__()
         self.nearest = codebook.nearest
-        self.weight, self.decay = codebook.embedding.weight, decay
-        weight = self.weight
-        self.uses = torch.zeros(len(weight), device=weight.device)
-        self.sums = torch.zeros_like(weight.data)
+        self.weight = codebook.embedding.weight.data
+        self.decay = decay
+        self.register_buffer("uses", torch.zeros(len(self.weight), device=self.weight.device))
+        self.register_buffer("sums", torch.zeros_like(self.weight))
 
     @torch.no_grad()
     def born(self, vectors: Tensor, rounds: int = 8) -> None:
@@ -82,6 +99,39 @@ class Codes:
         self.weight[dead] = vectors[torch.randint(0, len(vectors), (len(dead),))]
         self.uses[dead] = 1.0
         self.sums[dead] = self.weight[dead]
+
+
+class Critic(nn.Module):
+    """Says of each patch of 46 px how painted it looks, (B, 3, H, W) -> (B, 1, H/8 - 1, W/8 - 1).
+
+    It is shown what is finer than a few pixels: colours and layout are not its business.
+    """
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for given, made in ((3, width), (width, 2 * width), (2 * width, 4 * width)):
+            layers += [nn.Conv2d(given, made, 4, 2, 1), nn.GroupNorm(8, made), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(4 * width, 1, 4, 1, 1))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return high values for pictures in [0, 1] that look painted."""
+        return self.layers(5 * (pictures - blurred(pictures, 3.0)))
+
+
+def soften(picture: Tensor, enlarger: nn.Module, rng: np.random.Generator) -> Tensor:
+    """Return a picture (1, 3, H, W) in [0, 1] as the stages before would hand it over."""
+    small = F.interpolate(picture, scale_factor=0.25, mode="area")
+    small = small + rng.uniform(0, 0.02) * torch.randn_like(small)
+    with torch.no_grad():
+        large = enlarger(small).clamp(0, 1)
+    pixels = (large[0].permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8)
+
+    def noise(draw: int) -> Plane:
+        return rng.standard_normal(pixels.shape[:2], np.float32)
+
+    grained = texture_picture(pixels, noise, rng.uniform(0, MAX_GRAIN), 3, colour=False)
+    return tensor(grained).to(picture.device) / 2 + 0.5
 
 
 def mosaics(pool: Pool, rng: np.random.Generator, batch: int) -> Tensor:
@@ -213,7 +263,7 @@ def evaluate(network: nn.Module, count: int = 8) -> dict[str, float]:
 
 def main() -> None:
     """Train."""
-    arguments = parse(command("detailer", minutes=55, rate=8e-4, batch=1))
+    arguments = parse(command("detailer", minutes=90, rate=8e-4, batch=1))
     options = VQGANOptions(
         channels=32, channel_mult=(1, 1, 2, 4), res_blocks=1, attention_resolutions=(),
         resolution=256, z_channels=64, embed_dim=8, codes=8192, groups=8,
@@ -223,8 +273,11 @@ def main() -> None:
     network = on_device(network, arguments.device)
     network.quantize.embedding.weight.requires_grad_(False)
     codes = Codes(network.quantize)
+    critic = on_device(Critic(), arguments.device)
+    learn = torch.optim.Adam(critic.parameters(), arguments.rate / 2, (0.5, 0.9))
+    enlarger = on_device(opened(SHIPPED, "enlarger"), arguments.device)
     pools = [Pool(1024, 128, first=12), Pool(2048, 24, first=2)]
-    rng = random_of(arguments, 3)
+    rng, chance = random_of(arguments, 3), random_of(arguments, 4)
     stream = batches(lambda: mosaics(pools[int(rng.random() < 0.15)], rng, arguments.batch))
     seen: deque[Tensor] = deque(maxlen=BANK)
 
@@ -243,24 +296,47 @@ def main() -> None:
         commitment = COMMITMENT * (z - chosen.detach()).square().mean()
         return z + (chosen - z).detach(), commitment, float(indices.unique().numel())
 
+    def criticise(out: Tensor, target: Tensor) -> tuple[Tensor, float]:
+        """Teach the critic, and return the loss of what it finds unpainted and its own."""
+        critic.requires_grad_(True)
+        loss = F.relu(1 - critic(target)).mean() + F.relu(1 + critic(out.detach())).mean()
+        learn.zero_grad(set_to_none=True)
+        loss.backward()
+        learn.step()
+        critic.requires_grad_(False)
+        return -critic(out).mean(), float(loss.detach())
+
     def step(number: int, progress: float) -> tuple[Tensor, dict[str, float]]:
         target = next(stream).to(arguments.device).float() / 255
+        criticised = number >= CRITIC_FROM
+        kind = "soft" if criticised and number % 2 else "sharp"
+        given = soften(target, enlarger, chance) if kind == "soft" else target
         with autocast(arguments.device):
-            z = network.encode((target * 2 - 1).contiguous(memory_format=torch.channels_last))
-        given, commitment, used = quantized(z.float(), number)
+            z = network.encode((given * 2 - 1).contiguous(memory_format=torch.channels_last))
+        vectors, commitment, used = quantized(z.float(), number)
         with autocast(arguments.device):
-            out = network.decode_vectors(given)
+            out = network.decode_vectors(vectors)
         out = out.float() / 2 + 0.5
         loss, figures = picture_loss(out, target, edges=0.4, strength=0.2)
         small, figures_small = picture_loss(F.avg_pool2d(out, 4), F.avg_pool2d(target, 4), 0.5, 0.0)
-        return loss + 0.5 * small + commitment, figures | {
+        pixels = PIXELS_WEIGHT[kind] * loss + 0.5 * small
+        figures |= {
             "l1_small": figures_small["l1"],
             "commitment": float(commitment.detach()),
             "codes": used,
-            "psnr": psnr(out.detach(), target),
+            f"psnr_{kind}": psnr(out.detach(), target),
         }
+        if criticised:
+            verdict, figures["critic"] = criticise(out, target)
+            last = network.decoder.conv_out.weight
+            (one,) = torch.autograd.grad(pixels, last, retain_graph=True)
+            (other,) = torch.autograd.grad(verdict, last, retain_graph=True)
+            weight = (one.norm() / (other.norm() + 1e-4)).clamp(0, 100)
+            pixels = pixels + CRITIC_WEIGHT[kind] * weight * verdict
+        return pixels + commitment, figures
 
-    train(arguments, network, "vqgan", step, evaluate, decay=0.995)
+    beside: dict[str, Stateful] = {"codes": codes, "critic": critic, "learn": learn}
+    train(arguments, network, "vqgan", step, evaluate, decay=0.995, beside=beside)
 
 
 if __name__ == "__main__":

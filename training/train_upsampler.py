@@ -69,13 +69,13 @@ def _rounded(pictures: Tensor) -> Tensor:
 
 
 def evaluate(network: nn.Module) -> dict[str, float]:
-    """Return the PSNR of DDIM with 27 and 12 steps on held-out pictures, next to bicubic's."""
+    """Return the PSNR of DDIM with 27 and 4 steps on held-out pictures, next to bicubic's."""
     high = held_out(8, CROP * 2)
     low = shrunk(high)
     rng = np.random.default_rng(3)
     captions = [scene_at(HELD_OUT + i).caption(rng) for i in range(len(high))]
     made = {"bicubic": F.interpolate(low, scale_factor=4, mode="bicubic").clamp(-1, 1)}
-    for steps in ("fast27", "12"):
+    for steps in ("fast27", "4"):
         made[steps] = sample(network, captions, steps, 1.0, "ddim", low, seed=3)
     return {
         f"psnr_{name}": round(psnr(out / 2 + 0.5, high / 2 + 0.5), 2) for name, out in made.items()
@@ -155,7 +155,8 @@ def main() -> None:
         if progress < arguments.small:
             x0, low = quarters(x0), quarters(low)
             tokens, mask = tokens.repeat(4, 1), mask.repeat(4, 1)
-        times = torch.randint(0, 1000, (len(x0),), device=x0.device)
+        # most where the picture is decided: before there is only noise to see, after only grain
+        times = (torch.rand(2, len(x0), device=x0.device).mean(0) * 1000).long()
         noise = noise_with_casts(x0.shape).to(x0.device)
         xt = process.noisy(x0, times, noise)
         with autocast(arguments.device):
