@@ -29,7 +29,7 @@ for network in SMALL.values():
 def test_strips_are_the_whole_frame(scale: int, height: int, width: int, strip: int) -> None:
     x = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        whole = SMALL[scale](x)
+        whole = SMALL[scale](x.contiguous(memory_format=torch.channels_last))
         assert (enlarge(SMALL[scale], x, strip) - whole).abs().max() <= 1e-6
 
 
@@ -39,15 +39,15 @@ def test_strips_are_the_whole_frame_at_full_size() -> None:
     fill(network, gain=0.5)
     x = torch.rand(1, 3, 96, 64, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        whole = network(x)
-        assert (enlarge(network, x, strip=32) - whole).abs().max() <= 1e-6
+        whole = network(x.contiguous(memory_format=torch.channels_last))
+        assert (enlarge(network, x, strip=32) - whole).abs().max() <= 2e-6
 
 
 def test_progress_reaches_its_total() -> None:
     told: list[tuple[int, int]] = []
     enlarge(SMALL[4], torch.zeros(1, 3, 50, 4), 16, lambda done, total: told.append((done, total)))
     assert [done for done, _ in told] == sorted(done for done, _ in told)
-    assert told[-1] == (3 * 50, 3 * 50)
+    assert told[-1] == (7 * 50, 7 * 50)
 
 
 def test_a_strip_has_rows() -> None:
@@ -90,4 +90,4 @@ def test_1024_to_4096_takes_little_memory(tmp_path: Path) -> None:
     )
     assert out.exists()
     weights_of_the_other_blocks = 21 * 2.9e6
-    assert int(done.stdout) + weights_of_the_other_blocks < 2.5 * GIGABYTE
+    assert int(done.stdout) + weights_of_the_other_blocks < 2.0 * GIGABYTE

@@ -23,9 +23,9 @@ def main() -> None:
     parser.add_argument(
         "--strip",
         type=int,
-        default=128,
+        default=256,
         help="rows computed at once: fewer take less memory and more time, the picture is the "
-        "same (default: 128)",
+        "same (default: 256)",
     )
     stage.add_arguments(parser)
     cli.main(parser, run)

@@ -6,6 +6,7 @@ from, or empty) and ``format_version``. ``checkpoints`` writes it. This module k
 each class brings its ``architecture`` and ``Options``.
 """
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -151,9 +152,14 @@ def open_network(
         network = on_meta(kind, options_from(metadata, kind.Options))
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    state: dict[str, Tensor] = {}
     try:
-        with safe_open(str(path), framework="pt", device=str(device)) as file:
-            state = {name: _cast(file.get_tensor(name), dtype) for name in file.keys()}  # noqa: SIM118
+        with safe_open(str(path), framework="pt") as file:
+            names = list(file.keys())
+        # each part is mapped by itself, so that one which has done its work can be let go
+        for _, part in itertools.groupby(sorted(names), key=lambda name: name.partition(".")[0]):
+            with safe_open(str(path), framework="pt", device=str(device)) as file:
+                state |= {name: _cast(file.get_tensor(name), dtype) for name in part}
     except SafetensorError as error:
         raise UserError(f"{path} is damaged ({error}). {_REDO}") from None
     try:

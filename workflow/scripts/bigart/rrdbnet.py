@@ -13,13 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bigart.networks import Network
+from bigart.strips import strips, times
 
 SLOPE = 0.2
 RESIDUAL = 0.2
 
 # Rows of context that an exact result needs on either side of a strip: one per 3x3 convolution
-# in a row. An RRDB has three dense blocks of five; the tail reaches two rows of its input.
-RRDB_HALO = 15
+# in a row. A dense block has five; the tail reaches two rows of its input.
+DENSE_HALO = 5
 TAIL_HALO = 2
 
 
@@ -55,7 +56,7 @@ class DenseBlock(nn.Module):
         """Map (B, features, H, W) to the same shape."""
         seen = x
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
-            seen = torch.cat([seen, F.leaky_relu(conv(seen), SLOPE)], dim=1)
+            seen = torch.cat([seen, F.leaky_relu(conv(seen), SLOPE, inplace=True)], dim=1)
         return x + RESIDUAL * self.conv5(seen)
 
 
@@ -102,10 +103,10 @@ class RRDBNet(Network):
 
     def tail(self, x: Tensor) -> Tensor:
         """Map features (B, features, H, W) to the picture (B, 3, scale * H, scale * W)."""
-        x = F.leaky_relu(self.upconv1(F.interpolate(x, scale_factor=2.0)), SLOPE)
+        x = F.leaky_relu(self.upconv1(F.interpolate(x, scale_factor=2.0)), SLOPE, inplace=True)
         if self.options.scale == 4:
-            x = F.leaky_relu(self.upconv2(F.interpolate(x, scale_factor=2.0)), SLOPE)
-        return self.conv_last(F.leaky_relu(self.HRconv(x), SLOPE))
+            x = F.leaky_relu(self.upconv2(F.interpolate(x, scale_factor=2.0)), SLOPE, inplace=True)
+        return self.conv_last(F.leaky_relu(self.HRconv(x), SLOPE, inplace=True))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map RGB (B, 3, H, W) in [0, 1] to (B, 3, scale * H, scale * W), not clipped."""
@@ -115,15 +116,18 @@ class RRDBNet(Network):
 
 @torch.inference_mode()
 def enlarge(
-    network: RRDBNet, x: Tensor, strip: int = 64, progress: Callable[[int, int], None] | None = None
+    network: RRDBNet,
+    x: Tensor,
+    strip: int = 256,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Run the network in little memory, with the result of the whole frame.
 
-    Each block runs over horizontal strips that carry as many rows of context as its
-    convolutions reach, so every pixel is computed from the same numbers as in one piece;
-    nothing is blended. At the picture's edge a strip ends where the picture ends, and the
-    convolutions pad there as they do for the whole. Three whole frames of features are held,
-    and one strip of everything else.
+    Each dense block runs over horizontal strips that carry as many rows of context as its
+    convolutions reach, so every pixel is computed from the same numbers as in one piece; nothing
+    is blended. At the picture's edge a strip ends where the picture ends, and the convolutions pad
+    there as they do for the whole. Two whole frames of features are held, and one strip of
+    everything else.
 
     Args:
         network: In evaluation mode, on the device of ``x``.
@@ -136,7 +140,7 @@ def enlarge(
     """
     if strip < 1:
         raise ValueError(f"strip is {strip}; it must be at least 1")
-    passes = len(network.RRDB_trunk) + 1
+    passes = 3 * len(network.RRDB_trunk) + 1
     height = x.shape[2]
     done = 0
 
@@ -146,36 +150,35 @@ def enlarge(
         if progress:
             progress(done, passes * height)
 
-    first = network.conv_first(x)
-    h, spare = first, torch.empty_like(first)
-    for block in network.RRDB_trunk:
-        for source, inner, rows in _strips(height, strip, RRDB_HALO):
-            spare[:, :, rows] = block(h[:, :, source])[:, :, inner]
-            advance(rows.stop - rows.start)
-        # the first features stay whole for the long shortcut; the others take turns
-        h, spare = spare, (torch.empty_like(first) if h is first else h)
-    for source, inner, rows in _strips(height, strip, 1):
-        spare[:, :, rows] = first[:, :, rows] + network.trunk_conv(h[:, :, source])[:, :, inner]
-    features = spare
-    del first, h, spare
+    x = x.contiguous(memory_format=torch.channels_last)
+    features = network.conv_first(x)
+    h = torch.empty_like(features)
+    for rrdb in network.RRDB_trunk:
+        h.copy_(features)
+        for block in rrdb.children():
+            for rows, result in _in_place(block, h, strip, DENSE_HALO):
+                h[:, :, rows] = result
+                advance(rows.stop - rows.start)
+        features += h.mul_(RESIDUAL)
+    for rows, result in _in_place(network.trunk_conv, features, strip, 1):
+        features[:, :, rows] = result
+    del h
+    features += network.conv_first(x)
 
     scale = network.options.scale
     out = x.new_empty(1, 3, scale * height, scale * x.shape[3])
-    tail_strip = max(1, strip // 8)
-    for source, inner, rows in _strips(height, tail_strip, TAIL_HALO):
+    for source, inner, rows in strips(height, max(1, strip // 16), TAIL_HALO):
         enlarged = network.tail(features[:, :, source])
-        out[:, :, _times(rows, scale)] = enlarged[:, :, _times(inner, scale)]
+        out[:, :, times(rows, scale)] = enlarged[:, :, times(inner, scale)]
         advance(rows.stop - rows.start)
     return out
 
 
-def _strips(height: int, strip: int, halo: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Yield for each strip: rows to read, the good rows within them, rows to write."""
-    for start in range(0, height, strip):
-        stop = min(start + strip, height)
-        low, high = max(0, start - halo), min(height, stop + halo)
-        yield slice(low, high), slice(start - low, stop - low), slice(start, stop)
-
-
-def _times(rows: slice, scale: int) -> slice:
-    return slice(rows.start * scale, rows.stop * scale)
+def _in_place(layer: nn.Module, x: Tensor, strip: int, halo: int) -> Iterator[tuple[slice, Tensor]]:
+    """Yield rows and what a layer makes of them, while the rows already done are overwritten."""
+    height = x.shape[2]
+    above = x[:, :, :0]
+    for source, inner, rows in strips(height, strip, halo):
+        read = torch.cat([above, x[:, :, rows.start : source.stop]], dim=2)
+        above = read[:, :, max(0, rows.stop - halo) - source.start : rows.stop - source.start]
+        yield rows, layer(read)[:, :, inner]

@@ -5,13 +5,19 @@ arXiv:2012.09841, section 3.1); encoder and decoder are those of Ho et al. 2020 
 Module names are those of the published checkpoints, whose 343 inference tensors load strictly.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bigart.convolution import Conv3x3
 from bigart.networks import Network
+from bigart.strips import strips, times
+
+#: A strip of a picture's features, of which a few are in memory at once.
+STRIP_BYTES = 2**24
 
 
 @dataclass(frozen=True)
@@ -52,23 +58,91 @@ def _norm(channels: int, groups: int) -> nn.GroupNorm:
     return nn.GroupNorm(groups, channels, eps=1e-6)
 
 
+def _strip(x: Tensor) -> int:
+    """Return how many rows to work on at once: even, and with a halo whole tiles."""
+    return 4 * max(1, STRIP_BYTES // (4 * x[:, :, :1].numel() * x.element_size())) + 2
+
+
+def _joined(parts: Iterable[Tensor], height: int) -> Tensor:
+    """Put strips together to a picture of so many rows."""
+    whole, done = None, 0
+    for part in parts:
+        batch, channels, rows, width = part.shape
+        if rows == height:
+            return part
+        if whole is None:
+            whole = part.new_empty(batch, height, width, channels).permute(0, 3, 1, 2)
+        whole[:, :, done : done + rows] = part
+        done += rows
+    assert whole is not None
+    return whole
+
+
+def _convolved(
+    norm: nn.GroupNorm, conv: nn.Module, x: Tensor, add_to: Tensor | None = None
+) -> Tensor:
+    """Return ``conv(silu(norm(x)))``, added to a picture if one is given.
+
+    A large picture is worked on in strips, with the statistics of the whole: besides ``x`` and the
+    result (or ``add_to``, which becomes it) only a strip of everything is in memory.
+    """
+    strip = _strip(x)
+    if torch.is_grad_enabled() or x.shape[2] <= strip:
+        out = conv(F.silu(norm(x)))
+        return out if add_to is None else add_to + out
+    scale, shift = _affine(norm, x, strip)
+
+    def computed(source: slice, inner: slice) -> Tensor:
+        normalised = torch.addcmul(shift, x[:, :, source], scale)
+        return conv(F.silu(normalised, inplace=True))[:, :, inner]
+
+    parts = strips(x.shape[2], strip, halo=1)
+    if add_to is None:
+        return _joined((computed(source, inner) for source, inner, _ in parts), x.shape[2])
+    for source, inner, rows in parts:
+        add_to[:, :, rows] += computed(source, inner)
+    return add_to
+
+
+def _affine(norm: nn.GroupNorm, x: Tensor, strip: int) -> tuple[Tensor, Tensor]:
+    """Return scale and shift, each (B, C, 1, 1), that a normalisation comes to for a picture."""
+    batch, channels, height, _ = x.shape
+    means, squares = torch.zeros(2, batch, norm.num_groups, dtype=torch.float64, device=x.device)
+    for _, _, rows in strips(height, strip, halo=0):
+        part = x[:, :, rows].float().permute(0, 2, 3, 1)
+        part = part.reshape(batch, -1, norm.num_groups, channels // norm.num_groups)
+        variance, mean = torch.var_mean(part, dim=(1, 3), correction=0)
+        share = (rows.stop - rows.start) / height
+        means += share * mean
+        squares += share * (variance + mean.double().square())
+    deviations = (squares - means.square() + norm.eps).sqrt()
+    per_channel = channels // norm.num_groups
+    means, deviations = (
+        part.repeat_interleave(per_channel, 1).float() for part in (means, deviations)
+    )
+    scale = norm.weight / deviations
+    shift = norm.bias - means * scale
+    return scale[:, :, None, None].to(x.dtype), shift[:, :, None, None].to(x.dtype)
+
+
 class ResBlock(nn.Module):
     """Two convolutions and a shortcut."""
 
     def __init__(self, channels: int, out_channels: int, groups: int) -> None:
         super().__init__()
         self.norm1 = _norm(channels, groups)
-        self.conv1 = nn.Conv2d(channels, out_channels, 3, padding=1)
+        self.conv1 = Conv3x3(channels, out_channels)
         self.norm2 = _norm(out_channels, groups)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.conv2 = Conv3x3(out_channels, out_channels)
         if channels != out_channels:
             self.nin_shortcut = nn.Conv2d(channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, channels, H, W) to (B, out_channels, H, W)."""
-        h = self.conv1(F.silu(self.norm1(x)))
-        h = self.conv2(F.silu(self.norm2(h)))
-        return h + (self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x)
+        """Map (B, channels, H, W) to (B, out_channels, H, W); a large ``x`` is written over."""
+        h = _convolved(self.norm1, self.conv1, x)
+        if hasattr(self, "nin_shortcut"):
+            x = self.nin_shortcut(x)
+        return _convolved(self.norm2, self.conv2, h, add_to=x)
 
 
 class AttentionBlock(nn.Module):
@@ -117,7 +191,12 @@ class Downsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C, H / 2, W / 2)."""
-        return self.conv(F.pad(x, (0, 1, 0, 1)))
+        height = x.shape[2] // 2
+        parts = (
+            F.pad(x[:, :, 2 * rows.start : 2 * rows.stop + 1], (0, 1, 0, int(rows.stop == height)))
+            for *_, rows in strips(height, _strip(x) // 2, halo=0)
+        )
+        return _joined((self.conv(part) for part in parts), height)
 
 
 class Upsample(nn.Module):
@@ -125,11 +204,15 @@ class Upsample(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = Conv3x3(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C, 2 H, 2 W)."""
-        return self.conv(F.interpolate(x, scale_factor=2.0))
+        parts = (
+            self.conv(F.interpolate(x[:, :, source], scale_factor=2.0))[:, :, times(inner, 2)]
+            for source, inner, _ in strips(x.shape[2], _strip(x) // 2, halo=1)
+        )
+        return _joined(parts, 2 * x.shape[2])
 
 
 class Level(nn.Module):
@@ -177,7 +260,7 @@ class Encoder(nn.Module):
         super().__init__()
         widths = [options.channels * multiple for multiple in options.channel_mult]
         last = len(widths) - 1
-        self.conv_in = nn.Conv2d(3, options.channels, 3, padding=1)
+        self.conv_in = Conv3x3(3, options.channels)
         self.down = nn.ModuleList()
         channels, side = options.channels, options.resolution
         for i, width in enumerate(widths):
@@ -189,14 +272,14 @@ class Encoder(nn.Module):
             channels, side = width, side // 2
         self.mid = Middle(channels, options.groups)
         self.norm_out = _norm(channels, options.groups)
-        self.conv_out = nn.Conv2d(channels, options.z_channels, 3, padding=1)
+        self.conv_out = Conv3x3(channels, options.z_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, 3, H, W) to (B, z_channels, H / factor, W / factor)."""
         x = self.conv_in(x)
         for level in self.down:
             x = level(x)
-        return self.conv_out(F.silu(self.norm_out(self.mid(x))))
+        return _convolved(self.norm_out, self.conv_out, self.mid(x))
 
 
 class Decoder(nn.Module):
@@ -206,7 +289,7 @@ class Decoder(nn.Module):
         super().__init__()
         widths = [options.channels * multiple for multiple in options.channel_mult]
         channels = widths[-1]
-        self.conv_in = nn.Conv2d(options.z_channels, channels, 3, padding=1)
+        self.conv_in = Conv3x3(options.z_channels, channels)
         self.mid = Middle(channels, options.groups)
         levels = []
         for i, width in reversed(list(enumerate(widths))):
@@ -218,14 +301,14 @@ class Decoder(nn.Module):
             channels = width
         self.up = nn.ModuleList(reversed(levels))
         self.norm_out = _norm(channels, options.groups)
-        self.conv_out = nn.Conv2d(channels, 3, 3, padding=1)
+        self.conv_out = Conv3x3(channels, 3)
 
     def forward(self, z: Tensor) -> Tensor:
         """Map (B, z_channels, h, w) to (B, 3, factor * h, factor * w)."""
         x = self.mid(self.conv_in(z))
         for level in reversed(self.up):
             x = level(x)
-        return self.conv_out(F.silu(self.norm_out(x)))
+        return _convolved(self.norm_out, self.conv_out, x)
 
 
 class Codebook(nn.Module):

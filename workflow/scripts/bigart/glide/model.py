@@ -13,7 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bigart.glide.text import Transformer
-from bigart.glide.unet import GROUPS, AttentionBlock, ResBlock, Stage, timestep_embedding
+from bigart.glide.unet import (
+    GROUPS,
+    AttentionBlock,
+    KeysValues,
+    ResBlock,
+    Stage,
+    repeated,
+    timestep_embedding,
+)
 from bigart.networks import Network
 
 
@@ -70,19 +78,33 @@ PICTURE_CHANNELS = 3
 
 
 class Text(NamedTuple):
-    """What the text transformer makes of a prompt; it holds for every step of a sampling.
+    """What the network reads of T prompts; it holds for every step of a sampling.
 
     Attributes:
-        proj: (B, 4 * channels), added to the time embedding.
-        out: (B, text_width, text_ctx), for the attention layers.
+        proj: (T, 4 * channels), added to the time embedding.
+        out: (T, text_width, text_ctx), what the text transformer says.
+        attention: What each attention layer makes of ``out``, from the first layer to the last.
     """
 
     proj: Tensor
     out: Tensor
+    attention: tuple[KeysValues, ...]
 
-    def expand(self, batch: int) -> "Text":
-        """Repeat one prompt's text (B = 1) over a batch, without copying."""
-        return Text(self.proj.expand(batch, -1), self.out.expand(batch, -1, -1))
+    def beside(self, other: "Text") -> "Text":
+        """Return these prompts followed by as many of another text, which is repeated for it."""
+
+        def both(mine: Tensor, theirs: Tensor) -> Tensor:
+            return torch.cat([mine, repeated(theirs, len(mine))])
+
+        attention = zip(self.attention, other.attention, strict=True)
+        return Text(
+            both(self.proj, other.proj),
+            both(self.out, other.out),
+            tuple(
+                KeysValues(both(mine.keys, theirs.keys), both(mine.values, theirs.values))
+                for mine, theirs in attention
+            ),
+        )
 
 
 class Text2ImUNet(Network):
@@ -178,7 +200,10 @@ class Text2ImUNet(Network):
         x = self.token_embedding(tokens) + self.positional_embedding
         x = torch.where(mask[..., None], x, self.padding_embedding)
         x = self.final_ln(self.transformer(x))
-        return Text(self.transformer_proj(x[:, -1]), x.transpose(1, 2))
+        out = x.transpose(1, 2)
+        layers = (layer for layer in self.modules() if isinstance(layer, AttentionBlock))
+        attention = tuple(layer.read(out) for layer in layers)
+        return Text(self.transformer_proj(x[:, -1]), out, attention)
 
     def denoise(
         self,
@@ -194,7 +219,7 @@ class Text2ImUNet(Network):
         Args:
             x: (B, 3, n, n), the noisy picture, about [-1, 1] plus noise.
             timesteps: (B,), of the 1000-step process (also when steps are left out).
-            text: From ``encode_text``.
+            text: From ``encode_text``; each of its T prompts is for B / T pictures in a row.
             low_res: (B, 3, m, m) in [-1, 1], needed when ``super_res``.
             inpaint_image: (B, 3, n, n) in [-1, 1], needed when ``inpaint``.
             inpaint_mask: (B, 1, n, n), 1 where ``inpaint_image`` is to be kept.
@@ -216,14 +241,16 @@ class Text2ImUNet(Network):
         h = torch.cat(inputs, dim=1) if len(inputs) > 1 else x
 
         times = timestep_embedding(timesteps, self.options.channels).to(text.proj.dtype)
-        embedding = self.time_embed(times) + text.proj
+        embedding = self.time_embed(times) + repeated(text.proj, len(x))
+        h = h.contiguous(memory_format=torch.channels_last)
+        reading = iter(text.attention)
         skips = []
         for stage in self.input_blocks:
-            h = stage(h, embedding, text.out)
+            h = stage(h, embedding, reading)
             skips.append(h)
-        h = self.middle_block(h, embedding, text.out)
+        h = self.middle_block(h, embedding, reading)
         for stage in self.output_blocks:
-            h = stage(torch.cat([h, skips.pop()], dim=1), embedding, text.out)
+            h = stage(torch.cat([h, skips.pop()], dim=1), embedding, reading)
         return self.out(h)
 
     def forward(

@@ -25,13 +25,13 @@ def conditioned(network: Text2ImUNet, text: Text, low_res: Tensor | None = None)
 
     Args:
         network: Base or upsampler.
-        text: The prompt's text, B = 1.
+        text: One prompt, or one for each picture.
         low_res: (B, 3, m, m) in [-1, 1], for the upsampler.
     """
 
     def denoise(x: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
         times = torch.full((len(x),), timestep, device=x.device)
-        out = network.denoise(x, times, text.expand(len(x)), low_res).float()
+        out = network.denoise(x, times, text, low_res).float()
         return out[:, :PICTURE_CHANNELS], out[:, PICTURE_CHANNELS:]
 
     return denoise
@@ -44,19 +44,16 @@ def guided(network: Text2ImUNet, text: Text, away: Text, guidance: float) -> Den
 
     Args:
         network: The base network.
-        text: The prompt's text, B = 1.
-        away: The text to lead away from, B = 1: no tokens, or a negative prompt.
+        text: One prompt, or one for each picture.
+        away: The text to lead away from: no tokens, or a negative prompt.
         guidance: 1 follows the prompt as trained, more follows it harder.
     """
     if guidance == 1.0:
         return conditioned(network, text)
+    both = text.beside(away)
 
     def denoise(x: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
         batch = len(x)
-        both = Text(
-            torch.cat([text.proj.expand(batch, -1), away.proj.expand(batch, -1)]),
-            torch.cat([text.out.expand(batch, -1, -1), away.out.expand(batch, -1, -1)]),
-        )
         times = torch.full((2 * batch,), timestep, device=x.device)
         out = network.denoise(torch.cat([x, x]), times, both).float()
         prompt, other = out[:, :PICTURE_CHANNELS].chunk(2)

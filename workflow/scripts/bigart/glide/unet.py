@@ -9,10 +9,14 @@ Module names and indices are those of the published checkpoints.
 """
 
 import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from bigart.convolution import Conv3x3
 
 GROUPS = 32
 
@@ -58,14 +62,14 @@ class ResBlock(nn.Module):
         self.in_layers = nn.Sequential(
             nn.GroupNorm(groups, channels),
             nn.SiLU(),
-            nn.Conv2d(channels, out_channels, 3, padding=1),
+            Conv3x3(channels, out_channels),
         )
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, 2 * out_channels))
         self.out_layers = nn.Sequential(
             nn.GroupNorm(groups, out_channels),
             nn.SiLU(),
             nn.Identity(),  # dropout in training; the index belongs to the published names
-            nn.Conv2d(out_channels, out_channels, 3, padding=1),
+            Conv3x3(out_channels, out_channels),
         )
         self.skip_connection = (
             nn.Identity() if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
@@ -77,7 +81,7 @@ class ResBlock(nn.Module):
         h = conv_in(self._resized(activation(norm_in(x))))
         scale, shift = self.emb_layers(embedding)[:, :, None, None].chunk(2, dim=1)
         norm_out, *rest = self.out_layers
-        h = norm_out(h) * (1 + scale) + shift
+        h = torch.addcmul(shift, norm_out(h), 1 + scale)
         for layer in rest:
             h = layer(h)
         return self.skip_connection(self._resized(x)) + h
@@ -88,6 +92,18 @@ class ResBlock(nn.Module):
         if self.resample == "down":
             return F.avg_pool2d(x, 2)
         return x
+
+
+class KeysValues(NamedTuple):
+    """What one attention layer sees of T texts, each (T, heads, L, C)."""
+
+    keys: Tensor
+    values: Tensor
+
+
+def repeated(x: Tensor, batch: int) -> Tensor:
+    """Give each of T rows to ``batch`` / T pictures in a row, (T, ...) -> (batch, ...)."""
+    return x if len(x) == batch else x.repeat_interleave(batch // len(x), dim=0)
 
 
 class AttentionBlock(nn.Module):
@@ -110,36 +126,45 @@ class AttentionBlock(nn.Module):
         self.encoder_kv = nn.Conv1d(text_channels, 2 * channels, 1)
         self.proj_out = nn.Conv1d(channels, channels, 1)
 
-    def forward(self, x: Tensor, text: Tensor) -> Tensor:
-        """Map (B, channels, H, W) and text (B, text_channels, L) to (B, channels, H, W)."""
-        batch, channels, *_ = x.shape
-        pixels = self.norm(x).flatten(2)
-        q, k, v = self._heads(self.qkv(pixels), 3)
-        text_k, text_v = self._heads(self.encoder_kv(text), 2)
+    def read(self, text: Tensor) -> KeysValues:
+        """Return the keys and values of texts (T, text_channels, L); they hold for every step."""
+        return KeysValues(*self._heads(self.encoder_kv, text.transpose(1, 2), 2))
+
+    def forward(self, x: Tensor, text: KeysValues) -> Tensor:
+        """Map (B, channels, H, W), with the text of B / T pictures each, to the same shape."""
+        batch, channels, height, width = x.shape
+        pixels = self.norm(x).permute(0, 2, 3, 1).reshape(batch, -1, channels)
+        q, k, v = self._heads(self.qkv, pixels, 3)
+        text_k, text_v = (repeated(part, batch) for part in text)
         h = F.scaled_dot_product_attention(
             q, torch.cat([text_k, k], dim=2), torch.cat([text_v, v], dim=2)
         )
-        h = h.transpose(2, 3).reshape(batch, channels, -1)
-        return x + self.proj_out(h).view_as(x)
+        h = _pointwise(self.proj_out, h.transpose(1, 2).reshape(batch, -1, channels))
+        return x + h.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
-    def _heads(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
-        """Split (B, heads * parts * C, N) into ``parts`` tensors (B, heads, N, C)."""
-        batch, _, length = x.shape
-        per_head = x.view(batch, self.heads, parts, -1, length).transpose(3, 4)
+    def _heads(self, layer: nn.Conv1d, x: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """Split what a layer makes of (B, N, channels) into ``parts`` tensors (B, heads, N, C)."""
+        batch, length, _ = x.shape
+        per_head = _pointwise(layer, x).view(batch, length, self.heads, parts, -1)
         # contiguous: else torch keeps the whole attention matrix in memory
-        return per_head.contiguous().unbind(dim=2)
+        return per_head.permute(3, 0, 2, 1, 4).contiguous().unbind()
+
+
+def _pointwise(layer: nn.Conv1d, x: Tensor) -> Tensor:
+    """Run a convolution of width 1 over (B, N, channels), channels last."""
+    return F.linear(x, layer.weight[:, :, 0], layer.bias)
 
 
 class Stage(nn.Sequential):
-    """Layers in a row, each given what it takes: the time embedding or the text."""
+    """Layers in a row, each given what it takes: the time embedding or its part of the text."""
 
-    def forward(self, x: Tensor, embedding: Tensor, text: Tensor) -> Tensor:  # type: ignore[override]
-        """Map (B, C, H, W) through the layers."""
+    def forward(self, x: Tensor, embedding: Tensor, text: Iterator[KeysValues]) -> Tensor:  # type: ignore[override]
+        """Map (B, C, H, W) through the layers; each attention layer takes the next of ``text``."""
         for layer in self:
             if isinstance(layer, ResBlock):
                 x = layer(x, embedding)
             elif isinstance(layer, AttentionBlock):
-                x = layer(x, text)
+                x = layer(x, next(text))
             else:
                 x = layer(x)
         return x

@@ -1,0 +1,270 @@
+"""Time and memory of the full-size networks next to the published code, on this machine.
+
+    python benchmarks/networks.py --glide DIR --bsrgan DIR --taming DIR
+
+DIR are checkouts of github.com/openai/glide-text2im, cszn/BSRGAN and CompVis/taming-transformers
+(they need attrs, ftfy, regex, filelock and einops). For one that is not given, this project's own
+networks in their plain mode stand in: text read at each step, whole frames, plain convolutions. The
+weights are random, the same for both, and so are the inputs. Every measurement is a process of its
+own, the two sides in turns; the memory is its peak, with Python, torch and the weights.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "workflow" / "scripts")]
+
+import originals  # noqa: E402
+
+from bigart import convolution, networks, rrdbnet, vqgan  # noqa: E402
+from bigart.checkpoints import save_network  # noqa: E402
+from bigart.devices import Device  # noqa: E402
+from bigart.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet  # noqa: E402
+
+CANDIDATES = 7
+
+
+@dataclass(frozen=True)
+class Work:
+    """One row of the table.
+
+    Attributes:
+        spoken: What it is.
+        checkout: Which checkout has the original.
+        kind: The network's class.
+        options: Its sizes.
+        side: Of the picture that goes in.
+        target: Times faster that we want to be.
+        repeats: Timed runs, of which the quickest counts.
+    """
+
+    spoken: str
+    checkout: str
+    kind: type[networks.Network]
+    options: Any
+    side: int
+    target: float
+    repeats: int
+
+
+WORKS = {
+    "base": Work(
+        "GLIDE base, one guided step, 7 candidates",
+        "glide", Text2ImUNet, BASE, 64, 2.5, 3,
+    ),
+    "upsampler": Work(
+        "GLIDE upsampler, one step, 7 images",
+        "glide", Text2ImUNet, UPSAMPLER, 256, 2.5, 1,
+    ),
+    "bsrgan-256": Work(
+        "BSRGAN 256 -> 1024",
+        "bsrgan", rrdbnet.RRDBNet, rrdbnet.RRDBNetOptions(), 256, 3.0, 1,
+    ),
+    "bsrgan-1024": Work(
+        "BSRGAN 1024 -> 4096",
+        "bsrgan", rrdbnet.RRDBNet, rrdbnet.RRDBNetOptions(), 1024, 3.0, 1,
+    ),
+    "vqgan": Work(
+        "VQGAN round trip at 1024",
+        "taming", vqgan.VQGAN, vqgan.VQGANOptions(), 1024, 2.5, 1,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a measurement found: seconds of one run, of loading the file, and peak bytes."""
+
+    seconds: float
+    loading: float
+    peak: int
+
+
+# ---- one measurement, in a process of its own ---------------------------------------------------
+
+
+def random_network(work: Work) -> networks.Network:
+    """Return a network with torch's first weights, which are as good as any for time and memory."""
+    torch.manual_seed(0)
+    network = work.kind(work.options)
+    return network.eval().requires_grad_(False)
+
+
+def picture(side: int, batch: int, seed: int) -> Tensor:
+    """Return noise, (batch, 3, side, side)."""
+    return torch.randn(batch, 3, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def glide_inputs(options: GlideOptions) -> tuple[Tensor, Tensor, Tensor, int]:
+    """Return pictures, tokens and mask of prompt and of no prompt, and pictures per prompt."""
+    tokens = torch.full((2, options.text_ctx), options.vocab - 1)
+    tokens[0, :12] = torch.arange(1000, 1012)
+    mask = torch.zeros(2, options.text_ctx, dtype=torch.bool)
+    mask[0, :12] = True
+    return picture(options.image_size, CANDIDATES, 1), tokens, mask, CANDIDATES
+
+
+def run_of(work: Work, side: str, weights: Path, checkout: Path | None, precision: str) -> Any:
+    """Return what does the work once, for the original or for ours."""
+    if side == "original" and checkout:
+        device = Device.choose("cpu", "fp32")
+        network = networks.open_network(weights, work.kind, dtype=torch.float32)[0]
+        state = network.state_dict()
+    else:
+        device = Device.choose("cpu", precision)
+        network = networks.open_network(weights, work.kind, "cpu", torch.float32)[0]
+    plain = side == "original" and not checkout
+
+    if isinstance(network, Text2ImUNet):
+        options = network.options
+        x, tokens, mask, count = glide_inputs(options)
+        rows = [0] * count if options.super_res else [0] * count + [1] * count
+        low = {"low_res": picture(64, count, 2).clamp(-1, 1)} if options.super_res else {}
+        x = x if options.super_res else torch.cat([x, x])
+        times = torch.full((len(x),), 500)
+        if side == "original":
+            forward = originals.glide(checkout, options, state) if checkout else network
+            return lambda: forward(x, times, tokens[rows], mask[rows], **low)
+        read = sorted(set(rows))
+        with torch.inference_mode(), device.autocast():
+            text = network.encode_text(tokens[read], mask[read])
+        return lambda: network.denoise(x, times, text, **low)
+
+    x = picture(work.side, 1, 3).clamp(-1, 1)
+    if isinstance(network, rrdbnet.RRDBNet):
+        x = (x + 1) / 2
+        if side == "original":
+            forward = originals.rrdbnet(checkout, state) if checkout else network
+            return lambda: forward(x)
+        return lambda: rrdbnet.enlarge(network, x, strip=128)
+    if side == "original" and checkout:
+        forward = originals.vqgan(checkout, work.options, state)
+        return lambda: forward(x)
+    assert isinstance(network, vqgan.VQGAN)
+    if plain:
+        return lambda: network(x)
+    return lambda: round_trip(network, x)
+
+
+def round_trip(network: vqgan.VQGAN, x: Tensor) -> Tensor:
+    """Do as the stage does, letting the encoder go."""
+    codes = network.indices(network.encode(x))
+    del network.encoder
+    return network.decode(codes)
+
+
+def measure(work: Work, side: str, a: argparse.Namespace) -> Figures:
+    """Run the work, write what came out beside the weights, and return time and memory."""
+    torch.set_num_threads(a.threads)
+    checkout = getattr(a, work.checkout)
+    if side == "original" and not checkout:
+        convolution.CHANNELS, vqgan.STRIP_BYTES = 10**9, 10**12
+    start = time.perf_counter()
+    run = run_of(work, side, a.weights, checkout, a.precision)
+    loading = time.perf_counter() - start
+    precision = "fp32" if side == "original" else a.precision
+    seconds = []
+    with torch.inference_mode(), Device.choose("cpu", precision).autocast():
+        for _ in range(work.repeats):
+            start = time.perf_counter()
+            out = run()
+            seconds.append(time.perf_counter() - start)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    np.save(a.weights.with_suffix(f".{side}.npy"), out.float().numpy())
+    return Figures(min(seconds), loading, peak)
+
+
+# ---- the table ----------------------------------------------------------------------------------
+
+
+def compare(name: str, a: argparse.Namespace) -> dict[str, Any]:
+    """Measure both sides of one row, each in a process of its own."""
+    work = WORKS[name]
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder, "network.safetensors")
+        save_network(random_network(work), weights, work.kind.architecture, torch.float32)
+        figures = {}
+        for side in ("original", "ours"):
+            command = [sys.executable, __file__, *sys.argv[1:], "--only", name, "--side", side]
+            done = subprocess.run(
+                [*command, "--weights", str(weights)], check=True, stdout=subprocess.PIPE, text=True
+            )
+            figures[side] = Figures(**json.loads(done.stdout.splitlines()[-1]))
+        theirs, mine = (np.load(weights.with_suffix(f".{side}.npy"), "r") for side in figures)
+        apart = [np.abs(x - y) for x, y in zip(theirs, mine, strict=True)]
+        spread = float(np.std(theirs))
+    return {
+        "work": work.spoken,
+        "original": asdict(figures["original"]),
+        "ours": asdict(figures["ours"]),
+        "stand_in": not getattr(a, work.checkout),
+        "ratio": figures["original"].seconds / figures["ours"].seconds,
+        "target": work.target,
+        "max_difference": max(float(part.max()) for part in apart),
+        "mean_difference": float(np.mean([part.mean() for part in apart])),
+        "spread": spread,
+    }
+
+
+def row(figures: dict[str, Any]) -> str:
+    """Return a line of the table."""
+    theirs, mine = figures["original"], figures["ours"]
+    return (
+        f"| {figures['work']}{' (stand-in)' if figures['stand_in'] else ''} "
+        f"| {theirs['seconds']:.1f} s | {mine['seconds']:.1f} s "
+        f"| {figures['ratio']:.2f} | {figures['target']:g} "
+        f"| {theirs['peak'] / 1e9:.2f} GB | {mine['peak'] / 1e9:.2f} GB | {mine['loading']:.1f} s "
+        f"| {figures['max_difference']:.1e} "
+        f"| {figures['mean_difference'] / figures['spread']:.1e} |"
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name in ("glide", "bsrgan", "taming"):
+        parser.add_argument(f"--{name}", type=Path, help="checkout of the original")
+    parser.add_argument("--only", nargs="+", choices=list(WORKS), default=list(WORKS))
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--precision", default="fp32", help="of ours: fp32 or bf16")
+    parser.add_argument("--out", type=Path, help="also write the figures as JSON")
+    parser.add_argument("--side", choices=("original", "ours"), help=argparse.SUPPRESS)
+    parser.add_argument("--weights", type=Path, help=argparse.SUPPRESS)
+    a = parser.parse_args()
+    if a.side:
+        print(json.dumps(asdict(measure(WORKS[a.only[0]], a.side, a))))
+        return
+    print(
+        f"{platform.machine()}, {a.threads} threads, ours in {a.precision}, "
+        f"torch {torch.__version__}, Python {platform.python_version()}\n"
+    )
+    print("| work | original | ours | ratio | target | original's peak | ours | loading "
+          "| largest difference | mean difference / spread |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    rows = {}
+    for name in a.only:
+        rows[name] = compare(name, a)
+        print(row(rows[name]), flush=True)
+    if a.out:
+        a.out.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The quick convolution is a convolution, and the networks' strips are their whole frames."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from bigart import vqgan
+from bigart.convolution import CHANNELS, Conv3x3, winograd
+from bigart.vqgan import VQGAN, VQGANOptions
+from conftest import fill
+
+
+def _error(result: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> float:
+    exact = F.conv2d(x.double(), weight.double(), bias.double(), padding=1)
+    assert result.shape == exact.shape
+    return float((result - exact).abs().max() / exact.std())
+
+
+@given(
+    batch=st.integers(1, 5),
+    channels=st.integers(1, 9),
+    made=st.integers(2, 9),
+    height=st.integers(1, 21),
+    width=st.integers(2, 21),
+    chunk=st.integers(1, 40),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_size_at_any_chunk(
+    batch: int, channels: int, made: int, height: int, width: int, chunk: int
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(batch, channels, height, width, generator=generator)
+    weight = torch.randn(made, channels, 3, 3, generator=generator)
+    bias = torch.randn(made, generator=generator)
+    assert _error(winograd(x, weight, bias, chunk), x, weight, bias) < 1e-4
+
+
+def test_its_error_is_a_rounding_error() -> None:
+    """With the usual points 0, 1, -1, 2, -2 it is 5e-5."""
+    torch.manual_seed(0)
+    conv, x = nn.Conv2d(192, 192, 3, padding=1), torch.randn(1, 192, 64, 64)
+    assert conv.bias is not None
+    with torch.no_grad():
+        assert _error(winograd(x, conv.weight, conv.bias), x, conv.weight, conv.bias) < 3e-5
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_training_takes_the_plain_way(trained: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    monkeypatch.setattr(
+        "bigart.convolution.winograd", lambda x, *_: taken.append("quick") or x[:, :1]
+    )
+    conv = Conv3x3(CHANNELS, CHANNELS).requires_grad_(trained)
+    conv(torch.randn(1, CHANNELS, 8, 8))
+    Conv3x3(CHANNELS - 1, CHANNELS).requires_grad_(False)(torch.randn(1, CHANNELS - 1, 8, 8))
+    assert taken == ([] if trained else ["quick"])
+
+
+def test_a_large_picture_in_strips_is_the_same_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = VQGANOptions(channels=32, channel_mult=(1, 2, 2), res_blocks=1, groups=8, codes=64)
+    network = fill(VQGAN(options))
+    assert isinstance(network, VQGAN)
+    x = torch.rand(1, 3, 96, 40, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    with torch.inference_mode():
+        z = network.encode(x)
+        whole = network.decode(network.indices(z))
+        monkeypatch.setattr(vqgan, "STRIP_BYTES", 2**14)
+        assert vqgan._strip(torch.empty(1, 32, 96, 40)) < 20
+        assert (network.encode(x) - z).abs().max() < 1e-5
+        assert (network.decode(network.indices(z)) - whole).abs().max() < 1e-5

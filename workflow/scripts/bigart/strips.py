@@ -1,0 +1,22 @@
+"""Horizontal strips of a picture, with as many rows around them as a computation reaches."""
+
+from collections.abc import Iterator
+
+
+def strips(height: int, strip: int, halo: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Yield for each strip: rows to read, the good rows within them, rows to write.
+
+    Args:
+        height: Rows in all.
+        strip: Rows to write at once.
+        halo: Rows that the computation reaches above and below, cut at the picture's edge.
+    """
+    for start in range(0, height, strip):
+        stop = min(start + strip, height)
+        low, high = max(0, start - halo), min(height, stop + halo)
+        yield slice(low, high), slice(start - low, stop - low), slice(start, stop)
+
+
+def times(rows: slice, scale: int) -> slice:
+    """Return the rows of a picture ``scale`` times larger."""
+    return slice(rows.start * scale, rows.stop * scale)
