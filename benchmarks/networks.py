@@ -32,11 +32,13 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "workflow" / "scripts")]
 import originals  # noqa: E402
 
 from bigart import convolution, networks, rrdbnet, vqgan  # noqa: E402
+from bigart.allocator import keep_freed_memory  # noqa: E402
 from bigart.checkpoints import save_network  # noqa: E402
 from bigart.devices import Device  # noqa: E402
 from bigart.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet  # noqa: E402
 
 CANDIDATES = 7
+OF_UPSAMPLER = 2  # pictures at once, what `batch: auto` comes to on a CPU
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,17 @@ def run_of(work: Work, side: str, weights: Path, checkout: Path | None, precisio
         read = sorted(set(rows))
         with torch.inference_mode(), device.autocast():
             text = network.encode_text(tokens[read], mask[read])
-        return lambda: network.denoise(x, times, text, **low)
+        if not options.super_res:
+            return lambda: network.denoise(x, times, text)
+
+        def in_batches() -> Tensor:
+            """Do as the stage does, with as many pictures at once as ``batch: auto`` takes."""
+            pairs = zip(x.split(OF_UPSAMPLER), low["low_res"].split(OF_UPSAMPLER), strict=True)
+            return torch.cat(
+                [network.denoise(part, times[: len(part)], text, small) for part, small in pairs]
+            )
+
+        return in_batches
 
     x = picture(work.side, 1, 3).clamp(-1, 1)
     if isinstance(network, rrdbnet.RRDBNet):
@@ -171,6 +183,8 @@ def round_trip(network: vqgan.VQGAN, x: Tensor) -> Tensor:
 def measure(work: Work, side: str, a: argparse.Namespace) -> Figures:
     """Run the work, write what came out beside the weights, and return time and memory."""
     torch.set_num_threads(a.threads)
+    if side == "ours":
+        keep_freed_memory()
     checkout = getattr(a, work.checkout)
     if side == "original" and not checkout:
         convolution.CHANNELS, vqgan.STRIP_BYTES = 10**9, 10**12

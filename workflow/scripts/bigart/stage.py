@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from bigart import files, networks
+from bigart.allocator import keep_freed_memory
 from bigart.devices import Device
 from bigart.errors import UserError
 
@@ -47,6 +48,8 @@ def open_network(
             raise UserError(f"--threads is {arguments.threads}; at least 1 is needed")
         torch.set_num_threads(arguments.threads)
     device = Device.choose(arguments.device, arguments.precision)
+    if device.device.type == "cpu":
+        keep_freed_memory()
     network, metadata = networks.open_network(path, kind, device.device, torch.float32)
     log.info("model %s on %s", path, device)
     sha256 = metadata.get("source_sha256") or files.sha256(path)

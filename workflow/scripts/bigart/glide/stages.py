@@ -9,7 +9,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from bigart import images, seeds, stage
+from bigart import allocator, images, seeds, stage
 from bigart.devices import Device
 from bigart.errors import UserError
 from bigart.glide.diffusion import Schedule
@@ -190,12 +190,16 @@ def _batch(asked: str, candidates: int, options: GlideOptions, device: Device, p
             raise UserError(f"--batch is {asked!r}; a number from 1, or auto")
         return min(int(asked), candidates)
     size = 4 if device.precision == "fp32" else 2
-    picture = ACTIVATIONS * options.channels * options.image_size**2 * size * passes
+    layer = options.channels * options.image_size**2 * size * passes
+    most = candidates
     if device.device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device.device)
     else:
         free = psutil.virtual_memory().available
-    return max(1, min(candidates, int(free * 0.6 / picture)))
+        # several pictures at once save nothing when one fills the processor, and larger arrays
+        # would go back to the system
+        most = min(most, allocator.LARGE // 2 // layer)
+    return max(1, min(most, int(free * 0.6 / (ACTIVATIONS * layer))))
 
 
 def noise(seed: int, label: str, side: int) -> Callable[[int, int], np.ndarray]:

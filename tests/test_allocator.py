@@ -1,0 +1,31 @@
+"""Freed memory stays with the process where the C library can keep it."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import resource, torch
+from bigart.allocator import keep_freed_memory
+kept = {keep} and keep_freed_memory()
+def work():
+    for _ in range(20):
+        torch.ones(2**24)
+work()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+work()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told so")
+def test_pages_are_not_taken_anew() -> None:
+    faults = {}
+    for keep in (False, True):
+        command = [sys.executable, "-c", PROGRAM.format(keep=keep)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        faults[keep] = int(done.stdout)
+    assert faults[False] > 1000
+    assert faults[True] < 100
