@@ -48,13 +48,17 @@ def test_its_error_is_a_rounding_error() -> None:
 
 
 @pytest.mark.parametrize("trained", [False, True])
-def test_training_takes_the_plain_way(trained: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_reduced_precision_and_few_channels_take_the_plain_way(
+    trained: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     taken = []
     monkeypatch.setattr(
         "bigart.convolution.winograd", lambda x, *_: taken.append("quick") or x[:, :1]
     )
     conv = Conv3x3(CHANNELS, CHANNELS).requires_grad_(trained)
     conv(torch.randn(1, CHANNELS, 8, 8))
+    with torch.autocast("cpu", torch.bfloat16):
+        conv(torch.randn(1, CHANNELS, 8, 8))
     Conv3x3(CHANNELS - 1, CHANNELS).requires_grad_(False)(torch.randn(1, CHANNELS - 1, 8, 8))
     assert taken == ([] if trained else ["quick"])
 

@@ -34,7 +34,9 @@ class Conv3x3(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, H, W) to (B, out_channels, H, W)."""
         trained = torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)
-        if trained or not self.quick or x.device.type != "cpu" or x.dtype != torch.float32:
+        elsewhere = x.device.type != "cpu"
+        reduced = x.dtype != torch.float32 or torch.is_autocast_enabled(x.device.type)
+        if not self.quick or trained or elsewhere or reduced:
             return super().forward(x)
         assert self.bias is not None
         return winograd(x, self.weight, self.bias)
