@@ -123,14 +123,8 @@ def glide_inputs(options: GlideOptions) -> tuple[Tensor, Tensor, Tensor, int]:
 
 def run_of(work: Work, side: str, weights: Path, checkout: Path | None, precision: str) -> Any:
     """Return what does the work once, for the original or for ours."""
-    if side == "original" and checkout:
-        device = Device.choose("cpu", "fp32")
-        network = networks.open_network(weights, work.kind, dtype=torch.float32)[0]
-        state = network.state_dict()
-    else:
-        device = Device.choose("cpu", precision)
-        network = networks.open_network(weights, work.kind, "cpu", torch.float32)[0]
-    plain = side == "original" and not checkout
+    network = networks.open_network(weights, work.kind, dtype=torch.float32)[0]
+    state = network.state_dict()
 
     if isinstance(network, Text2ImUNet):
         options = network.options
@@ -143,7 +137,7 @@ def run_of(work: Work, side: str, weights: Path, checkout: Path | None, precisio
             forward = originals.glide(checkout, options, state) if checkout else network
             return lambda: forward(x, times, tokens[rows], mask[rows], **low)
         read = sorted(set(rows))
-        with torch.inference_mode(), device.autocast():
+        with torch.inference_mode(), Device.choose("cpu", precision).autocast():
             text = network.encode_text(tokens[read], mask[read])
         if not options.super_res:
             return lambda: network.denoise(x, times, text)
@@ -163,13 +157,11 @@ def run_of(work: Work, side: str, weights: Path, checkout: Path | None, precisio
         if side == "original":
             forward = originals.rrdbnet(checkout, state) if checkout else network
             return lambda: forward(x)
-        return lambda: rrdbnet.enlarge(network, x, strip=128)
-    if side == "original" and checkout:
-        forward = originals.vqgan(checkout, work.options, state)
+        return lambda: rrdbnet.enlarge(network, x)
+    if side == "original":
+        forward = originals.vqgan(checkout, work.options, state) if checkout else network
         return lambda: forward(x)
     assert isinstance(network, vqgan.VQGAN)
-    if plain:
-        return lambda: network(x)
     return lambda: round_trip(network, x)
 
 

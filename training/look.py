@@ -8,7 +8,7 @@ the codebook, next to the originals; finals: finished artworks over crops of the
 pictures of docs/images, candidates.jpg and demo.jpg, are the sheets made so after `make demo`:
 
     python training/look.py --sheets upsampled --prompts 8 --candidates 7 --format jpg \
-        --steps 40 --upsample-steps 12
+        --steps 60 --upsample-steps 4
     python training/look.py --sheets finals --format jpg
 """
 

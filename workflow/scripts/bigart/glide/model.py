@@ -82,12 +82,10 @@ class Text(NamedTuple):
 
     Attributes:
         proj: (T, 4 * channels), added to the time embedding.
-        out: (T, text_width, text_ctx), what the text transformer says.
-        attention: What each attention layer makes of ``out``, from the first layer to the last.
+        attention: What each attention layer reads, from the first layer to the last.
     """
 
     proj: Tensor
-    out: Tensor
     attention: tuple[KeysValues, ...]
 
     def beside(self, other: "Text") -> "Text":
@@ -99,7 +97,6 @@ class Text(NamedTuple):
         attention = zip(self.attention, other.attention, strict=True)
         return Text(
             both(self.proj, other.proj),
-            both(self.out, other.out),
             tuple(
                 KeysValues(both(mine.keys, theirs.keys), both(mine.values, theirs.values))
                 for mine, theirs in attention
@@ -190,20 +187,26 @@ class Text2ImUNet(Network):
             nn.Conv2d(channels, 2 * PICTURE_CHANNELS, 3, padding=1),
         )
 
-    def encode_text(self, tokens: Tensor, mask: Tensor) -> Text:
+    def text_features(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Run the text transformer.
 
         Args:
-            tokens: (B, text_ctx), int64; where ``mask`` is false the value does not matter.
-            mask: (B, text_ctx), bool, true where there is a token.
+            tokens: (T, text_ctx), int64; where ``mask`` is false the value does not matter.
+            mask: (T, text_ctx), bool, true where there is a token.
+
+        Returns:
+            (T, text_width, text_ctx).
         """
         x = self.token_embedding(tokens) + self.positional_embedding
         x = torch.where(mask[..., None], x, self.padding_embedding)
-        x = self.final_ln(self.transformer(x))
-        out = x.transpose(1, 2)
+        return self.final_ln(self.transformer(x)).transpose(1, 2)
+
+    def encode_text(self, tokens: Tensor, mask: Tensor) -> Text:
+        """Return all that the network reads of prompts; arguments as of ``text_features``."""
+        features = self.text_features(tokens, mask)
         layers = (layer for layer in self.modules() if isinstance(layer, AttentionBlock))
-        attention = tuple(layer.read(out) for layer in layers)
-        return Text(self.transformer_proj(x[:, -1]), out, attention)
+        attention = tuple(layer.read(features) for layer in layers)
+        return Text(self.transformer_proj(features[:, :, -1]), attention)
 
     def denoise(
         self,
