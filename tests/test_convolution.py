@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bigart import vqgan
-from bigart.convolution import CHANNELS, Conv3x3, winograd
+from bigart.convolution import CHANNELS, Conv3x3, DenseWinograd, EnlargingConv3x3, winograd
 from bigart.vqgan import VQGAN, VQGANOptions
 from conftest import fill
 
@@ -36,6 +36,51 @@ def test_any_size_at_any_chunk(
     weight = torch.randn(made, channels, 3, 3, generator=generator)
     bias = torch.randn(made, generator=generator)
     assert _error(winograd(x, weight, bias, chunk), x, weight, bias) < 1e-4
+
+
+@given(
+    channels=st.integers(1, 5),
+    growth=st.lists(st.integers(1, 4), min_size=1, max_size=4),
+    height=st.integers(1, 30),
+    width=st.integers(1, 21),
+    chunk=st.integers(1, 40),
+)
+@settings(max_examples=60, deadline=None)
+def test_dense_blocks_of_any_size_at_any_chunk(
+    channels: int, growth: list[int], height: int, width: int, chunk: int
+) -> None:
+    torch.manual_seed(0)
+    read = [channels + sum(growth[:turn]) for turn in range(len(growth) + 1)]
+    block = [
+        nn.Conv2d(known, made, 3, padding=1).requires_grad_(False)
+        for known, made in zip(read, [*growth, channels], strict=True)
+    ]
+    x = torch.randn(1, channels, height, width)
+    quick = DenseWinograd(x, growth, slope=0.2, residual=0.5, chunk=chunk)
+    quick.x.copy_(x)
+    for _ in range(2):  # the second finds what the first has left
+        quick.run(block)
+    exact = x.double()
+    for _ in range(2):
+        seen = exact
+        for conv in block[:-1]:
+            seen = torch.cat([seen, F.leaky_relu(_exactly(conv, seen), 0.2)], dim=1)
+        exact = exact + 0.5 * _exactly(block[-1], seen)
+    assert (quick.x - exact).abs().max() < 1e-5
+
+
+def test_enlarging_and_convolving_in_one() -> None:
+    conv, x = EnlargingConv3x3(5, 7), torch.randn(2, 5, 6, 9)
+    plain = conv(x)
+    with torch.no_grad():
+        quick = conv(x)
+    assert plain.requires_grad
+    assert (quick - plain).abs().max() < 1e-6
+
+
+def _exactly(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    assert conv.bias is not None
+    return F.conv2d(x, conv.weight.double(), conv.bias.double(), padding=1)
 
 
 def test_its_error_is_a_rounding_error() -> None:

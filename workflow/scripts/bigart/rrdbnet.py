@@ -12,11 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bigart.convolution import DenseWinograd, EnlargingConv3x3, is_plain
 from bigart.networks import Network
 from bigart.strips import strips, times
 
 SLOPE = 0.2
 RESIDUAL = 0.2
+
+#: With fewer features a dense block is quicker the plain way (docs/performance.md).
+CHANNELS = 48
 
 # Rows of context that an exact result needs on either side of a strip: one per 3x3 convolution
 # in a row. A dense block has five; the tail reaches two rows of its input.
@@ -55,9 +59,13 @@ class DenseBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, features, H, W) to the same shape."""
         seen = x
-        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
+        for conv in self.convolutions()[:-1]:
             seen = torch.cat([seen, F.leaky_relu(conv(seen), SLOPE, inplace=True)], dim=1)
         return x + RESIDUAL * self.conv5(seen)
+
+    def convolutions(self) -> list[nn.Conv2d]:
+        """Return them in their order; the last makes features again."""
+        return [self.conv1, self.conv2, self.conv3, self.conv4, self.conv5]
 
 
 class RRDB(nn.Module):
@@ -95,17 +103,17 @@ class RRDBNet(Network):
             *(RRDB(features, options.growth) for _ in range(options.blocks))
         )
         self.trunk_conv = nn.Conv2d(features, features, 3, padding=1)
-        self.upconv1 = nn.Conv2d(features, features, 3, padding=1)
+        self.upconv1 = EnlargingConv3x3(features, features)
         if options.scale == 4:
-            self.upconv2 = nn.Conv2d(features, features, 3, padding=1)
+            self.upconv2 = EnlargingConv3x3(features, features)
         self.HRconv = nn.Conv2d(features, features, 3, padding=1)
         self.conv_last = nn.Conv2d(features, 3, 3, padding=1)
 
     def tail(self, x: Tensor) -> Tensor:
         """Map features (B, features, H, W) to the picture (B, 3, scale * H, scale * W)."""
-        x = F.leaky_relu(self.upconv1(F.interpolate(x, scale_factor=2.0)), SLOPE, inplace=True)
+        x = F.leaky_relu(self.upconv1(x), SLOPE, inplace=True)
         if self.options.scale == 4:
-            x = F.leaky_relu(self.upconv2(F.interpolate(x, scale_factor=2.0)), SLOPE, inplace=True)
+            x = F.leaky_relu(self.upconv2(x), SLOPE, inplace=True)
         return self.conv_last(F.leaky_relu(self.HRconv(x), SLOPE, inplace=True))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -123,11 +131,13 @@ def enlarge(
 ) -> Tensor:
     """Run the network in little memory, with the result of the whole frame.
 
-    Each dense block runs over horizontal strips that carry as many rows of context as its
-    convolutions reach, so every pixel is computed from the same numbers as in one piece; nothing
-    is blended. At the picture's edge a strip ends where the picture ends, and the convolutions pad
-    there as they do for the whole. Two whole frames of features are held, and one strip of
-    everything else.
+    Each layer runs over horizontal strips that carry as many rows of context as its convolutions
+    reach, so every pixel is computed from the same numbers as in one piece; nothing is blended. At
+    the picture's edge a strip ends where the picture ends, and the convolutions pad there as they
+    do for the whole. Two whole frames of features are held, and one strip of everything else.
+
+    On a CPU in float32 the dense blocks of a large network take ``DenseWinograd``'s way instead,
+    which holds a frame of each of their results (BSRGAN's: as much again as the two).
 
     Args:
         network: In evaluation mode, on the device of ``x``.
@@ -152,17 +162,25 @@ def enlarge(
 
     x = x.contiguous(memory_format=torch.channels_last)
     features = network.conv_first(x)
-    h = torch.empty_like(features)
+    quick = None
+    if network.options.features >= CHANNELS and is_plain(x, network.conv_first.weight):
+        quick = DenseWinograd(features, 4 * [network.options.growth], SLOPE, RESIDUAL)
+    h = quick.x if quick else torch.empty_like(features)
     for rrdb in network.RRDB_trunk:
         h.copy_(features)
         for block in rrdb.children():
+            assert isinstance(block, DenseBlock)
+            if quick:
+                quick.run(block.convolutions())
+                advance(height)
+                continue
             for rows, result in _in_place(block, h, strip, DENSE_HALO):
                 h[:, :, rows] = result
                 advance(rows.stop - rows.start)
-        features += h.mul_(RESIDUAL)
+        features.add_(h, alpha=RESIDUAL)
+    del h, quick
     for rows, result in _in_place(network.trunk_conv, features, strip, 1):
         features[:, :, rows] = result
-    del h
     features += network.conv_first(x)
 
     scale = network.options.scale
