@@ -335,6 +335,12 @@ def test_faults_of_the_config(project: Project, config: str) -> None:
     assert config.split("=")[0] in done.stdout + done.stderr
 
 
+def test_a_target_that_is_not_in_the_table(project: Project) -> None:
+    done = project.snakemake("--dry-run", "results/lagoon/final.png", check=False)
+    assert done.returncode != 0
+    assert "config/prompts.tsv has no artwork `lagoon`" in done.stdout + done.stderr
+
+
 def test_a_killed_run_goes_on(project: Project) -> None:
     """After kill -9 of everything: unlock, run again, and the pictures are the undisturbed ones."""
     rows = "fruit\ta bowl of fruit\t\t\t\nagain\ta bowl of fruit\t\t\t\n"

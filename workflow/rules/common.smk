@@ -23,11 +23,13 @@ except UserError as error:
 RESULTS = CONFIG.results
 WEIGHTS = "weights"
 CANDIDATES = range(1, CONFIG.candidates + 1)
+WARNINGS_SHOWN = 10
 PRECISION = precision.resolved(CONFIG.precision)
 
 
 wildcard_constraints:
-    artwork="|".join(map(re.escape, ARTWORKS)),
+    # not the names themselves: with a thousand of them, matching takes as long as all the rest
+    artwork="[^/]+",
     format="png|jpg|tif",
 
 
@@ -36,9 +38,16 @@ def version(name):
     return code.version(SCRIPTS / name)
 
 
+def row(wildcards):
+    """Return the artwork at hand."""
+    if wildcards.artwork not in ARTWORKS:
+        raise WorkflowError(f"{CONFIG.table} has no artwork `{wildcards.artwork}`")
+    return ARTWORKS[wildcards.artwork]
+
+
 def of_artwork(column):
     """Return a param: the value of a column for the artwork at hand."""
-    return lambda wildcards: getattr(ARTWORKS[wildcards.artwork], column)
+    return lambda wildcards: getattr(row(wildcards), column)
 
 
 def source(file):
@@ -65,12 +74,12 @@ def identity(*roles):
 
 def chosen_candidate(wildcards):
     """Return the picture at 256 px that `choose` names."""
-    return f"{RESULTS}/{wildcards.artwork}/2-upsampled/{ARTWORKS[wildcards.artwork].choose}.png"
+    return f"{RESULTS}/{wildcards.artwork}/2-upsampled/{row(wildcards).choose}.png"
 
 
 def picture_to_enlarge(wildcards):
     """Return the picture at 1024 px, with or without invented detail."""
-    stage = "5-detailed" if ARTWORKS[wildcards.artwork].detail else "4-textured"
+    stage = "5-detailed" if row(wildcards).detail else "4-textured"
     return f"{RESULTS}/{wildcards.artwork}/{stage}-1024.png"
 
 
@@ -90,5 +99,11 @@ def log_start():
         f"device {CONFIG.device}, precision {PRECISION}. "
         "Each stage says its device, and its time left after the first step."
     )
-    for warning in project.unknown_words(CONFIG, ARTWORKS, MODELS):
+    warnings = project.unknown_words(CONFIG, ARTWORKS, MODELS)
+    for warning in warnings[:WARNINGS_SHOWN]:
         logger.warning(f"warning: {warning}")
+    if len(warnings) > WARNINGS_SHOWN:
+        logger.warning(
+            f"warning: {len(warnings) - WARNINGS_SHOWN} more such lines; "
+            "python workflow/scripts/check_config.py shows all"
+        )

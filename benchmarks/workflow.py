@@ -1,0 +1,131 @@
+"""What the workflow itself costs at many artworks: a run with nothing to do, and one row more.
+
+    python benchmarks/workflow.py --artworks 50 200 1000
+
+For each number it makes a folder with a table and empty files for results, written into
+Snakemake's records as if a run had made them. Then it times `snakemake --cores 8 --resources
+gpu=1`, which finds nothing to do, and, with a row added, the same as a dry run. No network runs.
+"""
+
+import argparse
+import asyncio
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ROW = "{name}\ta painting of a red house beside a lake\n"
+ALL_MADE = "Nothing to be done"
+#: Checked in the records are files up to this size: the empty pictures, not the models.
+CHECKSUM_BYTES = 1000
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds that a command took, of all its threads, and its peak bytes."""
+
+    seconds: float
+    processor: float
+    peak: int
+
+
+def make_folder(folder: Path, artworks: int) -> None:
+    """Write config and table, and results that Snakemake takes for its own."""
+    config = folder / "config"
+    config.mkdir()
+    text = (ROOT / "config/config.yaml").read_text(encoding="utf-8")
+    (config / "config.yaml").write_text(text, encoding="utf-8")
+    rows = [ROW.format(name=f"artwork-{number}") for number in range(artworks)]
+    (config / "prompts.tsv").write_text("artwork\tprompt\n" + "".join(rows), encoding="utf-8")
+    subprocess.run([sys.executable, __file__, "--record", str(folder)], check=True)
+
+
+def record(folder: Path) -> None:
+    """Touch what every job would make, and record it as made; in a process of its own."""
+    from snakemake.api import SnakemakeApi  # type: ignore[import-untyped]
+    from snakemake.settings import types  # type: ignore[import-untyped]
+
+    with SnakemakeApi(types.OutputSettings(quiet={types.Quietness.ALL})) as api:
+        workflow_api = api.workflow(
+            types.ResourceSettings(cores=1), snakefile=ROOT / "Snakefile", workdir=folder
+        )
+        dag_api = workflow_api.dag()
+        dag_api.execute_workflow(executor="dryrun")
+        workflow = workflow_api._workflow
+        records = workflow.persistence
+        records.max_checksum_file_size = CHECKSUM_BYTES
+        now = time.time()
+        for job in workflow.dag.jobs:
+            for file in job.output:
+                path = Path(file)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+                os.utime(path, (now, now))
+        for job in workflow.dag.jobs:
+            asyncio.run(records.finished(job))
+
+
+def cost(folder: Path, *options: str) -> tuple[Cost, str]:
+    """Run the workflow in a folder; return what it took and what it said."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--directory", str(folder), "--cores", "8", "--resources", "gpu=1", *options]
+    with tempfile.TemporaryFile("w+") as said:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        text = said.read()
+    if process.returncode:
+        sys.exit(text)
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024), text
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--artworks", type=int, nargs="+", default=[50, 200, 1000])
+    parser.add_argument("--keep", type=Path, help="make the folders here, and leave them")
+    parser.add_argument("--record", type=Path, help=argparse.SUPPRESS)
+    a = parser.parse_args()
+    if a.record:
+        record(a.record)
+        return
+    print(
+        f"{platform.machine()}, Python {platform.python_version()}, "
+        f"Snakemake {version('snakemake')}\n"
+    )
+    print("| artworks | nothing to do | per artwork | one row more | peak memory |")
+    print("|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as temporary:
+        for artworks in a.artworks:
+            folder = Path(a.keep or temporary, str(artworks))
+            if not folder.exists():
+                folder.mkdir(parents=True)
+                make_folder(folder, artworks)
+            idle, said = cost(folder)
+            if ALL_MADE not in said:
+                sys.exit(f"there was something to do:\n{said}")
+            table = folder / "config/prompts.tsv"
+            before = table.read_text(encoding="utf-8")
+            table.write_text(before + ROW.format(name="one-more"), encoding="utf-8")
+            more, _ = cost(folder, "--dry-run", "--quiet")
+            table.write_text(before, encoding="utf-8")
+            print(
+                f"| {artworks} | {idle.seconds:.1f} s | {1000 * idle.seconds / artworks:.0f} ms "
+                f"| {more.seconds:.1f} s | {max(idle.peak, more.peak) / 1e6:.0f} MB |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
