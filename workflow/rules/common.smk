@@ -25,6 +25,8 @@ WEIGHTS = "weights"
 CANDIDATES = range(1, CONFIG.candidates + 1)
 WARNINGS_SHOWN = 10
 PRECISION = precision.resolved(CONFIG.precision)
+# a GPU leaves the processor to the other jobs
+NETWORK_THREADS = 2 if environment.expects_gpu(CONFIG.device) else 8
 
 
 wildcard_constraints:

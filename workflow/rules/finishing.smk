@@ -19,7 +19,7 @@ rule enlarged_1024:
         f"{RESULTS}/{{artwork}}/log/3-enlarged-1024.benchmark.tsv"
     conda:
         "../../envs/networks.yaml"
-    threads: 8
+    threads: NETWORK_THREADS
     resources:
         gpu=1,
         device=CONFIG.device,
@@ -78,7 +78,7 @@ rule detailed:
         f"{RESULTS}/{{artwork}}/log/5-detailed-1024.benchmark.tsv"
     conda:
         "../../envs/networks.yaml"
-    threads: 8
+    threads: NETWORK_THREADS
     resources:
         gpu=1,
         device=CONFIG.device,
@@ -108,7 +108,7 @@ rule enlarged_4096:
         f"{RESULTS}/{{artwork}}/log/6-enlarged-4096.benchmark.tsv"
     conda:
         "../../envs/networks.yaml"
-    threads: 8
+    threads: NETWORK_THREADS
     resources:
         gpu=1,
         device=CONFIG.device,

@@ -19,7 +19,7 @@ rule thumbnails:
         f"{RESULTS}/{{artwork}}/log/1-thumbnails.benchmark.tsv"
     conda:
         "../../envs/networks.yaml"
-    threads: 8
+    threads: NETWORK_THREADS
     resources:
         gpu=1,
         device=CONFIG.device,
@@ -66,7 +66,7 @@ rule upsampled:
         f"{RESULTS}/{{artwork}}/log/2-upsampled.benchmark.tsv"
     conda:
         "../../envs/networks.yaml"
-    threads: 8
+    threads: NETWORK_THREADS
     resources:
         gpu=1,
         device=CONFIG.device,

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     picture = images.read_rgb(arguments.image)
     x = torch.from_numpy(images.to_float(picture))[None].to(device.device)
     progress = Progress(arguments.stage, 1)
-    with device.autocast():
+    with device.turn():
         y = enlarge(network, x, arguments.strip, progress.to)[0]
     made = recipe.extend(
         recipe.recipe_so_far(arguments.image),

@@ -1,13 +1,19 @@
 """Where the networks run, and in which precision."""
 
 import contextlib
+import logging
 import platform
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
+from bigart import gpus
 from bigart import precision as precisions
 from bigart.errors import UserError
+
+log = logging.getLogger("bigart")
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -20,17 +26,20 @@ class Device:
         device: The torch device.
         precision: "fp32", "bf16" or "fp16". Weights, normalisations and the samplers' own
             arithmetic stay fp32; the two others run convolutions and matrix products in that type.
+        seat: This job's place at a GPU that others may use too; None on a CPU.
     """
 
     device: torch.device
     precision: str
+    seat: gpus.Seat | None = None
 
     @classmethod
     def choose(cls, device: str = "auto", precision: str = "auto") -> "Device":
         """Resolve what the configuration asks for.
 
         Args:
-            device: "auto" (the first GPU, else the CPU), "cpu", "cuda", "cuda:N" or "mps".
+            device: "auto" (the GPU with the fewest jobs, else the CPU), "cpu", "cuda" (that GPU),
+                "cuda:N" or "mps".
             precision: "auto" (see ``bigart.precision``), "fp32", "bf16" or "fp16".
 
         Raises:
@@ -42,7 +51,12 @@ class Device:
             raise UserError(f"precision is {precision!r}; possible: auto, {', '.join(PRECISIONS)}")
         if precise == "fp16" and chosen.type == "cpu":
             raise UserError("precision fp16 needs a GPU; on a CPU use bf16 or fp32")
-        return cls(chosen, precise)
+        if chosen.type == "cpu":
+            return cls(chosen, precise)
+        devices = _devices(chosen)
+        seat = gpus.take_seat(list(devices))
+        chosen = list(devices.values())[seat.index if seat else 0]
+        return cls(chosen, precise, seat)
 
     def __str__(self) -> str:
         """Return what a person reads: device and precision."""
@@ -57,11 +71,43 @@ class Device:
             return f"cpu ({platform.machine()}, {torch.get_num_threads()} threads)"
         return str(self.device)
 
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait until no other job computes on the device, and let the networks run there.
+
+        Says in the log how long that took: what is left of a job's time is not the network's.
+        """
+        waiting = time.monotonic()
+        with self.seat.turn if self.seat else contextlib.nullcontext():
+            start = time.monotonic()
+            try:
+                with self.autocast():
+                    yield
+            finally:
+                if self.device.type == "cuda":
+                    torch.cuda.synchronize(self.device)
+                    torch.cuda.empty_cache()
+        log.info(
+            "the network took %.1f s; before, the device was another job's for %.1f s",
+            *(time.monotonic() - start, start - waiting),
+        )
+
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Return the context in which the networks run."""
         if self.precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, PRECISIONS[self.precision])
+
+
+def _devices(chosen: torch.device) -> dict[str, torch.device]:
+    """Return the GPUs that a choice leaves open, by names that all jobs give them."""
+    if chosen.type != "cuda":
+        return {chosen.type: chosen}
+    indices = range(torch.cuda.device_count()) if chosen.index is None else [chosen.index]
+    return {
+        f"cuda-{torch.cuda.get_device_properties(index).uuid}": torch.device("cuda", index)
+        for index in indices
+    }
 
 
 def _device(name: str) -> torch.device:

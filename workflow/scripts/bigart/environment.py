@@ -1,8 +1,12 @@
 """The environment in which the workflow's commands run."""
 
 import os
+import platform
 import sys
 from pathlib import Path
+
+#: Files that there are where a driver for NVIDIA's GPUs runs: on Linux, and in Windows' Linux.
+_DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 
 
 def export(scripts: Path, models: Path) -> None:
@@ -22,3 +26,16 @@ def export(scripts: Path, models: Path) -> None:
     binaries = str(Path(sys.executable).parent)
     if os.environ.get("PATH", "").split(os.pathsep)[0] != binaries:
         os.environ["PATH"] = os.pathsep.join([binaries, os.environ.get("PATH", os.defpath)])
+
+
+def expects_gpu(device: str) -> bool:
+    """Return whether the networks will run on a GPU, as far as can be told without torch.
+
+    Args:
+        device: The option of the config. "auto" is answered for the machine at hand, which on a
+            cluster is another one than the networks run on.
+    """
+    if device != "auto":
+        return device != "cpu"
+    apple = (platform.system(), platform.machine()) == ("Darwin", "arm64")
+    return apple or any(driver.exists() for driver in _DRIVERS)

@@ -163,7 +163,7 @@ def sample(
 
         done = 0
         try:
-            with device.autocast():
+            with device.turn():
                 for x in SAMPLERS[sampler](denoiser(chunk), process, draw(0), draw):
                     latest = x
                     progress.advance(len(numbers))
@@ -176,7 +176,6 @@ def sample(
                 ) from None
             size = max(1, size // 2)
             progress.advance(-done)
-            torch.cuda.empty_cache()
             log.warning("not enough memory: going on with %d at a time", size)
             continue
         for number, picture in zip(numbers, latest.float().cpu(), strict=True):

@@ -1,0 +1,124 @@
+"""Jobs share GPUs: each takes the freest, one at a time computes, a killed one leaves nothing.
+
+The GPUs are names here; the jobs are processes of their own, as in a run.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from bigart import devices, gpus
+from bigart.devices import Device
+from bigart.environment import expects_gpu
+
+SCRIPTS = Path(__file__).parent.parent / "workflow/scripts"
+JOB = """
+import json, sys, time
+from pathlib import Path
+from bigart import gpus
+folder, names, getting_ready, computing = json.loads(sys.argv[1])
+seat = gpus.take_seat(names, Path(folder))
+print(seat.index, flush=True)
+time.sleep(getting_ready)
+with seat.turn:
+    print("begins", time.time(), flush=True)
+    time.sleep(computing)
+    print("ends", time.time(), flush=True)
+"""
+
+
+def start(
+    folder: Path, names: list[str], getting_ready: float = 0.0, computing: float = 30.0
+) -> tuple[subprocess.Popen[str], int]:
+    """Start a job; return it and the device it took."""
+    options = json.dumps([str(folder), names, getting_ready, computing])
+    job = subprocess.Popen(
+        [sys.executable, "-c", JOB, options],
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert job.stdout is not None
+    return job, int(job.stdout.readline())
+
+
+def test_each_job_takes_a_device_of_its_own_and_a_killed_one_gives_it_back(tmp_path: Path) -> None:
+    names = ["a", "b", "c", "d"]
+    with contextlib.ExitStack() as stack:
+
+        def one_more() -> tuple[subprocess.Popen[str], int]:
+            job, index = start(tmp_path, names)
+            stack.callback(job.wait)
+            stack.callback(job.kill)
+            return job, index
+
+        jobs = [one_more() for _ in names]
+        assert [index for _, index in jobs] == [0, 1, 2, 3]
+        assert one_more()[1] == 0  # a second row, when all have one
+        jobs[2][0].send_signal(signal.SIGKILL)
+        jobs[2][0].wait()
+        assert one_more()[1] == 2
+
+
+def test_one_at_a_time_computes_while_the_next_gets_ready(tmp_path: Path) -> None:
+    running: list[subprocess.Popen[str]] = []
+    spans = []
+    began = time.time()
+    for _ in range(8):
+        if len(running) == 3:
+            spans.append(_span(running.pop(0)))
+        running.append(start(tmp_path, ["a"], getting_ready=0.4, computing=0.5)[0])
+    spans += [_span(job) for job in running]
+    spans.sort()
+    for (_, ends), (begins, _) in itertools.pairwise(spans):
+        assert begins >= ends
+    # one after another they would take 8 * 0.9 s and Python's start, and half of it computing
+    assert 8 * 0.5 / (spans[-1][1] - began) > 0.6
+
+
+def _span(job: subprocess.Popen[str]) -> tuple[float, float]:
+    said, _ = job.communicate(timeout=60)
+    begins, ends = (float(line.split()[1]) for line in said.splitlines())
+    return begins, ends
+
+
+def test_without_lock_files_jobs_go_on_unaware(caplog: pytest.LogCaptureFixture) -> None:
+    assert gpus.take_seat(["a"], Path("/proc/nowhere")) is None
+    assert "cannot share" in caplog.text
+
+
+def test_a_job_takes_the_freest_of_the_gpus_it_sees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    stand_ins = {name: torch.device("meta", index) for index, name in enumerate(("x", "y"))}
+    monkeypatch.setattr(devices, "_device", lambda name: torch.device("meta"))
+    monkeypatch.setattr(devices, "_devices", lambda chosen: stand_ins)
+    first, second, third = (Device.choose("cuda") for _ in range(3))
+    assert [job.device.index for job in (first, second, third)] == [0, 1, 0]
+    with first.turn():
+        assert third.seat is not None
+        with pytest.raises(TimeoutError):
+            third.seat.turn.acquire(timeout=0)
+    assert "the network took" in caplog.text
+    with third.turn(), second.turn():
+        pass
+
+
+def test_where_a_gpu_is_expected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    monkeypatch.setattr("bigart.environment._DRIVERS", (tmp_path / "driver",))
+    answers = [expects_gpu(device) for device in ("cpu", "cuda", "cuda:1", "mps", "auto")]
+    assert answers == [False, True, True, True, False]
+    (tmp_path / "driver").touch()
+    assert expects_gpu("auto")
