@@ -176,7 +176,7 @@ def measure(work: Work, side: str, a: argparse.Namespace) -> Figures:
     """Run the work, write what came out beside the weights, and return time and memory."""
     torch.set_num_threads(a.threads)
     if side == "ours":
-        keep_freed_memory()
+        keep_freed_memory(work.kind.kept)
     checkout = getattr(a, work.checkout)
     if side == "original" and not checkout:
         convolution.CHANNELS, vqgan.STRIP_BYTES = 10**9, 10**12

@@ -13,7 +13,7 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(SCRIPTS)}
 PROGRAM = """
 import resource, torch
 from bigart.allocator import keep_freed_memory
-kept = {keep} and keep_freed_memory()
+kept = {keep} and keep_freed_memory(2**28)
 def work():
     for _ in range(20):
         torch.ones(2**24)

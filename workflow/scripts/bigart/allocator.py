@@ -6,15 +6,16 @@ import ctypes
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _NEVER = 2**31 - 1
 
-#: Larger arrays go back to the system: they are few, and the heap would end in pieces.
-LARGE = 2**28
 
-
-def keep_freed_memory() -> bool:
+def keep_freed_memory(up_to: int) -> bool:
     """Let large arrays be taken from the heap, which keeps them, instead of from the system.
 
     A network on a CPU makes and frees hundreds of them at each step. By default each is mapped and
     unmapped, and the system clears its pages anew: half of the upsampler's time.
+
+    Args:
+        up_to: Bytes of the largest array to keep. Larger ones should be few: whole frames, which
+            would leave the heap in pieces.
 
     Returns:
         Whether the C library can be told so: glibc can.
@@ -23,4 +24,4 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, LARGE) and mallopt(_M_TRIM_THRESHOLD, _NEVER))
+    return bool(mallopt(_M_MMAP_THRESHOLD, up_to) and mallopt(_M_TRIM_THRESHOLD, _NEVER))

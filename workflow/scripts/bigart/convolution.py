@@ -108,10 +108,10 @@ def winograd(x: Tensor, weight: Tensor, bias: Tensor, chunk: int = CHUNK) -> Ten
             count = part.shape[2] * part.shape[3] * across
             inputs = (from_inputs @ part.reshape(REACH**2, -1)).view(-1, count, channels)
             products = torch.bmm(inputs, kernels).view(REACH**2, -1)
-            results = (to_outputs @ products).view(TILE, TILE, *part.shape[2:5], made)
+            results = (to_outputs @ products).view(TILE, TILE, *part.shape[2:5], made).add_(bias)
             out[first : first + pictures, top : top + rows] = results.permute(2, 3, 0, 4, 1, 5)
     out = out.view(batch, down * TILE, across * TILE, made)[:, :height, :width]
-    return (out + bias if out.shape[1:3] != (height, width) else out.add_(bias)).permute(0, 3, 1, 2)
+    return out.contiguous().permute(0, 3, 1, 2)
 
 
 class DenseWinograd:

@@ -31,11 +31,13 @@ class Network(nn.Module):
         architecture: Its name in the file's header.
         Options: The dataclass that fixes its shapes; the constructor takes one.
         options: The one it was made with.
+        kept: Bytes of the largest array that a CPU is to keep for the next layer (``allocator``).
     """
 
     architecture: ClassVar[str]
     Options: ClassVar[type[Any]]
     options: Any
+    kept: ClassVar[int] = 2**28
 
     def __init__(self, options: Any) -> None:
         super().__init__()

@@ -49,7 +49,7 @@ def open_network(
         torch.set_num_threads(arguments.threads)
     device = Device.choose(arguments.device, arguments.precision)
     if device.device.type == "cpu":
-        keep_freed_memory()
+        keep_freed_memory(kind.kept)
     network, metadata = networks.open_network(path, kind, device.device, torch.float32)
     log.info("model %s on %s", path, device)
     sha256 = metadata.get("source_sha256") or files.sha256(path)

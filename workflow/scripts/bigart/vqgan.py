@@ -108,15 +108,18 @@ def _convolved(
 
 def _affine(norm: nn.GroupNorm, x: Tensor, strip: int) -> tuple[Tensor, Tensor]:
     """Return scale and shift, each (B, C, 1, 1), that a normalisation comes to for a picture."""
-    batch, channels, height, _ = x.shape
-    means, squares = torch.zeros(2, batch, norm.num_groups, dtype=torch.float64, device=x.device)
+    batch, channels, height, width = x.shape
+    groups = norm.num_groups
+    means, squares = torch.zeros(2, batch, groups, dtype=torch.float64, device=x.device)
     for _, _, rows in strips(height, strip, halo=0):
-        part = x[:, :, rows].float().permute(0, 2, 3, 1)
-        part = part.reshape(batch, -1, norm.num_groups, channels // norm.num_groups)
-        variance, mean = torch.var_mean(part, dim=(1, 3), correction=0)
-        share = (rows.stop - rows.start) / height
-        means += share * mean
-        squares += share * (variance + mean.double().square())
+        part = x[:, :, rows].float().contiguous(memory_format=torch.channels_last)
+        count = rows.stop - rows.start
+        # ten times as fast as torch.var_mean, also with what it normalises in vain
+        _, mean, scale = torch.native_group_norm(
+            part, None, None, batch, channels, count * width, groups, norm.eps
+        )
+        means += count / height * mean
+        squares += count / height * (scale.double() ** -2 - norm.eps + mean.double().square())
     deviations = (squares - means.square() + norm.eps).sqrt()
     per_channel = channels // norm.num_groups
     means, deviations = (
@@ -278,7 +281,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, 3, H, W) to (B, z_channels, H / factor, W / factor)."""
-        x = self.conv_in(x)
+        x = self.conv_in(x.contiguous(memory_format=torch.channels_last))
         for level in self.down:
             x = level(x)
         return _convolved(self.norm_out, self.conv_out, self.mid(x))
@@ -307,7 +310,7 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Map (B, z_channels, h, w) to (B, 3, factor * h, factor * w)."""
-        x = self.mid(self.conv_in(z))
+        x = self.mid(self.conv_in(z.contiguous(memory_format=torch.channels_last)))
         for level in reversed(self.up):
             x = level(x)
         return _convolved(self.norm_out, self.conv_out, x)
@@ -352,6 +355,7 @@ class VQGAN(Network):
     architecture = "vqgan"
     Options = VQGANOptions
     options: VQGANOptions
+    kept = 2**24  # strips, not frames
 
     def __init__(self, options: VQGANOptions) -> None:
         super().__init__(options)

@@ -9,7 +9,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from bigart import allocator, images, seeds, stage
+from bigart import images, seeds, stage
 from bigart.devices import Device
 from bigart.errors import UserError
 from bigart.glide.diffusion import Schedule
@@ -197,7 +197,7 @@ def _batch(asked: str, candidates: int, options: GlideOptions, device: Device, p
         free = psutil.virtual_memory().available
         # several pictures at once save nothing when one fills the processor, and larger arrays
         # would go back to the system
-        most = min(most, allocator.LARGE // 2 // layer)
+        most = min(most, Text2ImUNet.kept // 2 // layer)
     return max(1, min(most, int(free * 0.6 / (ACTIVATIONS * layer))))
 
 
