@@ -77,13 +77,13 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """Map (B, channels, H, W) and (B, embedding) to (B, out_channels, H', W')."""
-        norm_in, activation, conv_in = self.in_layers
-        h = conv_in(self._resized(activation(norm_in(x))))
+        in_place = not torch.is_grad_enabled()
+        norm_in, _, conv_in = self.in_layers
+        h = conv_in(self._resized(F.silu(norm_in(x), inplace=in_place)))
         scale, shift = self.emb_layers(embedding)[:, :, None, None].chunk(2, dim=1)
-        norm_out, *rest = self.out_layers
+        norm_out, _, _, conv_out = self.out_layers
         h = torch.addcmul(shift, norm_out(h), 1 + scale)
-        for layer in rest:
-            h = layer(h)
+        h = conv_out(F.silu(h, inplace=in_place))
         return self.skip_connection(self._resized(x)) + h
 
     def _resized(self, x: Tensor) -> Tensor:
@@ -128,17 +128,21 @@ class AttentionBlock(nn.Module):
 
     def read(self, text: Tensor) -> KeysValues:
         """Return the keys and values of texts (T, text_channels, L); they hold for every step."""
-        return KeysValues(*self._heads(self.encoder_kv, text.transpose(1, 2), 2))
+        keys, values = self._heads(self.encoder_kv, text.transpose(1, 2), 2)
+        return KeysValues(keys.contiguous(), values.contiguous())
 
     def forward(self, x: Tensor, text: KeysValues) -> Tensor:
         """Map (B, channels, H, W), with the text of B / T pictures each, to the same shape."""
         batch, channels, height, width = x.shape
         pixels = self.norm(x).permute(0, 2, 3, 1).reshape(batch, -1, channels)
-        q, k, v = self._heads(self.qkv, pixels, 3)
-        text_k, text_v = (repeated(part, batch) for part in text)
-        h = F.scaled_dot_product_attention(
-            q, torch.cat([text_k, k], dim=2), torch.cat([text_v, v], dim=2)
+        q, *of_pixels = self._heads(self.qkv, pixels, 3)
+        # contiguous: else torch keeps the whole attention matrix in memory
+        q = q.contiguous()
+        k, v = (
+            torch.cat([repeated(read, batch), part], dim=2)
+            for read, part in zip(text, of_pixels, strict=True)
         )
+        h = F.scaled_dot_product_attention(q, k, v)
         h = _pointwise(self.proj_out, h.transpose(1, 2).reshape(batch, -1, channels))
         return x + h.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
@@ -146,8 +150,7 @@ class AttentionBlock(nn.Module):
         """Split what a layer makes of (B, N, channels) into ``parts`` tensors (B, heads, N, C)."""
         batch, length, _ = x.shape
         per_head = _pointwise(layer, x).view(batch, length, self.heads, parts, -1)
-        # contiguous: else torch keeps the whole attention matrix in memory
-        return per_head.permute(3, 0, 2, 1, 4).contiguous().unbind()
+        return per_head.permute(3, 0, 2, 1, 4).unbind()
 
 
 def _pointwise(layer: nn.Conv1d, x: Tensor) -> Tensor:
