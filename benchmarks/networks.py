@@ -190,9 +190,20 @@ def measure(work: Work, side: str, a: argparse.Namespace) -> Figures:
             start = time.perf_counter()
             out = run()
             seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_memory()
     np.save(a.weights.with_suffix(f".{side}.npy"), out.float().numpy())
     return Figures(min(seconds), loading, peak)
+
+
+def peak_memory() -> int:
+    """Return the peak resident bytes of this process.
+
+    Linux's ``ru_maxrss`` begins with what the parent had when it forked, so it is not asked.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: in bytes
 
 
 # ---- the table ----------------------------------------------------------------------------------

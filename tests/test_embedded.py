@@ -70,3 +70,16 @@ def test_the_detailer_keeps_a_picture_and_its_edges() -> None:
     assert quality > 24.5
     blurred = blur_of_psnr(picture, quality)
     assert gradients(out).square().mean() > gradients(blurred).square().mean()
+
+
+@pytest.mark.parametrize(("name", "side"), [("enlarger", 64), ("detailer", 256)])
+def test_bf16_is_within_half_a_step_of_8_bits(name: str, side: int) -> None:
+    picture = tensor(picture_at(HELD_OUT + 30, 256)[:side, :side])
+    x, steps = (picture, 255) if name == "enlarger" else (picture * 2 - 1, 127.5)
+    with torch.inference_mode():
+        exact = network(name)(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            reduced = network(name)(x)
+    apart = ((reduced - exact).abs() * steps).flatten()
+    assert 0 < apart.mean() < 0.5
+    assert apart.quantile(0.999) < 3

@@ -107,6 +107,26 @@ def test_dpm_solver_is_of_second_order() -> None:
     assert error("dpm++", 80) < 0.4 * error("ddim", 80)
 
 
+def test_the_stochastic_solver_ends_where_the_ancestral_sampler_does() -> None:
+    """In distribution: the perfect network's pictures have one spread, however they are drawn."""
+    denoiser = analytic("squaredcos_cap_v2")
+
+    def spread(sampler: str, steps: int) -> float:
+        generator = torch.Generator().manual_seed(1)
+
+        def noise(draw: int) -> Tensor:
+            return torch.randn(4, 3, 64, 64, generator=generator)
+
+        schedule = Schedule.create("squaredcos_cap_v2", steps)
+        *_, x = SAMPLERS[sampler](denoiser, schedule, noise(0), noise)
+        return float(x.std())
+
+    exact = spread("ancestral", 1000)
+    errors = [abs(spread("dpm++sde", steps) / exact - 1) for steps in (20, 40, 80, 160)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.02
+
+
 def _small_glide(recorded: dict) -> Text2ImUNet:
     network = fill(Text2ImUNet(glide_options(recorded)))
     assert isinstance(network, Text2ImUNet)

@@ -93,25 +93,51 @@ def winograd(x: Tensor, weight: Tensor, bias: Tensor, chunk: int = CHUNK) -> Ten
     Returns:
         (B, D, H, W), channels last.
     """
+    batch, _, height, width = x.shape
+    down, across = -(-height // TILE) * TILE, -(-width // TILE) * TILE
+    framed = _framed(x.permute(0, 2, 3, 1), down + 2, across + 2)
+    out = x.new_empty(batch, down, across, len(weight))
+    winograd_into(out, framed, weight, bias, chunk)
+    return out[:, :height, :width].contiguous().permute(0, 3, 1, 2)
+
+
+def winograd_into(
+    out: Tensor,
+    framed: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    chunk: int = CHUNK,
+    add: bool = False,
+) -> None:
+    """Convolve pictures that have what lies around them, and write the results in place.
+
+    Args:
+        out: (B, H, W, D), float32, may be part of something larger; H and W are multiples of 4.
+        framed: (B, H + 2, W + 2, C): a pixel of zeros, or of the rest of the picture, on each side.
+        weight: (D, C, 3, 3).
+        bias: (D,).
+        chunk: Tiles worked on at once.
+        add: Add to what is in ``out`` instead of writing over it.
+    """
     from_inputs, _, to_outputs = _transforms()
-    batch, channels, height, width = x.shape
-    made = len(weight)
-    down, across = -(-height // TILE), -(-width // TILE)
-    kernels = _kernels(weight)
-    tiles = _tiles(_framed(x.permute(0, 2, 3, 1), down * TILE + 2, across * TILE + 2))
-    out = x.new_empty(batch, down, TILE, across, TILE, made)
+    kernels, tiles = _kernels(weight), _tiles(framed)
+    out = out.unflatten(1, (-1, TILE)).unflatten(3, (-1, TILE))
+    batch, down, _, across, _, made = out.shape
     rows = min(down, max(1, chunk // across))
     pictures = max(1, chunk // (rows * across)) if rows == down else 1
     for first in range(0, batch, pictures):
         for top in range(0, down, rows):
             part = tiles[:, :, first : first + pictures, top : top + rows]
             count = part.shape[2] * part.shape[3] * across
-            inputs = (from_inputs @ part.reshape(REACH**2, -1)).view(-1, count, channels)
+            inputs = (from_inputs @ part.reshape(REACH**2, -1)).view(REACH**2, count, -1)
             products = torch.bmm(inputs, kernels).view(REACH**2, -1)
             results = (to_outputs @ products).view(TILE, TILE, *part.shape[2:5], made).add_(bias)
-            out[first : first + pictures, top : top + rows] = results.permute(2, 3, 0, 4, 1, 5)
-    out = out.view(batch, down * TILE, across * TILE, made)[:, :height, :width]
-    return out.contiguous().permute(0, 3, 1, 2)
+            results = results.permute(2, 3, 0, 4, 1, 5)
+            place = out[first : first + pictures, top : top + rows]
+            if add:
+                place += results
+            else:
+                place.copy_(results)
 
 
 class DenseWinograd:

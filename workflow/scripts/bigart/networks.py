@@ -8,7 +8,7 @@ each class brings its ``architecture`` and ``Options``.
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -45,6 +45,13 @@ class Network(nn.Module):
 
 
 Kind = TypeVar("Kind", bound=Network)
+
+
+def in_float32(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Run a layer in float32 where autocast reduces the others: what is kept from it matters."""
+    with torch.autocast(x.device.type, enabled=False):
+        return layer(x.float())
+
 
 _REDO = "Remove it and run again, so that it is made anew; a file of your own needs converting."
 

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bigart.convolution import Conv3x3
-from bigart.networks import Network
+from bigart.convolution import TILE, Conv3x3, is_plain, winograd_into
+from bigart.networks import Network, in_float32
 from bigart.strips import strips, times
 
 #: A strip of a picture's features, of which a few are in memory at once.
@@ -93,6 +93,9 @@ def _convolved(
         out = conv(F.silu(norm(x)))
         return out if add_to is None else add_to + out
     scale, shift = _affine(norm, x, strip)
+    whole_tiles = x.shape[2] % TILE == x.shape[3] % TILE == 0
+    if whole_tiles and isinstance(conv, Conv3x3) and conv.quick and is_plain(x, conv.weight):
+        return _convolved_in_tiles(scale, shift, conv, x, add_to)
 
     def computed(source: slice, inner: slice) -> Tensor:
         normalised = torch.addcmul(shift, x[:, :, source], scale)
@@ -104,6 +107,31 @@ def _convolved(
     for source, inner, rows in parts:
         add_to[:, :, rows] += computed(source, inner)
     return add_to
+
+
+def _convolved_in_tiles(
+    scale: Tensor, shift: Tensor, conv: Conv3x3, x: Tensor, add_to: Tensor | None
+) -> Tensor:
+    """Do as ``_convolved``, without a copy between normalisation, convolution and result."""
+    batch, channels, height, width = x.shape
+    assert conv.bias is not None
+    out = add_to
+    if out is None:
+        out = x.new_empty(batch, height, width, conv.out_channels).permute(0, 3, 1, 2)
+    frame = x.new_zeros(batch, _strip(x), width + 2, channels)
+    for source, _, rows in strips(height, _strip(x) - 2, halo=1):
+        framed = frame[:, : rows.stop - rows.start + 2]
+        first = source.start - (rows.start - 1)
+        inner = framed[:, first : first + source.stop - source.start, 1:-1].permute(0, 3, 1, 2)
+        torch.addcmul(shift, x[:, :, source], scale, out=inner)
+        F.silu(inner, inplace=True)
+        if rows.stop == height:
+            framed[:, -1] = 0
+        winograd_into(
+            out[:, :, rows].permute(0, 2, 3, 1), framed, conv.weight, conv.bias,
+            add=add_to is not None,
+        )  # fmt: skip
+    return out
 
 
 def _affine(norm: nn.GroupNorm, x: Tensor, strip: int) -> tuple[Tensor, Tensor]:
@@ -313,7 +341,8 @@ class Decoder(nn.Module):
         x = self.mid(self.conv_in(z.contiguous(memory_format=torch.channels_last)))
         for level in reversed(self.up):
             x = level(x)
-        return _convolved(self.norm_out, self.conv_out, x)
+        # bfloat16 has fewer steps than a picture
+        return in_float32(lambda x: _convolved(self.norm_out, self.conv_out, x), x)
 
 
 class Codebook(nn.Module):
@@ -370,7 +399,8 @@ class VQGAN(Network):
 
         The sides must be multiples of ``options.factor``.
         """
-        return self.quant_conv(self.encoder(x))
+        # another code is another detail: they are chosen exactly
+        return in_float32(lambda x: self.quant_conv(self.encoder(x)), x)
 
     def indices(self, z: Tensor) -> Tensor:
         """Map vectors (B, embed_dim, h, w) to the nearest codes, (B, h, w), int64."""

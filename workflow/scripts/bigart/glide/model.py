@@ -22,7 +22,7 @@ from bigart.glide.unet import (
     repeated,
     timestep_embedding,
 )
-from bigart.networks import Network
+from bigart.networks import Network, in_float32
 
 
 @dataclass(frozen=True)
@@ -254,7 +254,7 @@ class Text2ImUNet(Network):
         h = self.middle_block(h, embedding, reading)
         for stage in self.output_blocks:
             h = stage(torch.cat([h, skips.pop()], dim=1), embedding, reading)
-        return self.out(h)
+        return in_float32(self.out, h)
 
     def forward(
         self,

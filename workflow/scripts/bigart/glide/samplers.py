@@ -122,12 +122,32 @@ def dpm_solver_pp(
     """Sample with DPM-Solver++(2M) (Lu et al. 2022, arXiv:2211.01095, algorithm 2).
 
     A second-order multistep solver of the same differential equation as DDIM, in the picture
-    (not the noise) and in the half log signal-to-noise ratio; 15-30 steps do the work of
-    hundreds. The first and the last step are of first order, as the paper advises for few steps.
+    (not the noise) and in the half log signal-to-noise ratio. The first and the last step are of
+    first order, as the paper advises for few steps.
 
     Arguments and yield as in ``ancestral``; ``noise`` is not used. A resumed run (``first`` > 0)
     takes its first step in first order, since the step before is not known.
     """
+    return _multistep(denoiser, schedule, x, None, first)
+
+
+def sde_dpm_solver_pp(
+    denoiser: Denoiser, schedule: Schedule, x: Tensor, noise: Noise, first: int = 0
+) -> Iterator[Tensor]:
+    """Sample with SDE-DPM-Solver++(2M) (the same paper, appendix B.3).
+
+    It solves the stochastic equation that ``ancestral`` follows: new noise at each step corrects
+    what the network got wrong at those before.
+
+    Arguments and yield as in ``ancestral``; resumed as ``dpm_solver_pp`` is.
+    """
+    return _multistep(denoiser, schedule, x, noise, first)
+
+
+def _multistep(
+    denoiser: Denoiser, schedule: Schedule, x: Tensor, noise: Noise | None, first: int
+) -> Iterator[Tensor]:
+    """Take second-order steps, of the stochastic equation where there is noise to add."""
     alphas = [math.sqrt(a) for a in schedule.alphas_cumprod]
     sigmas = [math.sqrt(1 - a) for a in schedule.alphas_cumprod]
     lambdas = [math.log(a / s) for a, s in zip(alphas, sigmas, strict=True)]
@@ -144,9 +164,19 @@ def dpm_solver_pp(
             if previous is not None:
                 r = (lambdas[i] - lambdas[i + 1]) / h
                 data = (1 + 1 / (2 * r)) * x0 - 1 / (2 * r) * previous
-            x = sigmas[i - 1] / sigmas[i] * x - alphas[i - 1] * math.expm1(-h) * data
+            if noise is None:
+                x = sigmas[i - 1] / sigmas[i] * x - alphas[i - 1] * math.expm1(-h) * data
+            else:
+                fresh = -math.expm1(-2 * h)
+                x = sigmas[i - 1] / sigmas[i] * math.exp(-h) * x + alphas[i - 1] * fresh * data
+                x = x + sigmas[i - 1] * math.sqrt(fresh) * noise(step + 1)
         previous = x0
         yield x
 
 
-SAMPLERS = {"ancestral": ancestral, "ddim": ddim, "dpm++": dpm_solver_pp}
+SAMPLERS = {
+    "ancestral": ancestral,
+    "ddim": ddim,
+    "dpm++": dpm_solver_pp,
+    "dpm++sde": sde_dpm_solver_pp,
+}

@@ -1,0 +1,75 @@
+"""How much of the time many artworks spend in the networks, and not in starting and loading.
+
+    python benchmarks/artworks.py --artworks 20 --jobs 1 2 3
+
+It paints the artworks anew for each number of jobs that may use a GPU at once, and reads in the
+stages' logs how long the networks took. Where there is no GPU the CPU is the device, which several
+jobs do not share: then `--jobs 1` is all there is to measure. `--config` is Snakemake's.
+"""
+
+import argparse
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PROMPTS = (
+    "a painting of a sunset over a lake",
+    "a painting of a forest in autumn",
+    "a seascape with crashing waves",
+    "a painting of a village at night",
+)
+NETWORK = re.compile(r"the network took ([\d.]+) s; before, the device was another job's for")
+
+
+def paint(folder: Path, artworks: int, jobs: int, cores: int, config: list[str]) -> float:
+    """Paint that many artworks; return the seconds it took."""
+    (folder / "config").mkdir()
+    text = (ROOT / "config/config.yaml").read_text(encoding="utf-8")
+    (folder / "config/config.yaml").write_text(text, encoding="utf-8")
+    rows = [f"artwork-{i}\t{PROMPTS[i % len(PROMPTS)]}\t{i}\n" for i in range(artworks)]
+    table = "artwork\tprompt\tseed\n" + "".join(rows)
+    (folder / "config/prompts.tsv").write_text(table, encoding="utf-8")
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--directory", str(folder), "--config", *config, "--cores", str(cores)]
+    start = time.perf_counter()
+    done = subprocess.run(
+        [*command, "--resources", f"gpu={jobs}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode:
+        sys.exit(done.stdout)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--artworks", type=int, default=20)
+    parser.add_argument("--jobs", type=int, nargs="+", default=[1], help="for a GPU: 1 2 3")
+    parser.add_argument("--cores", type=int, default=os.cpu_count())
+    parser.add_argument("--config", nargs="+", default=["steps=60", "upsample_steps=4"])
+    a = parser.parse_args()
+    print(f"{platform.machine()}, {a.cores} cores, {a.artworks} artworks, {' '.join(a.config)}\n")
+    print("| jobs at a device | an artwork | in the networks |")
+    print("|---|---|---|")
+    for jobs in a.jobs:
+        with tempfile.TemporaryDirectory() as folder:
+            seconds = paint(Path(folder), a.artworks, jobs, a.cores, a.config)
+            logs = [path.read_text() for path in Path(folder).glob("results/*/log/*.log")]
+            network = sum(float(took) for log in logs for took in NETWORK.findall(log))
+        share = 100 * network / seconds
+        print(f"| {jobs} | {seconds / a.artworks:.1f} s | {share:.0f} % |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
