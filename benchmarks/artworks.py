@@ -2,9 +2,10 @@
 
     python benchmarks/artworks.py --artworks 20 --jobs 1 2 3
 
-It paints the artworks anew for each number of jobs that may use a GPU at once, and reads in the
-stages' logs how long the networks took. Where there is no GPU the CPU is the device, which several
-jobs do not share: then `--jobs 1` is all there is to measure. `--config` is Snakemake's.
+On one device. It paints the artworks anew for each number of jobs that may use a GPU at once, and
+reads in the stages' logs how long the networks took. Where there is no GPU the CPU is the device,
+which several jobs do not share: then `--jobs 1` is all there is to measure. `--config` is
+Snakemake's.
 """
 
 import argparse
@@ -18,13 +19,17 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "workflow/scripts"))
+
+from bigart.devices import NETWORK_TOOK  # noqa: E402
+
 PROMPTS = (
     "a painting of a sunset over a lake",
     "a painting of a forest in autumn",
     "a seascape with crashing waves",
     "a painting of a village at night",
 )
-NETWORK = re.compile(r"the network took ([\d.]+) s; before, the device was another job's for")
+NETWORK = re.compile(re.escape(NETWORK_TOOK).replace(r"%\.1f", r"([\d.]+)"))
 
 
 def paint(folder: Path, artworks: int, jobs: int, cores: int, config: list[str]) -> float:
@@ -66,7 +71,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             seconds = paint(Path(folder), a.artworks, jobs, a.cores, a.config)
             logs = [path.read_text() for path in Path(folder).glob("results/*/log/*.log")]
-            network = sum(float(took) for log in logs for took in NETWORK.findall(log))
+            network = sum(float(took) for log in logs for took, _ in NETWORK.findall(log))
         share = 100 * network / seconds
         print(f"| {jobs} | {seconds / a.artworks:.1f} s | {share:.0f} % |", flush=True)
 

@@ -28,10 +28,9 @@ CHECKSUM_BYTES = 1000
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds that a command took, of all its threads, and its peak bytes."""
+    """Seconds that a command took, and its peak bytes."""
 
     seconds: float
-    processor: float
     peak: int
 
 
@@ -85,7 +84,7 @@ def cost(folder: Path, *options: str) -> tuple[Cost, str]:
         text = said.read()
     if process.returncode:
         sys.exit(text)
-    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024), text
+    return Cost(seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)), text
 
 
 def main() -> None:
@@ -118,8 +117,10 @@ def main() -> None:
             table = folder / "config/prompts.tsv"
             before = table.read_text(encoding="utf-8")
             table.write_text(before + ROW.format(name="one-more"), encoding="utf-8")
-            more, _ = cost(folder, "--dry-run", "--quiet")
-            table.write_text(before, encoding="utf-8")
+            try:
+                more, _ = cost(folder, "--dry-run", "--quiet")
+            finally:
+                table.write_text(before, encoding="utf-8")
             print(
                 f"| {artworks} | {idle.seconds:.1f} s | {1000 * idle.seconds / artworks:.0f} ms "
                 f"| {more.seconds:.1f} s | {max(idle.peak, more.peak) / 1e6:.0f} MB |",

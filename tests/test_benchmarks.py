@@ -1,4 +1,4 @@
-"""The benchmarks run; their figures are in docs/performance.md."""
+"""The benchmark of the workflow runs; its figures are in docs/performance.md."""
 
 import re
 import subprocess

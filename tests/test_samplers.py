@@ -112,13 +112,16 @@ def test_the_stochastic_solver_ends_where_the_ancestral_sampler_does() -> None:
     denoiser = analytic("squaredcos_cap_v2")
 
     def spread(sampler: str, steps: int) -> float:
-        generator = torch.Generator().manual_seed(1)
+        drawn = []
 
         def noise(draw: int) -> Tensor:
+            drawn.append(draw)
+            generator = torch.Generator().manual_seed(draw)
             return torch.randn(4, 3, 64, 64, generator=generator)
 
         schedule = Schedule.create("squaredcos_cap_v2", steps)
         *_, x = SAMPLERS[sampler](denoiser, schedule, noise(0), noise)
+        assert drawn == list(range(steps))  # each once, and none in the last step
         return float(x.std())
 
     exact = spread("ancestral", 1000)

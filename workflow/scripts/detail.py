@@ -34,9 +34,9 @@ def run(arguments: argparse.Namespace) -> None:
     x = torch.from_numpy(images.to_float(picture))[None].to(device.device) * 2 - 1
     factor = network.options.factor
     x = F.pad(x, (0, -width % factor, 0, -height % factor), mode="replicate")
-    progress = Progress(STAGE, 1)
     log.info("detailed: one pass over the whole picture; published sizes take minutes on a CPU")
     with device.turn():
+        progress = Progress(STAGE, 1)
         codes = network.indices(network.encode(x))
         del network.encoder  # its weights are mapped apart from the others: 0.1 GB less
         y = network.decode(codes)[0, :, :height, :width]

@@ -25,7 +25,7 @@ def main() -> None:
         type=int,
         default=256,
         help="rows computed at once: fewer take less memory and more time, the picture is the "
-        "same (default: 256)",
+        "same; a large network on a CPU in fp32 needs no strips but for its tail (default: 256)",
     )
     stage.add_arguments(parser)
     cli.main(parser, run)
@@ -42,8 +42,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f"{arguments.model} enlarges {scale} times; {arguments.scale} are needed")
     picture = images.read_rgb(arguments.image)
     x = torch.from_numpy(images.to_float(picture))[None].to(device.device)
-    progress = Progress(arguments.stage, 1)
     with device.turn():
+        progress = Progress(arguments.stage, 1)
         y = enlarge(network, x, arguments.strip, progress.to)[0]
     made = recipe.extend(
         recipe.recipe_so_far(arguments.image),

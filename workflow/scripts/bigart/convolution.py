@@ -18,6 +18,8 @@ KERNEL = 3
 TILE = 4
 REACH = TILE + KERNEL - 1  # inputs along one side of a tile
 
+#: Whether there is a quick way at all (benchmarks turn it off).
+QUICK = True
 #: Fewer channels than this are quicker the plain way (docs/performance.md).
 CHANNELS = 128
 #: Tiles worked on at once: what they take stays in the processor's cache.
@@ -76,9 +78,10 @@ def _added(weight: Tensor, dim: int, later: int) -> tuple[Tensor, Tensor]:
 
 def is_plain(x: Tensor, weight: Tensor) -> bool:
     """Return whether these may go the quick way: on a CPU, in float32, without gradients."""
+    if not QUICK or x.device.type != "cpu":
+        return False
     trained = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
-    reduced = x.dtype != torch.float32 or torch.is_autocast_enabled(x.device.type)
-    return x.device.type == "cpu" and not trained and not reduced
+    return x.dtype == torch.float32 and not trained and not torch.is_autocast_enabled("cpu")
 
 
 def winograd(x: Tensor, weight: Tensor, bias: Tensor, chunk: int = CHUNK) -> Tensor:

@@ -15,6 +15,9 @@ from bigart.errors import UserError
 
 log = logging.getLogger("bigart")
 
+#: A stage's log says so; benchmarks/artworks.py reads it there.
+NETWORK_TOOK = "the network took %.1f s, after %.1f s for its turn"
+
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -25,7 +28,8 @@ class Device:
     Attributes:
         device: The torch device.
         precision: "fp32", "bf16" or "fp16". Weights, normalisations and the samplers' own
-            arithmetic stay fp32; the two others run convolutions and matrix products in that type.
+            arithmetic stay fp32; the two others run most convolutions and matrix products in that
+            type.
         seat: This job's place at a GPU that others may use too; None on a CPU.
     """
 
@@ -80,17 +84,19 @@ class Device:
         waiting = time.monotonic()
         with self.seat.turn if self.seat else contextlib.nullcontext():
             start = time.monotonic()
-            try:
-                with self.autocast():
-                    yield
-            finally:
-                if self.device.type == "cuda":
-                    torch.cuda.synchronize(self.device)
-                    torch.cuda.empty_cache()
-        log.info(
-            "the network took %.1f s; before, the device was another job's for %.1f s",
-            *(time.monotonic() - start, start - waiting),
-        )
+            with self.autocast():
+                yield
+            self.finish()
+        log.info(NETWORK_TOOK, time.monotonic() - start, start - waiting)
+
+    def finish(self) -> None:
+        """Wait for what a GPU was given to do, and hand back the memory that it took."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+            torch.cuda.empty_cache()
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
+            torch.mps.empty_cache()
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Return the context in which the networks run."""

@@ -1,12 +1,13 @@
 """The environment in which the workflow's commands run."""
 
+import importlib.metadata
 import os
 import platform
 import sys
 from pathlib import Path
 
 #: Files that there are where a driver for NVIDIA's GPUs runs: on Linux, and in Windows' Linux.
-_DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
+_DRIVERS = (Path("/dev/nvidiactl"), Path("/usr/lib/wsl/lib/libcuda.so.1"))
 
 
 def export(scripts: Path, models: Path) -> None:
@@ -37,5 +38,14 @@ def expects_gpu(device: str) -> bool:
     """
     if device != "auto":
         return device != "cpu"
+    if _torch_is_for_the_cpu():
+        return False
     apple = (platform.system(), platform.machine()) == ("Darwin", "arm64")
     return apple or any(driver.exists() for driver in _DRIVERS)
+
+
+def _torch_is_for_the_cpu() -> bool:
+    try:
+        return importlib.metadata.version("torch").endswith("+cpu")
+    except importlib.metadata.PackageNotFoundError:  # it is in an environment of its own
+        return False

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from bigart.archives import map_file, safetensors_header
 from bigart.errors import UserError
@@ -48,7 +49,7 @@ Kind = TypeVar("Kind", bound=Network)
 
 
 def in_float32(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Run a layer in float32 where autocast reduces the others: what is kept from it matters."""
+    """Run a layer in float32, also where autocast reduces the others."""
     with torch.autocast(x.device.type, enabled=False):
         return layer(x.float())
 
@@ -116,6 +117,18 @@ def tuples(options: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
 
 
+class _NoFirstWeights(TorchFunctionMode):
+    """Leaves out torch.nn.init: without memory it does nothing, and imports for a second."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs.get("tensor", args[0] if args else None)
+        return func(*args, **kwargs)
+
+
 def on_meta(kind: type[Kind], options: object) -> Kind:
     """Build a network without memory for its weights.
 
@@ -123,7 +136,7 @@ def on_meta(kind: type[Kind], options: object) -> Kind:
         UserError: The options do not fit together.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _NoFirstWeights():
             return kind(options)
     except (ValueError, RuntimeError, ArithmeticError, TypeError, IndexError) as error:
         raise UserError(f"{kind.__name__}: these options do not fit together: {error}") from None

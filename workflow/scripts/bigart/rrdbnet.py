@@ -119,7 +119,7 @@ class RRDBNet(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map RGB (B, 3, H, W) in [0, 1] to (B, 3, scale * H, scale * W), not clipped."""
-        # a fourteenth of the work, and where reduced precision would show
+        # a thirteenth of the work, and where reduced precision would show
         first = in_float32(self.conv_first, x)
         return in_float32(self.tail, first + self.trunk_conv(self.RRDB_trunk(first)))
 
@@ -144,7 +144,8 @@ def enlarge(
     Args:
         network: In evaluation mode, on the device of ``x``.
         x: RGB (1, 3, H, W) in [0, 1].
-        strip: Rows of the input in a strip. Fewer take less memory and more time.
+        strip: Rows of the input in a strip. Fewer take less memory and more time; where
+            ``DenseWinograd`` works it matters to the tail alone.
         progress: Called with (rows done, rows in all), in rows of one pass over the picture.
 
     Returns:

@@ -17,7 +17,7 @@ from bigart.networks import Network, in_float32
 from bigart.strips import strips, times
 
 #: A strip of a picture's features, of which a few are in memory at once.
-STRIP_BYTES = 2**24
+STRIP_BYTES = 2**23
 
 
 @dataclass(frozen=True)
@@ -384,7 +384,7 @@ class VQGAN(Network):
     architecture = "vqgan"
     Options = VQGANOptions
     options: VQGANOptions
-    kept = 2**24  # strips, not frames
+    kept = STRIP_BYTES  # frames go back to the system; to keep them was no quicker
 
     def __init__(self, options: VQGANOptions) -> None:
         super().__init__(options)

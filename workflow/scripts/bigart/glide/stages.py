@@ -146,41 +146,43 @@ def sample(
     """
     process = _schedule(network.options, arguments.steps)
     candidates = len(arguments.out)
-    size = _batch(arguments.batch, candidates, network.options, device, passes)
-    log.info(
-        "%s: %d candidates, %d at a time, %d steps (%s)",
-        *(label, candidates, size, len(process), sampler),
-    )
-    progress = Progress(label, candidates * len(process))
-    first = 0
-    while first < candidates:
-        chunk = slice(first, min(first + size, candidates))
-        numbers = range(chunk.start + 1, chunk.stop + 1)
+    with device.turn():
+        size = _batch(arguments.batch, candidates, network.options, device, passes)
+        log.info(
+            "%s: %d candidates, %d at a time, %d steps (%s)",
+            *(label, candidates, size, len(process), sampler),
+        )
+        progress = Progress(label, candidates * len(process))
+        first = 0
+        while first < candidates:
+            device.finish()  # what the last batch took, also when it was too much
+            chunk = slice(first, min(first + size, candidates))
+            numbers = range(chunk.start + 1, chunk.stop + 1)
 
-        def draw(k: int, numbers: Sequence[int] = numbers) -> Tensor:
-            stacked = np.stack([noise(number, k) for number in numbers])
-            return torch.from_numpy(stacked).to(device.device)
+            def draw(k: int, numbers: Sequence[int] = numbers) -> Tensor:
+                stacked = np.stack([noise(number, k) for number in numbers])
+                return torch.from_numpy(stacked).to(device.device)
 
-        done = 0
-        try:
-            with device.turn():
+            done = 0
+            try:
                 for x in SAMPLERS[sampler](denoiser(chunk), process, draw(0), draw):
                     latest = x
                     progress.advance(len(numbers))
                     done += len(numbers)
-        except torch.OutOfMemoryError:
-            if size == 1:
-                raise UserError(
-                    f"{device} has not enough memory for one picture; try 'precision: bf16' or "
-                    "'device: cpu' in config.yaml"
-                ) from None
-            size = max(1, size // 2)
-            progress.advance(-done)
-            log.warning("not enough memory: going on with %d at a time", size)
-            continue
-        for number, picture in zip(numbers, latest.float().cpu(), strict=True):
-            yield number - 1, images.to_uint8((picture.numpy() + 1) / 2)
-        first = chunk.stop
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise UserError(
+                        f"{device} has not enough memory for one picture; try "
+                        "'precision: bf16' or 'device: cpu' in config.yaml, and one job for each "
+                        "GPU (--resources gpu=...)"
+                    ) from None
+                size = max(1, size // 2)
+                progress.advance(-done)
+                log.warning("not enough memory: going on with %d at a time", size)
+                continue
+            for number, picture in zip(numbers, latest.float().cpu(), strict=True):
+                yield number - 1, images.to_uint8((picture.numpy() + 1) / 2)
+            first = chunk.stop
 
 
 def _batch(asked: str, candidates: int, options: GlideOptions, device: Device, passes: int) -> int:
