@@ -38,7 +38,7 @@ class Conv3x3(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, H, W) to (B, out_channels, H, W)."""
-        if not (self.quick and is_plain(x, self.weight)):
+        if not (self.quick and may_go_quick(x, self.weight)):
             return super().forward(x)
         assert self.bias is not None
         return winograd(x, self.weight, self.bias)
@@ -56,7 +56,7 @@ class EnlargingConv3x3(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, H, W) to (B, out_channels, 2 H, 2 W)."""
-        if not is_plain(x, self.weight):
+        if not may_go_quick(x, self.weight):
             return super().forward(F.interpolate(x, scale_factor=2.0))
         batch, _, height, width = x.shape
         out = x.new_empty(batch, 2 * height, 2 * width, self.out_channels).permute(0, 3, 1, 2)
@@ -76,7 +76,7 @@ def _added(weight: Tensor, dim: int, later: int) -> tuple[Tensor, Tensor]:
     return (first + middle, last) if later else (first, middle + last)
 
 
-def is_plain(x: Tensor, weight: Tensor) -> bool:
+def may_go_quick(x: Tensor, weight: Tensor) -> bool:
     """Return whether these may go the quick way: on a CPU, in float32, without gradients."""
     if not QUICK or x.device.type != "cpu":
         return False

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bigart.convolution import DenseWinograd, EnlargingConv3x3, is_plain
+from bigart.convolution import DenseWinograd, EnlargingConv3x3, may_go_quick
 from bigart.networks import Network, in_float32
 from bigart.strips import strips, times
 
@@ -166,7 +166,7 @@ def enlarge(
     x = x.contiguous(memory_format=torch.channels_last)
     features = in_float32(network.conv_first, x)
     quick = None
-    if network.options.features >= CHANNELS and is_plain(x, network.conv_first.weight):
+    if network.options.features >= CHANNELS and may_go_quick(x, network.conv_first.weight):
         quick = DenseWinograd(features, 4 * [network.options.growth], SLOPE, RESIDUAL)
     h = quick.x if quick else torch.empty_like(features)
     for rrdb in network.RRDB_trunk:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bigart.convolution import TILE, Conv3x3, is_plain, winograd_into
+from bigart.convolution import TILE, Conv3x3, may_go_quick, winograd_into
 from bigart.networks import Network, in_float32
 from bigart.strips import strips, times
 
@@ -94,7 +94,7 @@ def _convolved(
         return out if add_to is None else add_to + out
     scale, shift = _affine(norm, x, strip)
     whole_tiles = x.shape[2] % TILE == x.shape[3] % TILE == 0
-    if whole_tiles and isinstance(conv, Conv3x3) and conv.quick and is_plain(x, conv.weight):
+    if whole_tiles and isinstance(conv, Conv3x3) and conv.quick and may_go_quick(x, conv.weight):
         return _convolved_in_tiles(scale, shift, conv, x, add_to)
 
     def computed(source: slice, inner: slice) -> Tensor:
