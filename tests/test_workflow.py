@@ -4,6 +4,7 @@ One small project is painted once. Every test then changes something, reads Snak
 jobs, and puts it back.
 """
 
+import itertools
 import os
 import re
 import shutil
@@ -57,11 +58,13 @@ class Project:
     def table(self) -> Path:
         return self.folder / "config/prompts.tsv"
 
-    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2"]
+    def snakemake(
+        self, *arguments: str, check: bool = True, cores: int = 2, gpus: int = 1
+    ) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", str(cores)]
         environment = {**os.environ, "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "2"}
         done = subprocess.run(
-            [*command, "--resources", "gpu=1"],
+            [*command, "--resources", f"gpu={gpus}"],
             cwd=self.folder,
             env=environment,
             capture_output=True,
@@ -389,3 +392,53 @@ def test_a_missing_or_broken_model_is_named(project: Project) -> None:
         assert "embedded-detailer" in done.stdout + done.stderr
     finally:
         path.write_bytes(content)
+
+
+# Several GPUs in one machine
+
+STAND_INS = """
+
+def _device(name):
+    return torch.device("cuda")
+
+
+def _devices(chosen):
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0,1,2,3").split(",")
+    return {f"stand-in-{number}": torch.device("cpu") for number in visible}
+
+
+class Device(Device):
+    @contextlib.contextmanager
+    def turn(self):
+        with super().turn():
+            began = time.time()
+            yield
+        line = f"{self.seat.turn.lock_file} {began} {time.time()}\\n"
+        with open(os.environ["STAND_INS"], "a") as file:
+            file.write(line)
+"""
+
+
+@pytest.mark.parametrize(("visible", "jobs"), [("0,1,2,3", 4), ("1,3", 2)])
+def test_jobs_use_different_gpus(
+    visible: str, jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(tmp_path / "checkout")
+    with (project.folder / "workflow/scripts/bigart/devices.py").open("a") as code:
+        code.write("import os" + STAND_INS)
+    names = [f"art-{number}" for number in range(4)]
+    rows = [f"{name}\ta lake\t{number}\n" for number, name in enumerate(names)]
+    project.table.write_text("artwork\tprompt\tseed\n" + "".join(rows))
+    for name, value in (("CUDA_VISIBLE_DEVICES", visible), ("STAND_INS", str(tmp_path / "turns"))):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    targets = [f"results/{name}/1-thumbnails/1.png" for name in names]
+    project.snakemake(*targets, "--config", "device=cuda", "steps=12", cores=8, gpus=jobs)
+    lines = (tmp_path / "turns").read_text().splitlines()
+    turns = [(device, float(a), float(b)) for device, a, b in map(str.split, lines)]
+    assert len(turns) == len(names)
+    used = [device.rpartition("stand-in-")[2].removesuffix(".turn") for device, *_ in turns]
+    assert set(used) == set(visible.split(","))
+    for one, other in itertools.combinations(turns, 2):
+        overlap = min(one[2], other[2]) - max(one[1], other[1])
+        assert overlap <= 0 or one[0] != other[0]
