@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,6 +38,23 @@ BASE = ["thumbnails", "upsampled", "contact_sheet", "enlarged_1024", "textured_1
 FINISH = ["enlarged_4096", "textured_4096", "final"]
 
 
+def snakemake_in(
+    folder: Path, *arguments: str, check: bool = True, cores: int = 2, gpus: int = 1
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "snakemake", *arguments, "--cores", str(cores)]
+    environment = {**os.environ, "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [*command, "--resources", f"gpu={gpus}"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=1200,
+    )
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
 class Project:
     """A checkout with a small table."""
 
@@ -58,21 +76,8 @@ class Project:
     def table(self) -> Path:
         return self.folder / "config/prompts.tsv"
 
-    def snakemake(
-        self, *arguments: str, check: bool = True, cores: int = 2, gpus: int = 1
-    ) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", str(cores)]
-        environment = {**os.environ, "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "2"}
-        done = subprocess.run(
-            [*command, "--resources", f"gpu={gpus}"],
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=1200,
-        )
-        assert not check or done.returncode == 0, done.stdout + done.stderr
-        return done
+    def snakemake(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        return snakemake_in(self.folder, *arguments, **options)
 
     def jobs(self, *arguments: str) -> set[str]:
         """What would run, as "rule artwork" or "rule model"."""
@@ -442,3 +447,30 @@ def test_jobs_use_different_gpus(
     for one, other in itertools.combinations(turns, 2):
         overlap = min(one[2], other[2]) - max(one[1], other[1])
         assert overlap <= 0 or one[0] != other[0]
+
+
+# As a part of another workflow
+
+
+def test_as_a_module_of_another_workflow(painted: Project, tmp_path: Path) -> None:
+    """Its own table and folder of results, rules under other names, and the same pictures."""
+    config = yaml.safe_load((painted.folder / "config/config.yaml").read_text())
+    config |= {"table": "mine.tsv", "results": "paintings"}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "mine.tsv").write_text(TABLE)
+    (tmp_path / "Snakefile").write_text(
+        'configfile: "config.yaml"\n'
+        "module bigart:\n"
+        f"    snakefile: {str(painted.folder / 'Snakefile')!r}\n"
+        "    config: config\n"
+        "use rule * from bigart as bigart_*\n"
+        "rule mine:\n"
+        "    default_target: True\n"
+        "    input: 'paintings/lake/candidates.png'\n"
+        "    output: 'copied.png'\n"
+        "    shell: 'cp {input} {output}'\n"
+    )
+    assert "bigart_thumbnails" in snakemake_in(tmp_path).stderr
+    assert (tmp_path / "copied.png").read_bytes() == (
+        painted.folder / "results/lake/candidates.png"
+    ).read_bytes()

@@ -5,8 +5,10 @@ import re
 import sys
 from pathlib import Path
 
-SCRIPTS = Path(workflow.basedir, "workflow", "scripts")
-MODELS_TABLE = Path(workflow.basedir, "config", "models.yaml")
+# not workflow.basedir, which is another checkout's when this one is a module of it
+ROOT = Path(str(workflow.current_basedir)).parent.parent
+SCRIPTS = ROOT / "workflow" / "scripts"
+MODELS_TABLE = ROOT / "config" / "models.yaml"
 sys.path.insert(0, str(SCRIPTS))
 
 from bigart import code, environment, precision, project
@@ -15,7 +17,7 @@ from bigart.errors import UserError
 environment.export(SCRIPTS, MODELS_TABLE)
 try:
     CONFIG, ARTWORKS, MODELS = project.load(
-        config, workflow.configfiles, MODELS_TABLE, workflow.basedir
+        config, workflow.configfiles, MODELS_TABLE, ROOT
     )
 except UserError as error:
     sys.exit(f"error: {error}")
