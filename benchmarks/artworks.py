@@ -18,10 +18,11 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from project import ROOT, snakemake, write_project
+
 sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
-from bigart.devices import NETWORK_TOOK  # noqa: E402
+from bigart.devices import NETWORK_TOOK
 
 PROMPTS = (
     "a painting of a sunset over a lake",
@@ -34,17 +35,11 @@ NETWORK = re.compile(re.escape(NETWORK_TOOK).replace(r"%\.1f", r"([\d.]+)"))
 
 def paint(folder: Path, artworks: int, jobs: int, cores: int, config: list[str]) -> float:
     """Paint that many artworks; return the seconds it took."""
-    (folder / "config").mkdir()
-    text = (ROOT / "config/config.yaml").read_text(encoding="utf-8")
-    (folder / "config/config.yaml").write_text(text, encoding="utf-8")
-    rows = [f"artwork-{i}\t{PROMPTS[i % len(PROMPTS)]}\t{i}\n" for i in range(artworks)]
-    table = "artwork\tprompt\tseed\n" + "".join(rows)
-    (folder / "config/prompts.tsv").write_text(table, encoding="utf-8")
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--directory", str(folder), "--config", *config, "--cores", str(cores)]
+    rows = [(f"artwork-{i}", PROMPTS[i % len(PROMPTS)], i) for i in range(artworks)]
+    write_project(folder, ("artwork", "prompt", "seed"), rows)
     start = time.perf_counter()
     done = subprocess.run(
-        [*command, "--resources", f"gpu={jobs}"],
+        snakemake(folder, cores, jobs, "--config", *config),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -71,6 +66,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             seconds = paint(Path(folder), a.artworks, jobs, a.cores, a.config)
             logs = [path.read_text() for path in Path(folder).glob("results/*/log/*.log")]
+            assert any(NETWORK.search(log) for log in logs)
             network = sum(float(took) for log in logs for took, _ in NETWORK.findall(log))
         share = 100 * network / seconds
         print(f"| {jobs} | {seconds / a.artworks:.1f} s | {share:.0f} % |", flush=True)

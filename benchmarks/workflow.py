@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-ROW = "{name}\ta painting of a red house beside a lake\n"
+from project import ROOT, snakemake, write_project
+
+PROMPT = "a painting of a red house beside a lake"
 ALL_MADE = "Nothing to be done"
 #: Checked in the records are files up to this size: the empty pictures, not the models.
 CHECKSUM_BYTES = 1000
@@ -36,12 +37,8 @@ class Cost:
 
 def make_folder(folder: Path, artworks: int) -> None:
     """Write config and table, and results that Snakemake takes for its own."""
-    config = folder / "config"
-    config.mkdir()
-    text = (ROOT / "config/config.yaml").read_text(encoding="utf-8")
-    (config / "config.yaml").write_text(text, encoding="utf-8")
-    rows = [ROW.format(name=f"artwork-{number}") for number in range(artworks)]
-    (config / "prompts.tsv").write_text("artwork\tprompt\n" + "".join(rows), encoding="utf-8")
+    rows = [(f"artwork-{number}", PROMPT) for number in range(artworks)]
+    write_project(folder, ("artwork", "prompt"), rows)
     subprocess.run([sys.executable, __file__, "--record", str(folder)], check=True)
 
 
@@ -72,8 +69,7 @@ def record(folder: Path) -> None:
 
 def cost(folder: Path, *options: str) -> tuple[Cost, str]:
     """Run the workflow in a folder; return what it took and what it said."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--directory", str(folder), "--cores", "8", "--resources", "gpu=1", *options]
+    command = snakemake(folder, 8, 1, *options)
     with tempfile.TemporaryFile("w+") as said:
         start = time.perf_counter()
         process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
@@ -116,7 +112,7 @@ def main() -> None:
                 sys.exit(f"there was something to do:\n{said}")
             table = folder / "config/prompts.tsv"
             before = table.read_text(encoding="utf-8")
-            table.write_text(before + ROW.format(name="one-more"), encoding="utf-8")
+            table.write_text(before + f"one-more\t{PROMPT}\n", encoding="utf-8")
             try:
                 more, _ = cost(folder, "--dry-run", "--quiet")
             finally:
