@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bigart.glide.model import GlideOptions
+from projects import Project
 
 DATA = Path(__file__).parent / "data"
 PARITY = DATA / "parity"
@@ -79,3 +80,11 @@ def vectors() -> dict[str, dict]:
 @pytest.fixture(scope="session")
 def published_shapes() -> dict[str, dict[str, list[int]]]:
     return json.loads((PARITY / "state_dicts.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project after its first run, under a path with a blank and a foreign letter."""
+    project = Project(tmp_path_factory.mktemp("big") / "mölky art")
+    project.snakemake()
+    return project
