@@ -3,6 +3,9 @@
 import argparse
 import errno
 import logging
+import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +91,80 @@ def test_leftovers_of_killed_runs_are_removed(tmp_path: Path) -> None:
         temporary.touch()
     assert not dead.exists()
     assert alive.exists()
+
+
+MAKE = """
+import argparse, sys, time
+from pathlib import Path
+from bigart import cli, files
+
+def run(arguments):
+    time.sleep(0.3)  # as a stage gets ready: the one before it, killed, may still be on its way out
+    with files.atomic(arguments.out) as temporary:
+        temporary.write_text("half")
+        print("begun", flush=True)
+        time.sleep(arguments.seconds)
+
+parser = argparse.ArgumentParser(prog="make.py")
+parser.add_argument("--out")
+parser.add_argument("--seconds", type=float)
+cli.main(parser, run)
+"""
+
+
+def make(folder: Path, seconds: float) -> subprocess.Popen[str]:
+    arguments = ["--out", folder / "out", "--seconds", seconds, "--log", folder / "log/out.log"]
+    return subprocess.Popen(
+        [sys.executable, "-c", MAKE, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_second_process_waits_for_the_end_of_the_first(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    first = make(tmp_path, 60)
+    assert first.stdout is not None
+    assert first.stdout.readline() == "begun\n"
+    second = make(tmp_path, 0)
+    assert second.stderr is not None
+    told = second.stderr.readline()
+    assert f"process {first.pid} on {socket.gethostname()} makes it already" in told
+    assert second.poll() is None
+    first.send_signal(number)
+    first.communicate(timeout=10)
+    assert first.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130}.get(number, -number)
+    second.communicate(timeout=10)
+    assert second.returncode == 0
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert left == {"log", "log/out.log", "out"}
+
+
+def test_many_at_once_take_turns(tmp_path: Path) -> None:
+    """They count by reading and writing, which loses some where two do so at once."""
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+    code = (
+        "import sys, time; from pathlib import Path; from bigart import files\n"
+        "path = Path(sys.argv[1])\n"
+        "for _ in range(20):\n"
+        "    with files.locked(path):\n"
+        "        count = int(path.read_text())\n"
+        "        time.sleep(0.001)\n"
+        "        path.write_text(str(count + 1))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPTS)}
+    jobs = [
+        subprocess.Popen([sys.executable, "-c", code, str(counter)], env=environment)
+        for _ in range(6)
+    ]
+    assert [job.wait(timeout=60) for job in jobs] == [0] * 6
+    assert counter.read_text() == "120"
+    assert list(tmp_path.iterdir()) == [counter]
 
 
 def test_progress_in_a_log(caplog: pytest.LogCaptureFixture) -> None:

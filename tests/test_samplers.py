@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bigart.glide.diffusion import Schedule, spaced_timesteps
 from bigart.glide.model import Text, Text2ImUNet
-from bigart.glide.samplers import SAMPLERS, Denoiser, conditioned, guided
+from bigart.glide.samplers import SAMPLERS, Denoiser, State, conditioned, guided
 from bigart.glide.tokenizer import Tokenizer
 from conftest import DATA, PARITY, fill, glide_options, normal
 
@@ -72,20 +72,23 @@ def test_sampler_trace(name: str, vectors: dict[str, dict]) -> None:
     schedule = Schedule.create(vector["betas"], vector["respacing"])
     sampler = SAMPLERS["ancestral" if vector["loop"] == "p_sample" else "ddim"]
     noise = draws(name)
-    trace = list(sampler(analytic(vector["betas"]), schedule, noise(0), noise))
+    trace = list(sampler(analytic(vector["betas"]), schedule, State(0, noise(0)), noise))
     assert len(trace) == vector["steps"]
-    kept = torch.stack([trace[step] for step in vector["kept_steps"]])
+    kept = torch.stack([trace[step].x for step in vector["kept_steps"]])
     recorded = np.load(PARITY / "sampler_analytic.npz")[name]
     assert np.abs(kept.numpy() - recorded).max() < TOLERANCE
 
 
-@pytest.mark.parametrize("sampler", ["ancestral", "ddim"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_run_goes_on_from_any_step(sampler: str) -> None:
     schedule, noise = Schedule.create("linear", 20), draws("resume")
     denoiser = analytic("linear")
-    whole = list(SAMPLERS[sampler](denoiser, schedule, noise(0), noise))
-    rest = list(SAMPLERS[sampler](denoiser, schedule, whole[11], noise, first=12))
-    assert torch.equal(rest[-1], whole[-1])
+    whole = list(SAMPLERS[sampler](denoiser, schedule, State(0, noise(0)), noise))
+    assert [state.step for state in whole] == list(range(1, 21))
+    for state in (whole[0], whole[11], whole[18]):
+        rest = list(SAMPLERS[sampler](denoiser, schedule, state, noise))
+        assert len(rest) == 20 - state.step
+        assert torch.equal(rest[-1].x, whole[-1].x)
 
 
 def test_dpm_solver_is_of_second_order() -> None:
@@ -94,7 +97,7 @@ def test_dpm_solver_is_of_second_order() -> None:
 
     def end(sampler: str, steps: int) -> Tensor:
         schedule = Schedule.create("squaredcos_cap_v2", steps)
-        return list(SAMPLERS[sampler](denoiser, schedule, noise(0), noise))[-1]
+        return list(SAMPLERS[sampler](denoiser, schedule, State(0, noise(0)), noise))[-1].x
 
     exact = end("dpm++", 1000)
 
@@ -120,9 +123,9 @@ def test_the_stochastic_solver_ends_where_the_ancestral_sampler_does() -> None:
             return torch.randn(4, 3, 64, 64, generator=generator)
 
         schedule = Schedule.create("squaredcos_cap_v2", steps)
-        *_, x = SAMPLERS[sampler](denoiser, schedule, noise(0), noise)
+        *_, end = SAMPLERS[sampler](denoiser, schedule, State(0, noise(0)), noise)
         assert drawn == list(range(steps))  # each once, and none in the last step
-        return float(x.std())
+        return float(end.x.std())
 
     exact = spread("ancestral", 1000)
     errors = [abs(spread("dpm++sde", steps) / exact - 1) for steps in (20, 40, 80, 160)]
@@ -159,9 +162,9 @@ def test_two_stages_with_guidance(vectors: dict[str, dict]) -> None:
     schedule = Schedule.create("squaredcos_cap_v2", vector["steps"])
     prompt, nothing = text(base, vector["prompt"]), text(base, "")
     denoiser = guided(base, prompt, nothing, vector["guidance"])
-    *_, small = SAMPLERS["ancestral"](denoiser, schedule, noise(0), noise)
+    *_, small = SAMPLERS["ancestral"](denoiser, schedule, State(0, noise(0)), noise)
     recorded = np.load(PARITY / "sampling_two_stage_small.npz")
-    assert np.abs(small.numpy() - recorded["samples64"]).max() < TOLERANCE
+    assert np.abs(small.x.numpy() - recorded["samples64"]).max() < TOLERANCE
 
     # from the recorded picture: a value within rounding of two steps may fall to either side
     low_res = ((torch.from_numpy(recorded["samples64"]) + 1) * 127.5).round() / 127.5 - 1
@@ -169,10 +172,10 @@ def test_two_stages_with_guidance(vectors: dict[str, dict]) -> None:
     start = stacked("sampling/two_stage_small/up/{}", 256) * vector["upsample_temp"]
     schedule = Schedule.create("linear", vector["upsample"])
     denoiser = conditioned(upsampler, text(upsampler, vector["prompt"]), low_res)
-    *_, large = SAMPLERS["ddim"](denoiser, schedule, start, noise)
+    *_, large = SAMPLERS["ddim"](denoiser, schedule, State(0, start), noise)
     # random weights enlarge a rounding error many times: single pixels may be off by a part of a
     # step of 8 bits (1/127.5), the rest may not
-    apart = np.abs(large[..., ::2, ::2].numpy() - recorded["samples256"])
+    apart = np.abs(large.x[..., ::2, ::2].numpy() - recorded["samples256"])
     assert apart.max() < 1 / 255
     assert np.percentile(apart, 99.99) < TOLERANCE
     assert apart.mean() < TOLERANCE / 100

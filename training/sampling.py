@@ -10,7 +10,7 @@ import common  # noqa: F401  (finds the library)
 from bigart.checkpoints import open_network
 from bigart.glide.diffusion import Schedule
 from bigart.glide.model import Text2ImUNet
-from bigart.glide.samplers import SAMPLERS, conditioned, guided
+from bigart.glide.samplers import SAMPLERS, State, conditioned, guided
 from train_base import read_vocabulary, tokenized
 
 TEMPERATURE = 0.997  # of the upsampler's first noise, the workflow's default
@@ -59,5 +59,5 @@ def sample(
             denoiser = conditioned(network, text, low.to(device))
         schedule = Schedule.create(network.options.noise_schedule, steps)
         start = noise(0) * (1.0 if low is None else TEMPERATURE)
-        *_, out = SAMPLERS[sampler](denoiser, schedule, start, noise)
-    return ((out.cpu().clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+        *_, end = SAMPLERS[sampler](denoiser, schedule, State(0, start), noise)
+    return ((end.x.cpu().clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1

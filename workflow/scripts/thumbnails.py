@@ -40,18 +40,8 @@ def run(arguments: argparse.Namespace) -> None:
     text = reader.read("prompt", arguments.prompt)
     away = reader.read("negative prompt", arguments.negative_prompt)
     denoiser = guided(network, text, away, arguments.guidance)
-    pictures = stages.sample(
-        arguments,
-        STAGE,
-        network,
-        device,
-        sampler=arguments.sampler,
-        denoiser=lambda chunk: denoiser,
-        noise=stages.noise(arguments.seed, STAGE, network.options.image_size),
-        passes=1 if arguments.guidance == 1 else 2,
-    )
-    for candidate, picture in pictures:
-        made = recipe.extend(
+    recipes = [
+        recipe.extend(
             recipe.start(),
             STAGE,
             artwork=arguments.artwork,
@@ -65,7 +55,21 @@ def run(arguments: argparse.Namespace) -> None:
             precision=device.precision,
             models=models,
         )
-        images.write_png(arguments.out[candidate], picture, made)
+        for candidate in range(len(arguments.out))
+    ]
+    pictures = stages.sample(
+        arguments,
+        STAGE,
+        network,
+        device,
+        sampler=arguments.sampler,
+        denoiser=lambda chunk: denoiser,
+        noise=stages.noise(arguments.seed, STAGE, network.options.image_size),
+        passes=1 if arguments.guidance == 1 else 2,
+        identity=stages.identity(__file__, recipes),
+    )
+    for candidate, picture in pictures:
+        images.write_png(arguments.out[candidate], picture, recipes[candidate])
 
 
 if __name__ == "__main__":

@@ -42,9 +42,21 @@ def run(arguments: argparse.Namespace) -> None:
         )
     network, device, models = stages.open_network(arguments, super_res=True)
     text = stages.Reader(arguments, network, device).read("prompt", arguments.prompt)
-    thumbnails = np.stack([images.to_float(images.read_rgb(path)) for path in arguments.images])
-    low_res = torch.from_numpy(thumbnails * 2 - 1).to(device.device)
+    thumbnails = [images.read_rgb(path) for path in arguments.images]
+    stacked = np.stack([images.to_float(thumbnail) for thumbnail in thumbnails])
+    low_res = torch.from_numpy(stacked * 2 - 1).to(device.device)
     noise = stages.noise(arguments.seed, STAGE, network.options.image_size)
+    recipes = [
+        recipe.extend(
+            recipe.recipe_so_far(path),
+            STAGE,
+            steps=arguments.steps,
+            temperature=arguments.temperature,
+            precision=device.precision,
+            models=models,
+        )
+        for path in arguments.images
+    ]
     pictures = stages.sample(
         arguments,
         STAGE,
@@ -55,17 +67,10 @@ def run(arguments: argparse.Namespace) -> None:
         denoiser=lambda chunk: conditioned(network, text, low_res[chunk]),
         noise=lambda candidate, draw: noise(candidate, draw) * np.float32(arguments.temperature),
         passes=1,
+        identity=stages.identity(__file__, recipes, *thumbnails),
     )
     for candidate, picture in pictures:
-        made = recipe.extend(
-            recipe.recipe_so_far(arguments.images[candidate]),
-            STAGE,
-            steps=arguments.steps,
-            temperature=arguments.temperature,
-            precision=device.precision,
-            models=models,
-        )
-        images.write_png(arguments.out[candidate], picture, made)
+        images.write_png(arguments.out[candidate], picture, recipes[candidate])
 
 
 if __name__ == "__main__":

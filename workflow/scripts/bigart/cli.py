@@ -1,14 +1,17 @@
 """What every stage command shares: logging, exit status, messages instead of tracebacks."""
 
 import argparse
+import contextlib
 import errno
 import io
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bigart import files
 from bigart.errors import UserError
 
 log = logging.getLogger("bigart")
@@ -34,16 +37,23 @@ def main(
     """Parse the arguments, run the command and leave with its exit status.
 
     Exit status: 0 done, 1 a fault the user can mend (one message, no traceback), 2 wrong
-    arguments, 130 interrupted. Faults of the program itself keep their traceback.
+    arguments, 130 interrupted, 143 asked to end (SIGTERM, as a scheduler does). In the last two
+    cases, too, temporary files are removed. Faults of the program itself keep their traceback.
+
+    With ``--log``, one process at a time does what that log is of; see ``files.locked``.
     """
     parser.add_argument("--log", help="also write the messages to this file")
     arguments = parser.parse_args(argv)
     name = Path(parser.prog).stem
     if isinstance(sys.stdout, io.TextIOWrapper):  # a prompt may hold what the terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    _log_to_terminal()
     try:
-        _set_up_log(arguments.log)
-        run(arguments)
+        with files.locked(arguments.log) if arguments.log else contextlib.nullcontext():
+            if arguments.log:
+                _log_to(arguments.log)
+            run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(130)
@@ -58,16 +68,18 @@ def main(
         sys.exit(1)
 
 
-def _set_up_log(path: str | None) -> None:
+def _log_to_terminal() -> None:
     terminal = logging.StreamHandler()
     if sys.stderr.isatty():  # there a bar moves instead of the lines of progress
         terminal.addFilter(lambda record: record.name != PROGRESS)
     logging.raiseExceptions = False  # a full disk is told once, not at every line of the log
-    handlers: list[logging.Handler] = [terminal]
-    if path:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[terminal])
+
+
+def _log_to(path: str) -> None:
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logging.getLogger().addHandler(handler)
 
 
 def _message(error: BaseException) -> str | None:

@@ -10,7 +10,6 @@ HTTP: RFC 9110, sections 13.1.5 (If-Range), 14 (ranges) and 15.5.17 (416).
 
 import contextlib
 import errno
-import fcntl
 import itertools
 import json
 import logging
@@ -117,7 +116,7 @@ def fetch(
         check_stated(file, target)
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(target):
+    with files.locked(target):
         if target.exists():
             try:
                 _verify(file, target, weights)
@@ -499,20 +498,6 @@ def _discard_content(out: Any, part: Path) -> None:
     _origin_path(part).unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def _lock(target: Path) -> Iterator[None]:
-    """Hold a file's lock; it ends with the process, however that ends."""
-    with target.with_name(f".{target.name}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("%s: another process fetches it; waiting", target.name)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:  # some network file systems know no locks
-            log.warning("%s: the file system has no locks (%s)", target.parent, error.strerror)
-        yield
-
-
 # ---- pins ----------------------------------------------------------------------------------------
 
 
@@ -540,7 +525,7 @@ def _read_pins(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _pin(path: Path, file: ModelFile, sha256: str, size: int) -> None:
-    with _lock(path):
+    with files.locked(path):
         pins = _read_pins(path)
         pins[file.name] = {"urls": list(file.urls), "sha256": sha256, "bytes": size}
         with files.atomic(path) as temporary:

@@ -1,11 +1,13 @@
 """Samplers: from noise to a picture.
 
-Each sampler is a generator: it yields the picture after every step, so that the caller shows
-progress, keeps a state or stops. All see the network through one function, ``Denoiser``.
+Each sampler is a generator: it yields its state after every step, so that the caller shows
+progress, stops, or saves the state and goes on from it later. All see the network through one
+function, ``Denoiser``.
 """
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,6 +20,22 @@ Denoiser = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 
 Noise = Callable[[int], Tensor]
 """Draw number -> standard normal (B,3,n,n). Draw 0 starts the process, step i takes draw i+1."""
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a sampler knows after a step: it goes on from here as if it had never stopped.
+
+    Attributes:
+        step: Steps taken.
+        x: (B, 3, n, n), draw 0 before the first step, the picture in [-1, 1] after the last one.
+        x0: (B, 3, n, n), the picture that the last step expected, where the sampler looks back
+            at it; else None.
+    """
+
+    step: int
+    x: Tensor
+    x0: Tensor | None = None
 
 
 def conditioned(network: Text2ImUNet, text: Text, low_res: Tensor | None = None) -> Denoiser:
@@ -69,21 +87,21 @@ def _predict_x0(x: Tensor, eps: Tensor, alpha_cumprod: float) -> Tensor:
 
 
 def ancestral(
-    denoiser: Denoiser, schedule: Schedule, x: Tensor, noise: Noise, first: int = 0
-) -> Iterator[Tensor]:
+    denoiser: Denoiser, schedule: Schedule, state: State, noise: Noise
+) -> Iterator[State]:
     """Sample with the learned variance (Nichol and Dhariwal 2021, equation 15).
 
     Args:
         denoiser: The network.
         schedule: The process; its steps are taken from the last to the first.
-        x: (B, 3, n, n), draw 0, or the picture after ``first`` steps.
+        state: ``State(0, draw 0)``, or a state to go on from.
         noise: Draws for the steps; step i takes draw i + 1.
-        first: Number of steps already taken.
 
     Yields:
-        (B, 3, n, n) after each step; the last one is the picture, in [-1, 1].
+        The state after each step that is left.
     """
-    for step in range(first, len(schedule)):
+    x = state.x
+    for step in range(state.step, len(schedule)):
         i = len(schedule) - 1 - step
         eps, variance = denoiser(x, schedule.timesteps[i])
         x0 = _predict_x0(x, eps, schedule.alphas_cumprod[i])
@@ -96,63 +114,61 @@ def ancestral(
             place = (variance + 1) / 2
             log_variance = place * largest + (1 - place) * smallest
             x = mean + torch.exp(0.5 * log_variance) * noise(step + 1)
-        yield x
+        yield State(step + 1, x)
 
 
-def ddim(
-    denoiser: Denoiser, schedule: Schedule, x: Tensor, noise: Noise, first: int = 0
-) -> Iterator[Tensor]:
+def ddim(denoiser: Denoiser, schedule: Schedule, state: State, noise: Noise) -> Iterator[State]:
     """Sample without noise between the steps (DDIM, Song et al. 2020, equation 12 with eta 0).
 
     Arguments and yield as in ``ancestral``; ``noise`` is not used.
     """
-    for step in range(first, len(schedule)):
+    x = state.x
+    for step in range(state.step, len(schedule)):
         i = len(schedule) - 1 - step
         alpha, alpha_prev = schedule.alphas_cumprod[i], schedule.alphas_cumprod_prev[i]
         eps, _ = denoiser(x, schedule.timesteps[i])
         x0 = _predict_x0(x, eps, alpha)
         eps = (x * math.sqrt(1 / alpha) - x0) / math.sqrt(1 / alpha - 1)
         x = math.sqrt(alpha_prev) * x0 + math.sqrt(1 - alpha_prev) * eps
-        yield x
+        yield State(step + 1, x)
 
 
 def dpm_solver_pp(
-    denoiser: Denoiser, schedule: Schedule, x: Tensor, noise: Noise, first: int = 0
-) -> Iterator[Tensor]:
+    denoiser: Denoiser, schedule: Schedule, state: State, noise: Noise
+) -> Iterator[State]:
     """Sample with DPM-Solver++(2M) (Lu et al. 2022, arXiv:2211.01095, algorithm 2).
 
     A second-order multistep solver of the same differential equation as DDIM, in the picture
     (not the noise) and in the half log signal-to-noise ratio. The first and the last step are of
     first order, as the paper advises for few steps.
 
-    Arguments and yield as in ``ancestral``; ``noise`` is not used. A resumed run (``first`` > 0)
-    takes its first step in first order, since the step before is not known.
+    Arguments and yield as in ``ancestral``; ``noise`` is not used.
     """
-    return _multistep(denoiser, schedule, x, None, first)
+    return _multistep(denoiser, schedule, state, None)
 
 
 def sde_dpm_solver_pp(
-    denoiser: Denoiser, schedule: Schedule, x: Tensor, noise: Noise, first: int = 0
-) -> Iterator[Tensor]:
+    denoiser: Denoiser, schedule: Schedule, state: State, noise: Noise
+) -> Iterator[State]:
     """Sample with SDE-DPM-Solver++(2M) (the same paper, appendix B.3).
 
     It solves the stochastic equation that ``ancestral`` follows: new noise at each step corrects
     what the network got wrong at those before.
 
-    Arguments and yield as in ``ancestral``; resumed as ``dpm_solver_pp`` is.
+    Arguments and yield as in ``ancestral``.
     """
-    return _multistep(denoiser, schedule, x, noise, first)
+    return _multistep(denoiser, schedule, state, noise)
 
 
 def _multistep(
-    denoiser: Denoiser, schedule: Schedule, x: Tensor, noise: Noise | None, first: int
-) -> Iterator[Tensor]:
+    denoiser: Denoiser, schedule: Schedule, state: State, noise: Noise | None
+) -> Iterator[State]:
     """Take second-order steps, of the stochastic equation where there is noise to add."""
     alphas = [math.sqrt(a) for a in schedule.alphas_cumprod]
     sigmas = [math.sqrt(1 - a) for a in schedule.alphas_cumprod]
     lambdas = [math.log(a / s) for a, s in zip(alphas, sigmas, strict=True)]
-    previous: Tensor | None = None
-    for step in range(first, len(schedule)):
+    x, previous = state.x, state.x0
+    for step in range(state.step, len(schedule)):
         i = len(schedule) - 1 - step
         eps, _ = denoiser(x, schedule.timesteps[i])
         x0 = _predict_x0(x, eps, schedule.alphas_cumprod[i])
@@ -171,7 +187,7 @@ def _multistep(
                 x = sigmas[i - 1] / sigmas[i] * math.exp(-h) * x + alphas[i - 1] * fresh * data
                 x = x + sigmas[i - 1] * math.sqrt(fresh) * noise(step + 1)
         previous = x0
-        yield x
+        yield State(step + 1, x, x0)
 
 
 SAMPLERS = {

@@ -1,21 +1,24 @@
 """What thumbnails and upsampling share: arguments, the prompt, the batch that fits, the loop."""
 
 import argparse
+import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import psutil
 import torch
 from torch import Tensor
 
-from bigart import images, seeds, stage
+from bigart import code, images, recipe, seeds, stage
 from bigart.devices import Device
 from bigart.errors import UserError
 from bigart.glide.diffusion import Schedule
 from bigart.glide.model import GlideOptions, Text, Text2ImUNet
-from bigart.glide.samplers import SAMPLERS, Denoiser
+from bigart.glide.samplers import SAMPLERS, Denoiser, State
 from bigart.glide.tokenizer import Tokenizer
+from bigart.glide.unfinished import Unfinished
 from bigart.progress import Progress
 
 log = logging.getLogger("bigart")
@@ -125,11 +128,13 @@ def sample(
     denoiser: Callable[[slice], Denoiser],
     noise: Callable[[int, int], np.ndarray],
     passes: int,
+    identity: str,
 ) -> Iterator[tuple[int, images.Picture]]:
     """Sample all candidates, in batches that fit the memory.
 
     When a GPU's memory is too small all the same, the batch is halved and begun again: the noise
-    belongs to the candidate, so the pictures are the same.
+    belongs to the candidate, so the pictures are the same. A run that is cut short leaves a hidden
+    file beside the pictures, from which the next one goes on (``unfinished``).
 
     Args:
         arguments: With ``steps``, ``batch`` and ``out``, one name per candidate.
@@ -140,49 +145,79 @@ def sample(
         denoiser: Gives the network, wrapped, for a slice of the candidates (from 0).
         noise: (candidate from 1, draw) -> float32 (3, n, n).
         passes: Pictures that the network sees per candidate: 2 with guidance.
+        identity: See ``identity``.
 
     Yields:
         Candidate (from 0) and its picture, uint8 (n, n, 3), as soon as it is done.
     """
     process = _schedule(network.options, arguments.steps)
     candidates = len(arguments.out)
+    out = Path(arguments.out[0])
+    unfinished = Unfinished(out.with_name(f".{out.stem}-unfinished.safetensors"), identity)
     with device.turn():
         size = _batch(arguments.batch, candidates, network.options, device, passes)
         log.info(
             "%s: %d candidates, %d at a time, %d steps (%s)",
             *(label, candidates, size, len(process), sampler),
         )
-        progress = Progress(label, candidates * len(process))
-        first = 0
-        while first < candidates:
+        pictures, state = unfinished.read(device.device)
+        yield from enumerate(pictures)
+        done = len(pictures) * len(process) + (state.step * len(state.x) if state else 0)
+        if done:
+            log.info("%s: going on from a saved state", label)
+        progress = Progress(label, candidates * len(process), start=done)
+        while len(pictures) < candidates:
             device.finish()  # what the last batch took, also when it was too much
-            chunk = slice(first, min(first + size, candidates))
+            first = len(pictures)
+            chunk = slice(first, min(first + (len(state.x) if state else size), candidates))
             numbers = range(chunk.start + 1, chunk.stop + 1)
 
             def draw(k: int, numbers: Sequence[int] = numbers) -> Tensor:
                 stacked = np.stack([noise(number, k) for number in numbers])
                 return torch.from_numpy(stacked).to(device.device)
 
-            done = 0
+            state = state or State(0, draw(0))
+            steps = SAMPLERS[sampler](denoiser(chunk), process, state, draw)
             try:
-                for x in SAMPLERS[sampler](denoiser(chunk), process, draw(0), draw):
-                    latest = x
+                for state in steps:
                     progress.advance(len(numbers))
-                    done += len(numbers)
+                    unfinished.save_now_and_then(pictures, state)
             except torch.OutOfMemoryError:
-                if size == 1:
+                if len(numbers) == 1:
                     raise UserError(
                         f"{device} has not enough memory for one picture; try "
                         "'precision: bf16' or 'device: cpu' in config.yaml, and one job for each "
                         "GPU (--resources gpu=...)"
                     ) from None
-                size = max(1, size // 2)
-                progress.advance(-done)
+                size = max(1, len(numbers) // 2)
+                progress.advance(-state.step * len(numbers))
                 log.warning("not enough memory: going on with %d at a time", size)
+                state = None
                 continue
-            for number, picture in zip(numbers, latest.float().cpu(), strict=True):
-                yield number - 1, images.to_uint8((picture.numpy() + 1) / 2)
-            first = chunk.stop
+            except (KeyboardInterrupt, SystemExit):  # the second is SIGTERM, see cli.main
+                unfinished.save(pictures, state)
+                raise
+            for number, x in zip(numbers, state.x.float().cpu(), strict=True):
+                pictures.append(images.to_uint8((x.numpy() + 1) / 2))
+                yield number - 1, pictures[-1]
+            state = None
+    unfinished.remove()
+
+
+def identity(script: str, recipes: Sequence[recipe.Recipe], *images: images.Picture) -> str:
+    """Return what decides which pictures are sampled: the same text, the same pictures.
+
+    Args:
+        script: The stage's command, whose code counts.
+        recipes: Of the pictures that it makes.
+        images: What it makes them from.
+    """
+    digest = hashlib.sha256(code.version(script).encode())
+    for made in recipes:
+        digest.update(recipe.to_json(made).encode())
+    for image in images:
+        digest.update(np.ascontiguousarray(image).tobytes())
+    return digest.hexdigest()
 
 
 def _batch(asked: str, candidates: int, options: GlideOptions, device: Device, passes: int) -> int:

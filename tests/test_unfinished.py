@@ -1,0 +1,226 @@
+"""A sampling that is cut short goes on from where it was, and makes the same pictures."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from bigart import images, networks
+from bigart.devices import Device
+from bigart.glide import stages
+from bigart.glide.model import Text2ImUNet
+from bigart.glide.samplers import SAMPLERS, State
+from bigart.glide.unfinished import Unfinished
+
+ROOT = Path(__file__).parent.parent
+MODELS = ROOT / "models/embedded"
+STEPS, CANDIDATES = 5, 3
+CPU = Device(torch.device("cpu"), "fp32")
+
+
+@pytest.fixture(scope="module")
+def network() -> Text2ImUNet:
+    path = MODELS / "base.safetensors"
+    return networks.open_network(path, Text2ImUNet, torch.device("cpu"), torch.float32)[0]
+
+
+@pytest.fixture
+def sampled(
+    network: Text2ImUNet, tmp_path: Path
+) -> Callable[..., tuple[list[images.Picture], int]]:
+    """Samples with a stand-in for the network; returns the pictures and the steps it took."""
+
+    def sample(
+        sampler: str, batch: int, cut_after: int | None = None, identity: str = "a lake"
+    ) -> tuple[list[images.Picture], int]:
+        calls = 0
+
+        def denoise(x: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
+            nonlocal calls
+            if calls == cut_after:
+                raise KeyboardInterrupt
+            calls += 1
+            return torch.sin(7 * x) + timestep / 1000, torch.cos(x)
+
+        pictures: list[images.Picture] = []
+        run = stages.sample(
+            argparse.Namespace(
+                steps=STEPS, batch=str(batch), out=[tmp_path / f"{k}.png" for k in (1, 2, 3)]
+            ),
+            "thumbnails",
+            network,
+            CPU,
+            sampler=sampler,
+            denoiser=lambda chunk: denoise,
+            noise=stages.noise(1, "thumbnails", network.options.image_size),
+            passes=1,
+            identity=identity,
+        )
+        try:
+            for candidate, picture in run:
+                assert candidate == len(pictures)
+                pictures.append(picture)
+        except KeyboardInterrupt:
+            assert list(tmp_path.iterdir())
+        else:
+            assert not list(tmp_path.iterdir())
+        return pictures, calls
+
+    return sample
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_from_wherever_it_was_cut(
+    sampler: str, batch: int, sampled: Callable[..., tuple[list[images.Picture], int]]
+) -> None:
+    whole, calls = sampled(sampler, batch)
+    assert len(whole) == CANDIDATES
+    for cut in range(1, calls):
+        _, before = sampled(sampler, batch, cut_after=cut)
+        pictures, after = sampled(sampler, batch)
+        assert before + after == calls  # no step is taken twice
+        assert all(np.array_equal(*pair) for pair in zip(pictures, whole, strict=True))
+
+
+def test_another_batch_than_before(
+    sampled: Callable[..., tuple[list[images.Picture], int]],
+) -> None:
+    whole, _ = sampled("ancestral", 2)
+    sampled("ancestral", 2, cut_after=2)
+    pictures, _ = sampled("ancestral", 1)
+    assert all(np.array_equal(*pair) for pair in zip(pictures, whole, strict=True))
+
+
+def test_what_was_saved_for_something_else_is_of_no_use(
+    sampled: Callable[..., tuple[list[images.Picture], int]],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    whole, calls = sampled("ancestral", 3)
+    sampled("ancestral", 3, cut_after=3, identity="a villa")
+    pictures, again = sampled("ancestral", 3)
+    assert again == calls
+    assert all(np.array_equal(*pair) for pair in zip(pictures, whole, strict=True))
+    assert "was saved for something else" in caplog.text
+
+    sampled("ancestral", 3, cut_after=3)
+    (saved,) = tmp_path.iterdir()
+    saved.write_bytes(saved.read_bytes()[:-100])
+    assert sampled("ancestral", 3)[1] == calls
+
+
+def test_the_state_is_at_most_five_minutes_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps of 10 s and of 4 minutes, on a clock of our own."""
+    now, saved = 0.0, 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    file = Unfinished(tmp_path / "state.safetensors", "a lake")
+    for step, seconds in enumerate([10.0] * 100 + [240.0] * 20):
+        now += seconds
+        file.save_now_and_then([], State(step, torch.zeros(1)))
+        if file.path.exists():
+            with safe_open(file.path, "pt") as opened:
+                if opened.metadata()["step"] == str(step):
+                    saved = now
+        assert now - saved <= 300
+
+
+def test_sampling_goes_on_where_nothing_can_be_saved(caplog: pytest.LogCaptureFixture) -> None:
+    file = Unfinished(Path("/proc/nowhere/state.safetensors"), "a lake")
+    file.save([], State(1, torch.zeros(1)))
+    assert "cannot save the state" in caplog.text
+    assert file.read(torch.device("cpu")) == ([], None)
+
+
+# The commands themselves
+
+TALKATIVE = """
+import runpy, sys
+from bigart import progress
+from bigart.glide import unfinished
+progress.LOG_EVERY_SECONDS = 0
+unfinished.SAVE_EVERY_SECONDS = float(sys.argv.pop(1))
+sys.argv.pop(0)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def words(command: str, out: Path, *, thumbnails: Path | None = None) -> list[str]:
+    network = {"thumbnails": "base", "upsample": "upsampler"}[command]
+    names = [f"{k}.png" for k in (1, 2)]
+    arguments: list[object] = [
+        *(ROOT / f"workflow/scripts/{command}.py", "--model", MODELS / f"{network}.safetensors"),
+        *("--vocabulary", MODELS / "encoder.json", "--merges", MODELS / "vocab.bpe"),
+        *("--prompt=a painting of a lake", "--steps", 8, "--batch", 1, "--threads", 1),
+        *("--log", out / "log.txt", "--out", *(out / name for name in names)),
+    ]
+    if thumbnails:
+        arguments += ["--images", *(thumbnails / name for name in names)]
+    else:
+        arguments += ["--sampler", "dpm++sde"]
+    return [str(argument) for argument in arguments]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    for command in ("thumbnails", "upsample"):
+        thumbnails = folder / "thumbnails" if command == "upsample" else None
+        arguments = words(command, folder / command, thumbnails=thumbnails)
+        subprocess.run([sys.executable, *arguments], check=True, timeout=300)
+    return folder
+
+
+@pytest.mark.parametrize("command", ["thumbnails", "upsample"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_command_goes_on(
+    command: str, number: signal.Signals, undisturbed: Path, tmp_path: Path
+) -> None:
+    thumbnails = undisturbed / "thumbnails" if command == "upsample" else None
+    arguments = words(command, tmp_path, thumbnails=thumbnails)
+    every = "0" if number == signal.SIGKILL else "60"
+    running = subprocess.Popen(
+        [sys.executable, "-c", TALKATIVE, every, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "workflow/scripts")},
+    )
+    try:
+        for log in _log_of(running, tmp_path / "log.txt"):
+            if ": 10/16" in log:
+                break
+        running.send_signal(number)
+        assert running.wait(timeout=60) == {signal.SIGKILL: -9, signal.SIGTERM: 143}[number]
+    finally:
+        running.kill()
+    assert (tmp_path / ".1-unfinished.safetensors").exists()
+    if number == signal.SIGTERM:
+        assert not list(tmp_path.glob(".*.lock"))
+    subprocess.run([sys.executable, *arguments], check=True, timeout=300)
+    assert "going on from a saved state" in (tmp_path / "log.txt").read_text()
+    for name in ("1.png", "2.png"):
+        assert (tmp_path / name).read_bytes() == (undisturbed / command / name).read_bytes()
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"1.png", "2.png", "log.txt"}
+
+
+def _log_of(running: subprocess.Popen[bytes], path: Path) -> Iterator[str]:
+    """What the log holds, again and again while the command runs, for two minutes at most."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert running.poll() is None
+        if path.exists():
+            yield path.read_text()
+        time.sleep(0.02)
+    raise TimeoutError(path)

@@ -1,0 +1,83 @@
+"""What is done of a sampling that may be cut short, in a file from which it goes on.
+
+On a CPU the published networks sample for hours. Noise belongs to a draw, so a state and its number
+are enough: a run that goes on makes the pictures that it would have made.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+
+from bigart import files
+from bigart.glide.samplers import State
+from bigart.images import Picture
+
+log = logging.getLogger("bigart")
+
+SAVE_EVERY_SECONDS = 60.0
+
+
+class Unfinished:
+    """The file of one stage and artwork.
+
+    It is written once a minute, so that short runs leave none, and after an interruption. It holds
+    the pictures of the candidates that are done and the state of those in work.
+
+    Args:
+        path: The file. Where it cannot be written, a warning says so, and sampling goes on.
+        identity: What is sampled, down to the code: a file that was written for something else is
+            of no use.
+    """
+
+    def __init__(self, path: Path, identity: str) -> None:
+        self.path, self.identity = path, identity
+        self._saved = time.monotonic()
+
+    def read(self, device: torch.device) -> tuple[list[Picture], State | None]:
+        """Return what is done: pictures, uint8 (n, n, 3), and a state for the next candidates.
+
+        Nothing is, where there is no file, or one of another identity, or one that is damaged.
+        """
+        if not self.path.exists():
+            return [], None
+        try:
+            with safetensors.safe_open(self.path, "pt", device=str(device)) as file:
+                about = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, safetensors.SafetensorError):
+            return [], None
+        if about.get("identity") != self.identity:
+            log.info("%s was saved for something else: beginning anew", self.path)
+            return [], None
+        pictures = [picture.cpu().numpy() for picture in tensors.get("pictures", ())]
+        return pictures, State(int(about["step"]), tensors["x"], tensors.get("x0"))
+
+    def save_now_and_then(self, pictures: Sequence[Picture], state: State) -> None:
+        """Save, when the last time is a minute ago."""
+        if time.monotonic() - self._saved >= SAVE_EVERY_SECONDS:
+            self.save(pictures, state)
+
+    def save(self, pictures: Sequence[Picture], state: State) -> None:
+        """Write what is done, all of it or nothing."""
+        about = {"identity": self.identity, "step": str(state.step)}
+        tensors = {"x": state.x.contiguous()}
+        if state.x0 is not None:
+            tensors["x0"] = state.x0.clone()  # in the last step both are one
+        if pictures:
+            tensors["pictures"] = torch.from_numpy(np.stack(pictures))
+        try:
+            with files.atomic(self.path) as temporary:
+                safetensors.torch.save_file(tensors, temporary, about)
+        except (OSError, safetensors.SafetensorError) as error:
+            log.warning("cannot save the state of the sampling in %s: %s", self.path, error)
+        self._saved = time.monotonic()
+
+    def remove(self) -> None:
+        """Remove the file, when all pictures are written."""
+        self.path.unlink(missing_ok=True)
