@@ -45,6 +45,7 @@ class Pod:
     rule: str
     folder: Path
     process: subprocess.Popen[bytes] | None = None
+    forgotten: bool = False
 
     @property
     def container(self) -> Json:
@@ -73,12 +74,14 @@ class Cluster:
         claims: Persistent volumes that can be mounted, and where: the folder must be there.
         environment: What the image sets.
         unlucky: Rules whose next pod is killed as it starts.
+        lost: Rules whose next pod is killed and forgotten, as with a node that is taken away.
     """
 
     folder: Path
     claims: dict[str, Path]
     environment: dict[str, str]
     unlucky: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)
     #: All that ever were, also those deleted since.
     pods: list[Pod] = field(default_factory=list)
@@ -154,7 +157,8 @@ class Cluster:
                     return _status(pod, f'jobs.batch "{name}" not found')
                 case ["GET", "pods"]:
                     name = query["labelSelector"].removeprefix("job-name=")
-                    pods = [_pod(name, self.jobs[name])] if name in self.jobs else []
+                    job = self.jobs.get(name)
+                    pods = [_pod(name, job)] if job and not job.forgotten else []
                     return {"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": pods}
                 case ["DELETE", "pods", name]:
                     return _status(self._found(name.removesuffix("-pod")), "")
@@ -186,10 +190,13 @@ class Cluster:
         folder = self.folder / name
         work = folder / container["workingDir"].lstrip("/")
         work.mkdir(parents=True)
+        (folder / "log").touch()
         pod = Pod(body, rule, folder)
         if rule in self.unlucky:
             self.unlucky.remove(rule)
-            (folder / "log").write_text("")
+        elif rule in self.lost:
+            self.lost.remove(rule)
+            pod.forgotten = True
         else:
             pod.process = self._start(container, work, folder / "log")
         self.pods.append(pod)

@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ exec cp -pRL "$1" "$2"
 
 
 class Painted:
-    """A small project, its contact sheet painted by pods, one of which was killed."""
+    """A small project, its contact sheet painted by pods; one was killed and one lost."""
 
     def __init__(self, folder: Path) -> None:
         self.volume = folder / "volume"
@@ -55,8 +56,10 @@ class Painted:
         for arguments in (["init", "--quiet"], ["add", "."]):
             subprocess.run(["git", *arguments], cwd=self.project.folder, check=True, timeout=60)
         claims = {"big-art": self.volume}
-        with Cluster(folder / "pods", claims, self.environment, unlucky=["thumbnails"]) as cluster:
-            self.cluster = cluster
+        self.cluster = Cluster(folder / "pods", claims, self.environment)
+        self.cluster.unlucky = ["thumbnails"]
+        self.cluster.lost = ["upsampled"]
+        with self.cluster as cluster:
             self.kubeconfig = cluster.kubeconfig()
             self.said = self.run("results/lake/candidates.png")
             self.left = [*cluster.secrets, *cluster.jobs]
@@ -118,9 +121,15 @@ def test_pods_leave_every_file_in_the_checkout_on_the_volume(painted: Painted) -
         assert (lake / "log" / f"{stage}.benchmark.tsv").read_text().startswith("s\th:m:s\t")
 
 
-def test_a_killed_pod_is_tried_again(painted: Painted) -> None:
+def test_a_killed_pod_and_a_lost_one_are_tried_again(painted: Painted) -> None:
     runs = [(pod.rule, pod.exit_code) for pod in painted.cluster.pods]
-    assert runs == [("thumbnails", 137), ("thumbnails", 0), ("upsampled", 0), ("contact_sheet", 0)]
+    assert runs == [
+        ("thumbnails", 137),
+        ("thumbnails", 0),
+        ("upsampled", 137),
+        ("upsampled", 0),
+        ("contact_sheet", 0),
+    ]
 
 
 def test_a_network_gets_one_gpu_and_the_rest_none(painted: Painted) -> None:
@@ -174,8 +183,9 @@ def test_a_pod_installs_nothing_that_the_image_lacks(painted: Painted) -> None:
     assert "snakemake-storage-plugin-fs==" in (PROFILE / "requirements.txt").read_text()
 
 
-def test_nothing_is_left_on_the_cluster_nor_in_the_checkout(painted: Painted) -> None:
-    assert painted.left == []
+def test_only_the_job_of_a_lost_pod_is_left(painted: Painted) -> None:
+    lost = [pod.folder.name for pod in painted.cluster.pods if pod.forgotten]
+    assert painted.left == lost
     assert list(painted.project.folder.glob("*.tar.xz")) == []
 
 
@@ -210,3 +220,11 @@ def test_the_next_run_repeats_what_an_edit_concerns_and_no_more(painted: Painted
     said = painted.run(target, "--dry-run")
     assert "Params have changed" in said
     assert {rule for rule in NETWORKS if f"rule {rule}:" in said} == {"thumbnails", "upsampled"}
+
+
+def test_manifests_hold_no_field_that_kubernetes_does_not_know() -> None:
+    client = pytest.importorskip("kubernetes.client", reason=HOW).ApiClient()
+    for kind, manifest in manifests().items():
+        answer = SimpleNamespace(data=json.dumps(manifest))
+        known = client.sanitize_for_serialization(client.deserialize(answer, f"V1{kind}"))
+        assert known == manifest, kind
