@@ -212,6 +212,12 @@ def test_the_pod_that_runs_snakemake_is_like_its_pods(painted: Painted) -> None:
     assert Path(profile()["default-storage-prefix"]).is_relative_to(volume["mountPath"])
 
 
+@pytest.mark.parametrize("target", ["all", "candidates", "weights"])
+def test_pods_can_make_every_target(painted: Painted, target: str) -> None:
+    """Its files are named relative to the checkout, or they would be looked for elsewhere."""
+    painted.run(target, "--dry-run")
+
+
 def test_the_next_run_repeats_what_an_edit_concerns_and_no_more(painted: Painted) -> None:
     target = "results/lake/candidates.png"
     assert "Nothing to be done" in painted.run(target, "--dry-run")
