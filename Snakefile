@@ -44,7 +44,7 @@ rule candidates:
 rule weights:
     """Fetch and convert the models of the chosen set, and nothing else."""
     input:
-        [model.final_path(WEIGHTS) for model in MODELS.values()],
+        [model(role) for role in MODELS],
 
 
 localrules:
