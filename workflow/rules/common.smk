@@ -5,8 +5,12 @@ import re
 import sys
 from pathlib import Path
 
+
+include: "checkout.smk"
+
+
 # not workflow.basedir, which is another checkout's when this one is a module of it
-ROOT = Path(str(workflow.current_basedir)).parent.parent
+ROOT = checkout(workflow.current_basedir)
 SCRIPTS = ROOT / "workflow" / "scripts"
 MODELS_TABLE = ROOT / "config" / "models.yaml"
 sys.path.insert(0, str(SCRIPTS))
