@@ -5,9 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -31,10 +30,11 @@ def snakemake_in(
     cores: int = 2,
     gpus: int = 1,
     python: str | Path = sys.executable,
-    variables: Mapping[str, str] = MappingProxyType({}),
+    variables: Mapping[str, str] | None = None,
+    before: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    command = [str(python), "-m", "snakemake", *arguments, "--cores", str(cores)]
-    environment = {**os.environ, "PATH": PATH, "OMP_NUM_THREADS": "2", **variables}
+    command = [*before, str(python), "-m", "snakemake", *arguments, "--cores", str(cores)]
+    environment = {**os.environ, "PATH": PATH, "OMP_NUM_THREADS": "2", **(variables or {})}
     done = subprocess.run(
         [*command, "--resources", f"gpu={gpus}"],
         cwd=folder,

@@ -1,15 +1,14 @@
 # Finds the workflow's own folder, with the commands and models. No rules.
 #
 # A module with `snakefile: github(...)`, as snakedeploy writes it, gives Snakemake the rule files
-# alone. Everything else then comes out of the clone of the repository that Snakemake keeps.
+# alone. The rest then comes out of the clone of the repository that Snakemake keeps.
 
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
-import git
-from snakemake.sourcecache import HostingProviderFile, LocalGitFile, LocalSourceFile
+from snakemake.sourcecache import LocalSourceFile
 
 UNPACKED = Path(".snakemake/bigart")
 
@@ -18,25 +17,22 @@ def checkout(rules):
     """Return the folder of the Snakefile.
 
     Args:
-        rules: The folder of the rule files, as Snakemake knows it.
+        rules: Where the rule files are, as Snakemake knows it.
     """
-    match rules:
-        case LocalSourceFile():
-            return Path(rules.path).parent.parent
-        case LocalGitFile():
-            return unpack(git.Repo(rules.repo_path), rules.ref)
-        case HostingProviderFile():
-            return unpack(rules.hosted_repo.repo, rules.ref)
+    if isinstance(rules, LocalSourceFile):
+        return Path(rules.path).parent.parent
+    if hasattr(rules, "hosted_repo"):
+        return unpack(rules.hosted_repo.repo, rules.ref)
     raise WorkflowError(
-        f"BIG.art needs its whole folder, and Snakemake read only the rules, from {rules}. "
-        "Clone the repository, and give the path of the clone's Snakefile."
+        f"BIG.art needs its whole folder, and Snakemake read its rules alone, from {rules}. "
+        "Clone the repository, and let `snakefile:` be the path of the clone's Snakefile."
     )
 
 
 def unpack(repository, ref):
-    """Bring the files of a version to the working directory, where they are not yet.
+    """Bring the files of a version to the working directory, where they are not there yet.
 
-    The folder's name is the same for every version: Snakemake compares the paths of inputs.
+    Their folder is the same for every version, since Snakemake compares the paths of inputs.
     """
     commit = repository.commit(ref).hexsha
     stamp = UNPACKED / "commit"
