@@ -7,6 +7,7 @@ of a checkout that is run in its own folder.
 import functools
 import http.server
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,9 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import safetensors.torch
+import torch
 import yaml
 
-from projects import PARTS, Project, snakemake_in
+from projects import PARTS, PATH, Project, snakemake_in
 
 TABLE = "artwork\tprompt\nvilla\tan \"Italian\" villa; $HOME `ls` 'é' 🎨\n"
 QUICK = {"candidates": 1, "steps": 2, "upsample_steps": 2}
@@ -108,6 +111,8 @@ class Host:
 
 @pytest.fixture(scope="module")
 def host(checkout: Project, tmp_path_factory: pytest.TempPathFactory) -> Host:
+    if not shutil.which("git", path=PATH):
+        pytest.skip("there is no git")
     host = Host(tmp_path_factory.mktemp("host"), checkout)
     host.publish("v1")
     return host
@@ -220,6 +225,23 @@ def test_from_a_checkout_that_cannot_be_written(
     assert (tmp_path / SHEET).read_bytes() == sheet
     assert content(checkout.folder) == before
     assert "profiles/default" in done.stderr  # the checkout's, since there is no other
+
+
+def test_a_table_of_models_of_ones_own(checkout: Project, tmp_path: Path) -> None:
+    """Beside one's own config; what it does not name in full is in the checkout."""
+    own_config(checkout, tmp_path)
+    embedded = checkout.folder / "models/embedded/enlarger.safetensors"
+    torch.save(safetensors.torch.load_file(embedded), tmp_path / "own.pth")
+    models = yaml.safe_load((checkout.folder / "config/models.yaml").read_text())
+    models["sets"]["mine"] = {"like": "embedded", "enlarger": "own"}
+    models["files"]["own"] = {"architecture": "rrdbnet", "path": str(tmp_path / "own.pth")}
+    (tmp_path / "config/models.yaml").write_text(yaml.safe_dump(models))
+    snakefile = str(checkout.folder / "Snakefile")
+    own = ["--config", "models=mine", "models_table=config/models.yaml"]
+    snakemake_in(tmp_path, "--snakefile", snakefile, "weights", *own)
+    assert (tmp_path / "weights/own.safetensors").exists()
+    done = snakemake_in(tmp_path, "--snakefile", snakefile, "--config", "models=mine", check=False)
+    assert "`mine` is not a model set" in done.stdout + done.stderr
 
 
 def test_in_another_directory(checkout: Project, sheet: bytes, tmp_path: Path) -> None:

@@ -18,13 +18,13 @@ sys.path.insert(0, str(SCRIPTS))
 from bigart import code, environment, precision, project
 from bigart.errors import UserError
 
-environment.export(SCRIPTS, MODELS_TABLE)
 try:
     CONFIG, ARTWORKS, MODELS = project.load(
         config, workflow.configfiles, MODELS_TABLE, ROOT
     )
 except UserError as error:
     sys.exit(f"error: {error}")
+environment.export(SCRIPTS, Path(CONFIG.models_table or MODELS_TABLE).absolute())
 
 RESULTS = CONFIG.results
 WEIGHTS = "weights"
