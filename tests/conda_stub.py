@@ -1,9 +1,9 @@
 """A stand-in for conda, which is on no package index: the commands that Snakemake gives.
 
-What it does for real: py-rattler, conda's own solver, reads and solves the specs of an environment
-against a channel of two packages and links them into the environment; pip then installs the pins
-there, from the index that it always asks. The channel's `python` is the interpreter at hand as a
-virtual environment, with nothing installed. It writes down every command that it runs.
+What it does for real: py-rattler solves the specs of an environment, against a channel of two
+packages, and links these into it; pip then installs the pins there, from the index that it always
+asks. The channel's `python` is the interpreter at hand as a virtual environment, with nothing
+installed. It writes down every command that it runs.
 
 What it cannot show: that conda-forge's own packages solve, and what its activation scripts do.
 """

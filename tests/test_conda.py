@@ -152,3 +152,12 @@ def test_then_there_is_nothing_to_do(painted_in_conda: Run) -> None:
     run = painted_in_conda
     done = run.project.snakemake("--dry-run", "--sdm", "conda", **run.options)
     assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_turning_it_off_runs_everything_again_unless_told_not_to(painted_in_conda: Run) -> None:
+    run = painted_in_conda
+    done = run.project.snakemake("--dry-run", **run.options)
+    assert "rule thumbnails:" in done.stdout + done.stderr
+    triggers = ["--rerun-triggers", "mtime", "input", "params", "code"]
+    done = run.project.snakemake("--dry-run", *triggers, **run.options)
+    assert "Nothing to be done" in done.stdout + done.stderr
