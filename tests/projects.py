@@ -5,12 +5,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 ROOT = Path(__file__).parent.parent
+PATH = "/usr/bin:/bin"
 PARTS = ["Snakefile", "workflow", "config", "envs", "profiles", "models"]
 
 TABLE = """\
@@ -22,10 +24,17 @@ SETTINGS = {"candidates": 2, "steps": 4, "upsample_steps": 3, "texture_amount": 
 
 
 def snakemake_in(
-    folder: Path, *arguments: str, check: bool = True, cores: int = 2, gpus: int = 1
+    folder: Path,
+    *arguments: str,
+    check: bool = True,
+    cores: int = 2,
+    gpus: int = 1,
+    python: str | Path = sys.executable,
+    variables: Mapping[str, str] | None = None,
+    before: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "snakemake", *arguments, "--cores", str(cores)]
-    environment = {**os.environ, "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "2"}
+    command = [*before, str(python), "-m", "snakemake", *arguments, "--cores", str(cores)]
+    environment = {**os.environ, "PATH": PATH, "OMP_NUM_THREADS": "2", **(variables or {})}
     done = subprocess.run(
         [*command, "--resources", f"gpu={gpus}"],
         cwd=folder,

@@ -16,7 +16,7 @@ PACKAGES = {"PIL": "pillow", "yaml": "pyyaml"}
 
 
 def pins(path: Path) -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for dependency in yaml.safe_load(path.read_text())["dependencies"]:
         if isinstance(dependency, dict):
             found |= dict(pin.lower().split("==") for pin in dependency["pip"])

@@ -22,7 +22,7 @@ import torch
 import yaml
 
 from bigart import images, recipe
-from projects import TABLE, Project, snakemake_in
+from projects import TABLE, Project
 
 BASE = ["thumbnails", "upsampled", "contact_sheet", "enlarged_1024", "textured_1024"]
 FINISH = ["enlarged_4096", "textured_4096", "final"]
@@ -367,30 +367,3 @@ def test_jobs_use_different_gpus(
     for one, other in itertools.combinations(turns, 2):
         overlap = min(one[2], other[2]) - max(one[1], other[1])
         assert overlap <= 0 or one[0] != other[0]
-
-
-# As a part of another workflow
-
-
-def test_as_a_module_of_another_workflow(painted: Project, tmp_path: Path) -> None:
-    """Its own table and folder of results, rules under other names, and the same pictures."""
-    config = yaml.safe_load((painted.folder / "config/config.yaml").read_text())
-    config |= {"table": "mine.tsv", "results": "paintings"}
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    (tmp_path / "mine.tsv").write_text(TABLE)
-    (tmp_path / "Snakefile").write_text(
-        'configfile: "config.yaml"\n'
-        "module bigart:\n"
-        f"    snakefile: {str(painted.folder / 'Snakefile')!r}\n"
-        "    config: config\n"
-        "use rule * from bigart as bigart_*\n"
-        "rule mine:\n"
-        "    default_target: True\n"
-        "    input: 'paintings/lake/candidates.png'\n"
-        "    output: 'copied.png'\n"
-        "    shell: 'cp {input} {output}'\n"
-    )
-    assert "bigart_thumbnails" in snakemake_in(tmp_path).stderr
-    assert (tmp_path / "copied.png").read_bytes() == (
-        painted.folder / "results/lake/candidates.png"
-    ).read_bytes()

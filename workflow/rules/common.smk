@@ -5,8 +5,12 @@ import re
 import sys
 from pathlib import Path
 
+
+include: "checkout.smk"
+
+
 # not workflow.basedir, which is another checkout's when this one is a module of it
-ROOT = Path(str(workflow.current_basedir)).parent.parent
+ROOT = checkout(workflow.current_basedir)
 SCRIPTS = ROOT / "workflow" / "scripts"
 MODELS_TABLE = ROOT / "config" / "models.yaml"
 sys.path.insert(0, str(SCRIPTS))
@@ -14,13 +18,13 @@ sys.path.insert(0, str(SCRIPTS))
 from bigart import code, environment, precision, project
 from bigart.errors import UserError
 
-environment.export(SCRIPTS, MODELS_TABLE)
 try:
     CONFIG, ARTWORKS, MODELS = project.load(
         config, workflow.configfiles, MODELS_TABLE, ROOT
     )
 except UserError as error:
     sys.exit(f"error: {error}")
+environment.export(SCRIPTS, Path(CONFIG.models_table or MODELS_TABLE).absolute())
 
 RESULTS = CONFIG.results
 WEIGHTS = "weights"

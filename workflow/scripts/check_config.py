@@ -7,7 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
-from bigart import artworks, cli, project, settings
+from bigart import artworks, cli, models, project, settings
 from bigart.models import ModelFile
 
 ROOT = Path(__file__).parent.parent.parent
@@ -20,12 +20,7 @@ def parser() -> argparse.ArgumentParser:
         "config", nargs="?", default="config/config.yaml", type=Path, help="default: %(default)s"
     )
     result.add_argument("--table", help="check this table in place of the config's")
-    result.add_argument(
-        "--models",
-        default=ROOT / "config/models.yaml",
-        type=Path,
-        help="the table of models (default: the project's)",
-    )
+    result.add_argument("--models", help="check this table of models in place of the config's")
     result.add_argument(
         "--options", action="store_true", help="print every option as the table of config/README.md"
     )
@@ -44,7 +39,9 @@ def run(arguments: argparse.Namespace) -> None:
     mapping = artworks.read_config_file(arguments.config)
     if arguments.table:
         mapping["table"] = arguments.table
-    config, table, files = project.load(mapping, [arguments.config], arguments.models, ROOT)
+    if arguments.models:
+        mapping["models_table"] = arguments.models
+    config, table, files = project.load(mapping, [arguments.config], models.TABLE, ROOT)
     print(summary(config, table), end="")
     warnings = _cut_prompts(table, files) + project.unknown_words(config, table, files)
     for warning in warnings:

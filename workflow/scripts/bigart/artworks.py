@@ -63,13 +63,15 @@ class Options:
 class Config(Options):
     """Every option of config.yaml, in its type. config/README.md says what each one means.
 
-    ``table`` and ``results`` are normalised: no ``~``, no ``./`` at the start, no / at the end.
+    Paths are normalised: no ``~``, no ``./`` at the start, no / at the end. ``models_table`` is
+    empty where it is the workflow's own.
     """
 
     models: str
     engine: str
     candidates: int
     table: str
+    models_table: str
     results: str
     device: str
     precision: str
@@ -223,8 +225,8 @@ def _read_config(
                 values[key] = settings.read(key, value)
             except RefusedError as refused:
                 faults.append(Fault(file, line, place, str(refused)))
-    for key in ("table", "results"):
-        values[key] = _normal_path(values[key])
+    for key in ("table", "models_table", "results"):
+        values[key] = values[key] and _normal_path(values[key])
     if obstacle := _file_in_place_of_folder(values["results"]):
         file, line = places.get(_address("results", (mapping or {}).get("results")), ("config", 0))
         message = f"{show(obstacle, 400)} is not a folder; allowed: the path of a folder"

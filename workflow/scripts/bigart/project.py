@@ -21,7 +21,7 @@ def load(
     Args:
         mapping: The config, as ``artworks.read`` takes it.
         config_files: The files it came from, as ``artworks.read`` takes them.
-        models_table: ``config/models.yaml``.
+        models_table: ``config/models.yaml``, unless the config names another one.
         root: The folder that the table of models counts its paths from.
 
     Raises:
@@ -32,6 +32,7 @@ def load(
     faults = [str(fault) for fault in found]
     files: dict[str, ModelFile] = {}
     try:
+        models_table = config.models_table or models_table
         files = models.read_models(models_table, root=root).set(config.models)
         models.check_present(files)
     except UserError as error:

@@ -1,0 +1,163 @@
+"""`snakemake --sdm conda` from end to end: each rule in its own environment, with what it pins.
+
+A stand-in (conda_stub.py) takes the place of conda, which is on no package index. Snakemake, too,
+runs in an environment of its own, with nothing in it but Snakemake.
+"""
+
+import asyncio
+import json
+import os
+import re
+import sys
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import safetensors.torch
+import torch
+import yaml
+
+import conda_stub
+from bigart import images, recipe
+from projects import PATH, ROOT, Project
+from test_environment import ENVIRONMENTS, locked, pins, rules
+
+ARTWORK = "artwork\tprompt\tdetail\nlake\ta painting of a sunset over a lake\tyes\n"
+
+
+def missing(what: str) -> NoReturn:
+    """Skip the test; on CI, where nothing may be missing, fail it."""
+    if "CI" in os.environ:
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="module")
+def conda(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An installation of the stand-in."""
+    if sys.version_info[:2] != (3, 11):
+        pytest.skip("the environments are of Python 3.11, and the stand-in has only this one")
+    if conda_stub.pip("--version").returncode:
+        missing(f"{conda_stub.BASE} has no pip")
+    prefix = tmp_path_factory.mktemp("conda")
+    conda_stub.install(prefix)
+    return prefix
+
+
+@dataclass(frozen=True)
+class Run:
+    """A project painted with --sdm conda.
+
+    Attributes:
+        project: The project, with one artwork.
+        options: What `Project.snakemake` needs to run there again.
+        environments: Name of the file in envs/ -> the environment that was made of it.
+    """
+
+    project: Project
+    options: dict[str, Any]
+    environments: dict[str, Path]
+
+
+@pytest.fixture(scope="module")
+def painted_in_conda(conda: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("painted")
+    bare = folder / "snakemake"
+    venv.create(bare, symlinks=True)
+    python = bare / "bin/python"
+    done = conda_stub.pip("--python", python, "install", f"snakemake=={locked()['snakemake']}")
+    if done.returncode:
+        missing(f"pip cannot install here: {done.stderr[-500:]}")
+    project = Project(folder / "checkout")
+    project.table.write_text(ARTWORK)
+    needs_every_rule(project)
+    options = {"python": python, "variables": {"PATH": f"{conda / 'bin'}:{PATH}"}}
+    project.snakemake("--sdm", "conda", **options)
+    environments = {}
+    for copy in (project.folder / ".snakemake/conda").glob("*.yaml"):
+        file = next(path for path in ENVIRONMENTS if path.read_text() == copy.read_text())
+        environments[file.name] = copy.with_suffix("")
+    return Run(project, options, environments)
+
+
+def needs_every_rule(project: Project) -> None:
+    """Give the project a model to convert and a vocabulary to fetch."""
+    embedded = project.folder / "models/embedded"
+    state = safetensors.torch.load_file(embedded / "enlarger.safetensors")
+    torch.save(state, project.folder / "models/own.pth")
+    table = project.folder / "config/models.yaml"
+    models = yaml.safe_load(table.read_text())
+    models["sets"]["mine"] = {"like": "embedded", "enlarger": "own", "vocabulary": "far"}
+    models["files"] |= {
+        "own": {"architecture": "rrdbnet", "path": "models/own.pth"},
+        "far": {"architecture": "vocabulary", "urls": [(embedded / "encoder.json").as_uri()]},
+    }
+    table.write_text(yaml.safe_dump(models))
+    config = project.folder / "config/config.yaml"
+    config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"models": "mine"}))
+
+
+@pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)
+def test_the_specs_solve(path: Path, conda: Path) -> None:
+    records = asyncio.run(conda_stub.solve(conda, path))
+    found = {record.name.normalized: str(record.version) for record in records}
+    assert set(found) == {"python", "pip"}
+    assert found["python"].startswith("3.11.")
+
+
+def test_a_spec_that_no_package_meets_does_not_solve(conda: Path, tmp_path: Path) -> None:
+    """The test above can fail."""
+    spec = tmp_path / "wrong.yaml"
+    for wrong in ("python =3.8", "pyhton =3.11"):
+        spec.write_text(f"channels: [conda-forge]\ndependencies: [{wrong}]\n")
+        with pytest.raises(Exception, match=wrong.split()[0]):
+            asyncio.run(conda_stub.solve(conda, spec))
+
+
+def test_every_rule_runs_in_its_own_environment(painted_in_conda: Run) -> None:
+    ran: set[tuple[str, str]] = set()
+    for file, environment in painted_in_conda.environments.items():
+        for command in (environment / conda_stub.COMMANDS).read_text().splitlines():
+            ran.update((script, file) for script in re.findall(r"^.*?/(\w+\.py) ", command))
+    assert ran == set(rules())
+
+
+def test_the_artwork_is_whole(painted_in_conda: Run) -> None:
+    final = painted_in_conda.project.folder / "results/lake/final.png"
+    assert images.read_rgb(final).shape == (4096, 4096, 3)
+    versions = recipe.read_recipe(final)["versions"]
+    assert versions.pop("python").startswith("3.11.")
+    networks = pins(ROOT / "envs/networks.yaml")
+    assert {name: version.partition("+")[0] for name, version in versions.items()} == {
+        name: networks[name] for name in ("torch", "numpy", "pillow")
+    }
+
+
+@pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)
+def test_an_environment_holds_its_pins_and_what_they_need(
+    path: Path, painted_in_conda: Run
+) -> None:
+    python = painted_in_conda.environments[path.name] / "bin" / conda_stub.BASE.name
+    listed = json.loads(conda_stub.pip("--python", python, "list", "--format", "json").stdout)
+    found = {each["name"].lower(): each["version"].partition("+")[0] for each in listed}
+    assert pins(path).items() <= found.items()
+    assert ("torch" in found) == ("torch" in pins(path))
+    checked = conda_stub.pip("--python", python, "check")
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_then_there_is_nothing_to_do(painted_in_conda: Run) -> None:
+    run = painted_in_conda
+    done = run.project.snakemake("--dry-run", "--sdm", "conda", **run.options)
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_turning_it_off_runs_everything_again_unless_told_not_to(painted_in_conda: Run) -> None:
+    run = painted_in_conda
+    done = run.project.snakemake("--dry-run", **run.options)
+    assert "rule thumbnails:" in done.stdout + done.stderr
+    triggers = ["--rerun-triggers", "mtime", "input", "params", "code"]
+    done = run.project.snakemake("--dry-run", *triggers, **run.options)
+    assert "Nothing to be done" in done.stdout + done.stderr
