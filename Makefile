@@ -1,13 +1,15 @@
 # make demo   paint the artworks of config/prompts.tsv with the embedded models
 # make test   run every test
-# Both set up everything they need in .venv first.
+# make setup  only set up .venv, as both of these do first
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: demo test check lock clean
+.PHONY: setup demo test check lock clean
+
+setup: $(READY)
 
 demo: $(READY)
 	$(BIN)/snakemake --cores all --resources gpu=1

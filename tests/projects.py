@@ -1,15 +1,26 @@
 """Projects that tests paint: checkouts with a small table, and Snakemake run in them."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import psutil
+import pytest
+import torch
 import yaml
+from torch import nn
+
+from bigart.checkpoints import save_network
+from bigart.glide.model import GlideOptions, Text2ImUNet
+from bigart.rrdbnet import RRDBNet, RRDBNetOptions
+from bigart.vqgan import VQGAN, VQGANOptions
 
 ROOT = Path(__file__).parent.parent
 PATH = "/usr/bin:/bin"
@@ -21,6 +32,38 @@ lake\ta painting of a sunset over a lake\t3\t2\tyes
 villa\tan "Italian" villa; $HOME `ls` 'é' 🎨\t\t\tno
 """
 SETTINGS = {"candidates": 2, "steps": 4, "upsample_steps": 3, "texture_amount": 0.05}
+
+# Devices that compute on the CPU and write down who computed when on which of them
+STAND_INS = """
+import os
+
+
+def _device(name):
+    return torch.device("cuda")
+
+
+def _devices(chosen):
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0,1,2,3").split(",")
+    return {{f"stand-in-{{number}}": torch.device("cpu") for number in visible}}
+
+
+class Device(Device):
+    @contextlib.contextmanager
+    def turn(self):
+        with super().turn():
+            began = time.time()
+            yield
+        line = f"{{self.seat.turn.lock_file}} {{began}} {{time.time()}}\\n"
+        with open({turns!r}, "a") as file:
+            file.write(line)
+"""
+
+
+def missing(what: str) -> NoReturn:
+    """Skip the test for what the machine lacks; on CI, where nothing may be missing, fail it."""
+    if "CI" in os.environ:
+        pytest.fail(what)
+    pytest.skip(what)
 
 
 def snakemake_in(
@@ -71,6 +114,24 @@ class Project:
     def snakemake(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         return snakemake_in(self.folder, *arguments, **options)
 
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
+        """Start Snakemake in a process group of its own, with these variables besides."""
+        environment = {**os.environ, "PATH": PATH, "OMP_NUM_THREADS": "2", **variables}
+        return subprocess.Popen(
+            [sys.executable, "-m", "snakemake", *arguments],
+            cwd=self.folder,
+            env=environment,
+            start_new_session=True,
+        )
+
+    def stages(self) -> Iterator[tuple[list[str], psutil.Process]]:
+        """The stages that run now: the words of the command, the script first, and the process."""
+        scripts = str(self.folder / "workflow/scripts")
+        for process in psutil.process_iter(["cmdline"]):
+            words = process.info["cmdline"] or [""]
+            if Path(words[0]).name == "python" and words[1:] and words[1].startswith(scripts):
+                yield words[1:], process
+
     def jobs(self, *arguments: str) -> set[str]:
         """What would run, as "rule artwork" or "rule model"."""
         done = self.snakemake("--dry-run", *arguments)
@@ -90,3 +151,75 @@ class Project:
             if line[0] == row:
                 line[lines[0].index(column)] = cell
         self.table.write_text("".join("\t".join(line) + "\n" for line in lines))
+
+    def use_stand_in_gpus(self) -> Path:
+        """Let `device: cuda` mean stand-ins, by the numbers in CUDA_VISIBLE_DEVICES.
+
+        Returns the file in which each turn at a device leaves a line: its lock, beginning, end.
+        """
+        turns = self.folder / "turns"
+        with (self.folder / "workflow/scripts/bigart/devices.py").open("a") as code:
+            code.write(STAND_INS.format(turns=str(turns)))
+        return turns
+
+    def use_tiny_models(self) -> None:
+        """Put networks in the embedded ones' place that compute next to nothing (64 -> 1024 px).
+
+        They show nothing, but the same bytes every time, and a stage takes little more than its
+        start.
+        """
+        torch.manual_seed(1)
+        vocabulary = len(json.loads((self.folder / "models/embedded/encoder.json").read_text()))
+        glide = GlideOptions(
+            image_size=16,
+            channels=8,
+            res_blocks=1,
+            channel_mult=(1, 2),
+            head_channels=8,
+            attention_resolutions=(8,),
+            text_ctx=16,
+            text_width=16,
+            text_layers=1,
+            text_heads=2,
+            vocab=vocabulary,
+            groups=4,
+        )
+        upsampler = replace(glide, image_size=64, super_res=True, noise_schedule="linear")
+        networks: dict[str, tuple[nn.Module, str]] = {
+            "base": (Text2ImUNet(glide), "glide"),
+            "upsampler": (Text2ImUNet(upsampler), "glide"),
+            "enlarger": (RRDBNet(RRDBNetOptions(features=8, blocks=1, growth=4)), "rrdbnet"),
+            "detailer": (
+                VQGAN(
+                    VQGANOptions(
+                        channels=8,
+                        channel_mult=(1, 2),
+                        res_blocks=1,
+                        attention_resolutions=(),
+                        resolution=64,
+                        z_channels=8,
+                        embed_dim=8,
+                        codes=16,
+                        groups=4,
+                    )
+                ),
+                "vqgan",
+            ),
+        }
+        for name, (network, architecture) in networks.items():
+            path = self.folder / f"models/embedded/{name}.safetensors"
+            save_network(network, path, architecture)
+
+    def pictures(self) -> dict[str, bytes]:
+        """Every file under its final name in results/, but for logs and benchmarks."""
+        results = self.folder / "results"
+        return {
+            str(path.relative_to(results)): path.read_bytes()
+            for path in sorted(results.rglob("*"))
+            if path.is_file() and path.parent.name != "log" and not path.name.startswith(".")
+        }
+
+    def leftovers(self) -> list[Path]:
+        """Hidden files in results/, but for locks: temporary ones and states of samplings."""
+        hidden = (self.folder / "results").rglob(".*")
+        return [path for path in hidden if path.is_file() and path.suffix != ".lock"]

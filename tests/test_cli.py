@@ -83,14 +83,17 @@ def test_a_file_is_whole_or_absent(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_killed_runs_are_removed(tmp_path: Path) -> None:
-    dead = tmp_path / f".picture{files.PARTIAL}999999999.png"
-    alive = tmp_path / f".picture{files.PARTIAL}1.png"
-    for leftover in (dead, alive):
+    here = socket.gethostname()
+    names = {name: f"{name}-{number}" for name, number in ((here, 999999999), ("else-where", 1))}
+    dead, elsewhere = (tmp_path / f".picture{files.PARTIAL}{name}.png" for name in names.values())
+    alive = tmp_path / f".picture{files.PARTIAL}{here}-1.png"
+    old = tmp_path / f".picture{files.PARTIAL}else-where-2.png"
+    for leftover in (dead, alive, elsewhere, old):
         leftover.touch()
+    os.utime(old, (0, 0))
     with files.atomic(tmp_path / "picture.png") as temporary:
         temporary.touch()
-    assert not dead.exists()
-    assert alive.exists()
+    assert [path.exists() for path in (dead, alive, elsewhere, old)] == [False, True, True, False]
 
 
 MAKE = """
@@ -133,7 +136,7 @@ def test_a_second_process_waits_for_the_end_of_the_first(
     second = make(tmp_path, 0)
     assert second.stderr is not None
     told = second.stderr.readline()
-    assert f"process {first.pid} on {socket.gethostname()} makes it already" in told
+    assert f"process {first.pid} on {socket.gethostname()} is at work on it" in told
     assert second.poll() is None
     first.send_signal(number)
     first.communicate(timeout=10)
@@ -141,7 +144,7 @@ def test_a_second_process_waits_for_the_end_of_the_first(
     second.communicate(timeout=10)
     assert second.returncode == 0
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
-    assert left == {"log", "log/out.log", "out"}
+    assert left == {"log", "log/out.log", "log/.out.log.lock", "out"}
 
 
 def test_many_at_once_take_turns(tmp_path: Path) -> None:
@@ -164,7 +167,18 @@ def test_many_at_once_take_turns(tmp_path: Path) -> None:
     ]
     assert [job.wait(timeout=60) for job in jobs] == [0] * 6
     assert counter.read_text() == "120"
-    assert list(tmp_path.iterdir()) == [counter]
+
+
+def test_a_file_system_without_locks_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with files.locked(tmp_path / "picture.log"):
+        pass
+    assert "has no locks (No locks available)" in caplog.text
 
 
 def test_progress_in_a_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,13 +6,12 @@ runs in an environment of its own, with nothing in it but Snakemake.
 
 import asyncio
 import json
-import os
 import re
 import sys
 import venv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -21,24 +20,17 @@ import yaml
 
 import conda_stub
 from bigart import images, recipe
-from projects import PATH, ROOT, Project
+from projects import PATH, ROOT, Project, missing
 from test_environment import ENVIRONMENTS, locked, pins, rules
 
 ARTWORK = "artwork\tprompt\tdetail\nlake\ta painting of a sunset over a lake\tyes\n"
-
-
-def missing(what: str) -> NoReturn:
-    """Skip the test; on CI, where nothing may be missing, fail it."""
-    if "CI" in os.environ:
-        pytest.fail(what)
-    pytest.skip(what)
 
 
 @pytest.fixture(scope="module")
 def conda(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An installation of the stand-in."""
     if sys.version_info[:2] != (3, 11):
-        pytest.skip("the environments are of Python 3.11, and the stand-in has only this one")
+        missing("the environments are of Python 3.11, and the stand-in has only this one")
     if conda_stub.pip("--version").returncode:
         missing(f"{conda_stub.BASE} has no pip")
     prefix = tmp_path_factory.mktemp("conda")

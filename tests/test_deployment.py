@@ -19,7 +19,7 @@ import safetensors.torch
 import torch
 import yaml
 
-from projects import PARTS, PATH, Project, snakemake_in
+from projects import PARTS, PATH, Project, missing, snakemake_in
 
 TABLE = "artwork\tprompt\nvilla\tan \"Italian\" villa; $HOME `ls` 'é' 🎨\n"
 QUICK = {"candidates": 1, "steps": 2, "upsample_steps": 2}
@@ -112,7 +112,7 @@ class Host:
 @pytest.fixture(scope="module")
 def host(checkout: Project, tmp_path_factory: pytest.TempPathFactory) -> Host:
     if not shutil.which("git", path=PATH):
-        pytest.skip("there is no git")
+        missing("there is no git")
     host = Host(tmp_path_factory.mktemp("host"), checkout)
     host.publish("v1")
     return host
@@ -214,9 +214,9 @@ def test_from_a_checkout_that_cannot_be_written(
     try:
         mounted = subprocess.run([*command, "touch", checkout.folder / "written"], timeout=60)
     except FileNotFoundError:
-        pytest.skip("there is no unshare, to mount the checkout read-only")
+        missing("there is no unshare, to mount the checkout read-only")
     if mounted.returncode == 0 or subprocess.run([*command, "true"], timeout=60).returncode:
-        pytest.skip("no folder can be mounted read-only here")
+        missing("no folder can be mounted read-only here")
     own_config(checkout, tmp_path)
     before = content(checkout.folder)
     done = snakemake_in(

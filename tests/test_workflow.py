@@ -22,7 +22,7 @@ import torch
 import yaml
 
 from bigart import images, recipe
-from projects import TABLE, Project
+from projects import ROOT, TABLE, Project
 
 BASE = ["thumbnails", "upsampled", "contact_sheet", "enlarged_1024", "textured_1024"]
 FINISH = ["enlarged_4096", "textured_4096", "final"]
@@ -98,6 +98,26 @@ def test_a_stage_says_its_device_and_time(painted: Project) -> None:
     assert "in fp32" in log
     assert re.search(r"thumbnails: \d+/8, \d+ s left", log)
     assert "thumbnails: 8/8, done in" in log
+
+
+def test_a_stage_takes_less_than_its_rule_asks_for(painted: Project) -> None:
+    """Next to Snakemake in a job of its own, which takes some 300 MB."""
+    asked = {}
+    for path in (ROOT / "workflow/rules").glob("*.smk"):
+        for rule in re.split(r"^rule ", path.read_text(), flags=re.MULTILINE)[1:]:
+            name = re.search(r"log/([\w-]+)[-{}\w]*\.benchmark\.tsv", rule)
+            limits = re.search(r"mem_mb=grows\((\d+)\),\s+runtime=grows\((\d+)\)", rule)
+            assert limits, rule
+            if name:
+                asked[name[1].removesuffix("-")] = tuple(map(int, limits.groups()))
+    measured = sorted((painted.folder / "results/lake/log").glob("*.benchmark.tsv"))
+    assert len(measured) == len(asked) == 9
+    for path in measured:
+        header, values = (line.split("\t") for line in path.read_text().splitlines())
+        took = dict(zip(header, values, strict=True))
+        memory, minutes = asked[path.name.removesuffix(".benchmark.tsv").removesuffix("-png")]
+        assert float(took["max_rss"]) + 300 < memory, path.name
+        assert float(took["s"]) < 60 * minutes / 2, path.name
 
 
 # What reruns when
@@ -321,45 +341,21 @@ def test_a_missing_or_broken_model_is_named(project: Project) -> None:
 
 # Several GPUs in one machine
 
-STAND_INS = """
-
-def _device(name):
-    return torch.device("cuda")
-
-
-def _devices(chosen):
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0,1,2,3").split(",")
-    return {f"stand-in-{number}": torch.device("cpu") for number in visible}
-
-
-class Device(Device):
-    @contextlib.contextmanager
-    def turn(self):
-        with super().turn():
-            began = time.time()
-            yield
-        line = f"{self.seat.turn.lock_file} {began} {time.time()}\\n"
-        with open(os.environ["STAND_INS"], "a") as file:
-            file.write(line)
-"""
-
 
 @pytest.mark.parametrize(("visible", "jobs"), [("0,1,2,3", 4), ("1,3", 2)])
 def test_jobs_use_different_gpus(
     visible: str, jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = Project(tmp_path / "checkout")
-    with (project.folder / "workflow/scripts/bigart/devices.py").open("a") as code:
-        code.write("import os" + STAND_INS)
+    turns_file = project.use_stand_in_gpus()
     names = [f"art-{number}" for number in range(4)]
     rows = [f"{name}\ta lake\t{number}\n" for number, name in enumerate(names)]
     project.table.write_text("artwork\tprompt\tseed\n" + "".join(rows))
-    for name, value in (("CUDA_VISIBLE_DEVICES", visible), ("STAND_INS", str(tmp_path / "turns"))):
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     targets = [f"results/{name}/1-thumbnails/1.png" for name in names]
     project.snakemake(*targets, "--config", "device=cuda", "steps=12", cores=8, gpus=jobs)
-    lines = (tmp_path / "turns").read_text().splitlines()
+    lines = turns_file.read_text().splitlines()
     turns = [(device, float(a), float(b)) for device, a, b in map(str.split, lines)]
     assert len(turns) == len(names)
     used = [device.rpartition("stand-in-")[2].removesuffix(".turn") for device, *_ in turns]

@@ -3,7 +3,6 @@
 # A module with `snakefile: github(...)`, as snakedeploy writes it, gives Snakemake the rule files
 # alone. The rest then comes out of the clone of the repository that Snakemake keeps.
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -32,18 +31,25 @@ def checkout(rules):
 def unpack(repository, ref):
     """Bring the files of a version to the working directory, where they are not there yet.
 
-    Their folder is the same for every version, since Snakemake compares the paths of inputs.
+    Their path is the same for every version, since Snakemake compares the paths of inputs: a link
+    to the version at hand. Several processes may do this at once.
     """
     commit = repository.commit(ref).hexsha
-    stamp = UNPACKED / "commit"
-    if not stamp.exists() or stamp.read_text() != commit:
-        partial = UNPACKED.with_name(f"{UNPACKED.name}.partial-{os.getpid()}")
-        with tempfile.NamedTemporaryFile(suffix=".zip") as file:
-            parts = ["workflow", "config", "models"]
-            repository.archive(file, commit, format="zip", path=parts)
-            file.flush()
-            shutil.unpack_archive(file.name, partial)
-        (partial / stamp.name).write_text(commit)
-        shutil.rmtree(UNPACKED, ignore_errors=True)
-        partial.rename(UNPACKED)
+    version = UNPACKED.with_name(f"bigart-{commit}")
+    UNPACKED.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bigart-", dir=UNPACKED.parent) as folder:
+        if not version.exists():
+            archive, partial = Path(folder, "archive.zip"), Path(folder, "partial")
+            with archive.open("wb") as file:
+                parts = ["workflow", "config", "models"]
+                repository.archive(file, commit, format="zip", path=parts)
+            shutil.unpack_archive(archive, partial)
+            try:
+                partial.rename(version)
+            except OSError:
+                if not version.exists():  # else another process was quicker
+                    raise
+        link = Path(folder, "link")
+        link.symlink_to(version.name)
+        link.replace(UNPACKED)
     return UNPACKED.absolute()

@@ -46,6 +46,15 @@ def version(name):
     return code.version(SCRIPTS / name)
 
 
+def grows(limit):
+    """Return a resource, in MB or minutes: a limit that doubles when a job is tried again.
+
+    The limits are twice what the stage was measured to take (docs/operating.md), and more where a
+    GPU's driver needs memory of the host.
+    """
+    return lambda wildcards, attempt: limit * 2 ** (attempt - 1)
+
+
 def row(wildcards):
     """Return the artwork at hand."""
     if wildcards.artwork not in ARTWORKS:

@@ -23,8 +23,8 @@ rule enlarged_1024:
     resources:
         gpu=1,
         device=CONFIG.device,
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=grows(4000),
+        runtime=grows(15),
     params:
         models=identity("enlarger"),
         precision=PRECISION,
@@ -50,8 +50,8 @@ rule textured_1024:
         "../../envs/pictures.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=grows(500),
+        runtime=grows(10),
     params:
         amount=of_artwork("texture_amount"),
         size=of_artwork("texture_size"),
@@ -82,8 +82,8 @@ rule detailed:
     resources:
         gpu=1,
         device=CONFIG.device,
-        mem_mb=5000,
-        runtime=30,
+        mem_mb=grows(5000),
+        runtime=grows(15),
     params:
         models=identity("detailer"),
         precision=PRECISION,
@@ -112,8 +112,8 @@ rule enlarged_4096:
     resources:
         gpu=1,
         device=CONFIG.device,
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=grows(4000),
+        runtime=grows(30),
     params:
         models=identity("enlarger"),
         precision=PRECISION,
@@ -139,8 +139,8 @@ rule textured_4096:
         "../../envs/pictures.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         amount=of_artwork("final_texture_amount"),
         size=of_artwork("final_texture_size"),
@@ -168,8 +168,8 @@ rule final:
         "../../envs/pictures.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         code=version("finish.py"),
     shell:

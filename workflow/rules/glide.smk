@@ -24,8 +24,8 @@ rule thumbnails:
         gpu=1,
         device=CONFIG.device,
         batch=CONFIG.batch,
-        mem_mb=6000,
-        runtime=720,
+        mem_mb=grows(8000),
+        runtime=grows(180),
     params:
         prompt=of_artwork("prompt"),
         negative_prompt=of_artwork("negative_prompt"),
@@ -71,8 +71,8 @@ rule upsampled:
         gpu=1,
         device=CONFIG.device,
         batch=CONFIG.batch,
-        mem_mb=6000,
-        runtime=720,
+        mem_mb=grows(8000),
+        runtime=grows(60),
     params:
         prompt=of_artwork("prompt"),
         seed=of_artwork("seed"),
@@ -105,8 +105,8 @@ rule contact_sheet:
         "../../envs/pictures.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=grows(500),
+        runtime=grows(10),
     params:
         prompt=of_artwork("prompt"),
         seed=of_artwork("seed"),

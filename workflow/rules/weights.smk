@@ -23,8 +23,8 @@ rule fetch:
         "../../envs/weights.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=grows(4000),
+        runtime=grows(240),
     params:
         weights=lambda wildcards, output: Path(output[0]).parent.parent,
         name=lambda wildcards: _FETCHED[wildcards.download].name,
@@ -50,8 +50,8 @@ rule convert:
         "../../envs/weights.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime=30,
+        mem_mb=grows(6000),
+        runtime=grows(30),
     params:
         weights=lambda wildcards, output: Path(output[0]).parent,
         identity=lambda wildcards: _CONVERTED[wildcards.model].identity(),

@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
         denoiser=lambda chunk: denoiser,
         noise=stages.noise(arguments.seed, STAGE, network.options.image_size),
         passes=1 if arguments.guidance == 1 else 2,
-        identity=stages.identity(__file__, recipes),
+        key=stages.sampling_key(arguments, __file__, recipes),
     )
     for candidate, picture in pictures:
         images.write_png(arguments.out[candidate], picture, recipes[candidate])

@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
         denoiser=lambda chunk: conditioned(network, text, low_res[chunk]),
         noise=lambda candidate, draw: noise(candidate, draw) * np.float32(arguments.temperature),
         passes=1,
-        identity=stages.identity(__file__, recipes, *thumbnails),
+        key=stages.sampling_key(arguments, __file__, recipes, *thumbnails),
     )
     for candidate, picture in pictures:
         images.write_png(arguments.out[candidate], picture, recipes[candidate])

@@ -42,7 +42,9 @@ def main(
 
     With ``--log``, one process at a time does what that log is of; see ``files.locked``.
     """
-    parser.add_argument("--log", help="also write the messages to this file")
+    parser.add_argument(
+        "--log", help="also write the messages to this file; wait for another process that does"
+    )
     arguments = parser.parse_args(argv)
     name = Path(parser.prog).stem
     if isinstance(sys.stdout, io.TextIOWrapper):  # a prompt may hold what the terminal cannot show

@@ -6,13 +6,16 @@ import hashlib
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
 log = logging.getLogger("bigart")
 
+_HOST = socket.gethostname()
 PARTIAL = ".partial-"
+ABANDONED_SECONDS = 24 * 3600  # what another machine began and has not written to since then
 
 
 @contextlib.contextmanager
@@ -20,9 +23,9 @@ def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` when the block succeeds.
 
     The temporary name keeps the suffix, so that image writers recognise the format. Leftovers
-    of killed runs (same file, another process that no longer lives) are removed first. The
-    content is flushed to the disk before the rename: a power cut leaves the old file or the
-    new one, never half of either.
+    of killed runs (same file, a process that no longer lives) are removed first. The content is
+    flushed to the disk before the rename: a power cut leaves the old file or the new one, never
+    half of either.
 
     Args:
         path: The final file. Its folder is made when missing.
@@ -32,8 +35,8 @@ def atomic(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path)
-    temporary = path.with_name(f".{path.stem}{PARTIAL}{os.getpid()}{path.suffix}")
+    remove_leftovers(path)
+    temporary = path.with_name(f".{path.stem}{PARTIAL}{_HOST}-{os.getpid()}{path.suffix}")
     try:
         yield temporary
         finish(temporary, path)
@@ -52,11 +55,18 @@ def finish(temporary: Path, path: Path) -> None:
     temporary.replace(path)
 
 
-def _remove_leftovers(path: Path) -> None:
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files that killed processes left of ``path``.
+
+    Those of this machine go when their process is gone; of another machine's processes nothing can
+    be known, so theirs go when they are a day old.
+    """
     for old in path.parent.glob(f".{path.stem}{PARTIAL}*{path.suffix}"):
-        pid = old.name.removesuffix(path.suffix).rpartition(PARTIAL)[2]
-        if pid.isdigit() and not _lives(pid):
-            old.unlink(missing_ok=True)
+        host, _, pid = old.name.removesuffix(path.suffix).rpartition(PARTIAL)[2].rpartition("-")
+        with contextlib.suppress(FileNotFoundError):
+            age = time.time() - old.stat().st_mtime
+            if (host == _HOST and not _lives(pid)) or age > ABANDONED_SECONDS:
+                old.unlink()
 
 
 def _lives(pid: str) -> bool:
@@ -71,34 +81,22 @@ def _lives(pid: str) -> bool:
 def locked(path: Path | str) -> Iterator[None]:
     """Keep others from making ``path`` too; where another process does already, wait for its end.
 
-    A killed run may leave a job behind, which the next run starts again. The lock is a hidden file
-    beside ``path`` that says who holds it, and is removed in the end. A lock ends with its process,
-    however that ends; a file that was left by a killed one hinders nobody.
+    A killed run may leave a job behind, which the next run starts again. The lock is on a hidden
+    file beside ``path`` that says who holds it, and that stays: to remove it would let two
+    processes lock two files of one name. A lock ends with its process, however that ends.
 
     Raises:
         OSError: The folder cannot be written.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.with_name(f".{path.name}.lock")
-    while True:
-        with lock.open("a+", encoding="utf-8") as file:
-            try:
-                _lock(file, path)
-            except OSError as error:  # some network file systems know no locks
-                log.warning("%s: the file system has no locks (%s)", path.parent, error.strerror)
-                yield
-                return
-            if os.fstat(file.fileno()).st_nlink == 0:  # its holder removed it meanwhile
-                continue
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
-            try:
-                yield
-            finally:
-                lock.unlink(missing_ok=True)
-            return
+    with path.with_name(f".{path.name}.lock").open("a+", encoding="utf-8") as file:
+        _lock(file, path)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {_HOST}")
+        file.flush()
+        yield
+        file.truncate(0)
 
 
 def _lock(file: TextIO, path: Path) -> None:
@@ -107,8 +105,10 @@ def _lock(file: TextIO, path: Path) -> None:
     except BlockingIOError:
         file.seek(0)
         holder = file.read() or "another process"
-        log.info("%s: %s makes it already; waiting for its end", path, holder)
+        log.info("%s: %s is at work on it; waiting until that ends", path, holder)
         fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:  # some network file systems know no locks
+        log.warning("%s: the file system has no locks (%s)", path.parent, error.strerror)
 
 
 def sha256(path: Path | str) -> str:

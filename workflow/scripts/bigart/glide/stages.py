@@ -11,7 +11,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from bigart import code, images, recipe, seeds, stage
+from bigart import code, files, images, recipe, seeds, stage
 from bigart.devices import Device
 from bigart.errors import UserError
 from bigart.glide.diffusion import Schedule
@@ -128,7 +128,7 @@ def sample(
     denoiser: Callable[[slice], Denoiser],
     noise: Callable[[int, int], np.ndarray],
     passes: int,
-    identity: str,
+    key: str,
 ) -> Iterator[tuple[int, images.Picture]]:
     """Sample all candidates, in batches that fit the memory.
 
@@ -145,7 +145,7 @@ def sample(
         denoiser: Gives the network, wrapped, for a slice of the candidates (from 0).
         noise: (candidate from 1, draw) -> float32 (3, n, n).
         passes: Pictures that the network sees per candidate: 2 with guidance.
-        identity: See ``identity``.
+        key: See ``sampling_key``.
 
     Yields:
         Candidate (from 0) and its picture, uint8 (n, n, 3), as soon as it is done.
@@ -153,7 +153,7 @@ def sample(
     process = _schedule(network.options, arguments.steps)
     candidates = len(arguments.out)
     out = Path(arguments.out[0])
-    unfinished = Unfinished(out.with_name(f".{out.stem}-unfinished.safetensors"), identity)
+    unfinished = Unfinished(out.with_name(f".{out.stem}-unfinished.safetensors"), key)
     with device.turn():
         size = _batch(arguments.batch, candidates, network.options, device, passes)
         log.info(
@@ -181,7 +181,7 @@ def sample(
             try:
                 for state in steps:
                     progress.advance(len(numbers))
-                    unfinished.save_now_and_then(pictures, state)
+                    unfinished.save_if_due(pictures, state)
             except torch.OutOfMemoryError:
                 if len(numbers) == 1:
                     raise UserError(
@@ -204,20 +204,30 @@ def sample(
     unfinished.remove()
 
 
-def identity(script: str, recipes: Sequence[recipe.Recipe], *images: images.Picture) -> str:
-    """Return what decides which pictures are sampled: the same text, the same pictures.
+def sampling_key(
+    arguments: argparse.Namespace,
+    script: str,
+    recipes: Sequence[recipe.Recipe],
+    *sources: images.Picture,
+) -> str:
+    """Return a hash of all that decides which pictures are sampled.
 
     Args:
+        arguments: With ``prompt``, ``seed``, ``vocabulary`` and ``merges``.
         script: The stage's command, whose code counts.
         recipes: Of the pictures that it makes.
-        images: What it makes them from.
+        sources: What it makes them from.
     """
-    digest = hashlib.sha256(code.version(script).encode())
-    for made in recipes:
-        digest.update(recipe.to_json(made).encode())
-    for image in images:
-        digest.update(np.ascontiguousarray(image).tobytes())
-    return digest.hexdigest()
+    parts = [
+        code.version(script),
+        arguments.prompt,
+        str(arguments.seed),
+        files.sha256(arguments.vocabulary),
+        files.sha256(arguments.merges),
+        *map(recipe.to_json, recipes),
+        *(hashlib.sha256(source.tobytes()).hexdigest() for source in sources),
+    ]
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _batch(asked: str, candidates: int, options: GlideOptions, device: Device, passes: int) -> int:

@@ -27,22 +27,22 @@ class Unfinished:
     """The file of one stage and artwork.
 
     It is written once a minute, so that short runs leave none, and after an interruption. It holds
-    the pictures of the candidates that are done and the state of those in work.
+    the pictures of the candidates that are done and the state of those in progress.
 
     Args:
         path: The file. Where it cannot be written, a warning says so, and sampling goes on.
-        identity: What is sampled, down to the code: a file that was written for something else is
-            of no use.
+        key: Says what is sampled, down to the code (``stages.sampling_key``): a file with another
+            key is of no use.
     """
 
-    def __init__(self, path: Path, identity: str) -> None:
-        self.path, self.identity = path, identity
+    def __init__(self, path: Path, key: str) -> None:
+        self.path, self.key = path, key
         self._saved = time.monotonic()
 
     def read(self, device: torch.device) -> tuple[list[Picture], State | None]:
         """Return what is done: pictures, uint8 (n, n, 3), and a state for the next candidates.
 
-        Nothing is, where there is no file, or one of another identity, or one that is damaged.
+        Nothing is done where there is no file, or one with another key, or one that is damaged.
         """
         if not self.path.exists():
             return [], None
@@ -52,23 +52,28 @@ class Unfinished:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, safetensors.SafetensorError):
             return [], None
-        if about.get("identity") != self.identity:
+        if about.get("key") != self.key:
             log.info("%s was saved for something else: beginning anew", self.path)
             return [], None
         pictures = [picture.cpu().numpy() for picture in tensors.get("pictures", ())]
         return pictures, State(int(about["step"]), tensors["x"], tensors.get("x0"))
 
-    def save_now_and_then(self, pictures: Sequence[Picture], state: State) -> None:
+    def save_if_due(self, pictures: Sequence[Picture], state: State) -> None:
         """Save, when the last time is a minute ago."""
         if time.monotonic() - self._saved >= SAVE_EVERY_SECONDS:
             self.save(pictures, state)
 
     def save(self, pictures: Sequence[Picture], state: State) -> None:
-        """Write what is done, all of it or nothing."""
-        about = {"identity": self.identity, "step": str(state.step)}
+        """Write what is done, all of it or nothing.
+
+        A state that a fault of the hardware has spoilt is not saved: it would spoil every next run.
+        """
+        if not torch.isfinite(state.x).all():
+            return
+        about = {"key": self.key, "step": str(state.step)}
         tensors = {"x": state.x.contiguous()}
         if state.x0 is not None:
-            tensors["x0"] = state.x0.clone()  # in the last step both are one
+            tensors["x0"] = state.x0.clone()  # after the last step it is x itself
         if pictures:
             tensors["pictures"] = torch.from_numpy(np.stack(pictures))
         try:
@@ -81,3 +86,4 @@ class Unfinished:
     def remove(self) -> None:
         """Remove the file, when all pictures are written."""
         self.path.unlink(missing_ok=True)
+        files.remove_leftovers(self.path)

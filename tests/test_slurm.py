@@ -1,0 +1,221 @@
+"""The workflow on a real Slurm, by the scheduler's own records."""
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+import slurm as scheduler
+from bigart import images
+from projects import TABLE, Project
+from slurm import Job, Slurm
+
+ON_GPU = {"thumbnails", "upsampled", "enlarged_1024", "detailed", "enlarged_4096"}
+SOON = ["--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"]
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    with scheduler.running(tmp_path_factory.mktemp("slurm")) as started:
+        yield started
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = Project(tmp_path / "checkout")
+    project.use_tiny_models()
+    project.use_stand_in_gpus()
+    return project
+
+
+def start(project: Project, slurm: Slurm, *arguments: str) -> subprocess.Popen[bytes]:
+    profile = ["--workflow-profile", "profiles/slurm", "--slurm-status-command", "squeue"]
+    return project.start(*arguments, *profile, *SOON, **slurm.environment)
+
+
+def follow(
+    run: subprocess.Popen[bytes], slurm: Slurm, look: Callable[[list[Job]], bool] | None = None
+) -> dict[int, Job]:
+    """Watch the records until the run ends or `look` is content; return the jobs by number.
+
+    The scheduler forgets which GPU a job had when it ends, so that is kept from before.
+    """
+    seen: dict[int, Job] = {}
+    deadline = time.monotonic() + 900
+    try:
+        while run.poll() is None:
+            assert time.monotonic() < deadline
+            for job in slurm.jobs():
+                seen[job.number] = job.with_gpus_of(seen.get(job.number))
+            if look and look(list(seen.values())):
+                return seen
+            time.sleep(0.3)
+    except BaseException:
+        os.killpg(run.pid, signal.SIGKILL)
+        raise
+    for job in slurm.jobs():
+        seen[job.number] = job.with_gpus_of(seen.get(job.number))
+    return seen
+
+
+def runs(script: str, project: Project) -> list[psutil.Process]:
+    """The processes of a stage of this project."""
+    return [process for words, process in project.stages() if Path(words[0]).name == script]
+
+
+SLOW = """
+
+def _slow(sampler):
+    import time
+
+    def steps(*arguments):
+        for state in sampler(*arguments):
+            time.sleep({seconds})
+            yield state
+
+    return steps
+
+
+SAMPLERS = {{name: _slow(sampler) for name, sampler in SAMPLERS.items()}}
+"""
+
+
+def slow_down(project: Project, seconds: float) -> None:
+    """Let each step of a sampling take longer by this."""
+    path = project.folder / "workflow/scripts/bigart/glide/samplers.py"
+    path.write_text(path.read_text() + SLOW.format(seconds=seconds))
+
+
+def test_a_run_with_a_cancelled_and_a_failed_job(project: Project, slurm: Slurm) -> None:
+    slow_down(project, 0.1)
+    project.edit("60", "lake", "steps")  # 120 for two candidates
+    log = project.folder / "results/lake/log/1-thumbnails.log"
+    before = {job.number for job in slurm.jobs()}
+    cancelled = killed = False
+
+    def disturb(jobs: list[Job]) -> bool:
+        nonlocal cancelled, killed
+        if not cancelled and log.exists() and "/120, " in log.read_text():
+            painting = [job for job in jobs if job.about == "thumbnails_wildcards_lake"]
+            slurm("scancel", str(painting[0].number))
+            cancelled = True
+        for upsampling in runs("upsample.py", project):
+            if not killed:
+                upsampling.kill()
+                killed = True
+        return False
+
+    run = start(project, slurm)
+    jobs = [job for number, job in follow(run, slurm, disturb).items() if number not in before]
+    assert run.returncode == 0
+
+    # every job has what its rule says, and no GPU has two at one time
+    for job in jobs:
+        assert len(job.gpus) == (job.rule in ON_GPU), job
+    on_gpu = [job for job in jobs if job.rule in ON_GPU]
+    on_cpu = [job for job in jobs if job.rule not in ON_GPU]
+    pairs = list(itertools.combinations(on_gpu, 2))
+    assert not [pair for pair in pairs if pair[0].overlaps(pair[1]) and pair[0].gpus & pair[1].gpus]
+    assert [pair for pair in pairs if pair[0].overlaps(pair[1])]
+    assert [pair for pair in itertools.product(on_gpu, on_cpu) if pair[0].overlaps(pair[1])]
+
+    # what was cancelled or failed was tried again with twice as much
+    assert [job.rule for job in jobs if job.state == "CANCELLED"] == ["thumbnails"]
+    assert [job.rule for job in jobs if job.state == "FAILED"] == ["upsampled"]
+    assert len([job for job in jobs if job.state == "COMPLETED"]) == len(jobs) - 2 == 2 * 8 + 1
+    for rule in ("thumbnails", "upsampled"):
+        limits = sorted((job.memory_mb, job.minutes) for job in jobs if job.rule == rule)
+        assert len(limits) == 3
+        assert limits[0] == limits[1]
+        assert limits[2] == (2 * limits[0][0], 2 * limits[0][1])
+    assert "going on from a saved state" in log.read_text()
+
+    # each stage ran on the GPU that its job was given
+    turns = (project.folder / "turns").read_text().splitlines()
+    assert len(turns) == len([job for job in on_gpu if job.state == "COMPLETED"])
+    assert {line.split()[0].rpartition("stand-in-")[2] for line in turns} == {"0.turn", "1.turn"}
+
+    made = project.pictures()
+    assert project.leftovers() == []
+    shutil.rmtree(project.folder / "results")
+    project.snakemake("--config", "device=cuda")
+    assert made == project.pictures()
+
+
+def test_a_job_that_meets_its_time_limit_goes_on(project: Project, slurm: Slurm) -> None:
+    """A minute and a half of steps, and a limit of one minute: the second try goes on."""
+    target = "results/lake/1-thumbnails/1.png"
+    project.edit("90", "lake", "steps")
+    project.snakemake(target, "--config", "device=cuda")
+    expected = images.read_rgb(project.folder / target)
+    shutil.rmtree(project.folder / "results")
+    slow_down(project, 1.0)
+    before = {job.number for job in slurm.jobs()}
+    run = start(project, slurm, target, "--set-resources", "thumbnails:runtime=1")
+    jobs = [job for number, job in follow(run, slurm).items() if number not in before]
+    assert run.returncode == 0
+    assert [job.state for job in jobs] == ["TIMEOUT"] * (len(jobs) - 1) + ["COMPLETED"]
+    assert len(jobs) > 1
+    assert np.array_equal(images.read_rgb(project.folder / target), expected)
+
+
+def test_an_interrupted_main_process_cancels_its_jobs(project: Project, slurm: Slurm) -> None:
+    slow_down(project, 0.1)
+    project.edit("200", "lake", "steps")
+    log = project.folder / "results/lake/log/1-thumbnails.log"
+    before = {job.number for job in slurm.jobs()}
+    run = start(project, slurm, "results/lake/1-thumbnails/1.png")
+    follow(run, slurm, lambda jobs: log.exists() and "/400, " in log.read_text())
+    run.send_signal(signal.SIGINT)
+    run.wait(timeout=120)
+    deadline = time.monotonic() + 60
+    while runs("thumbnails.py", project):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    (job,) = [job for job in slurm.jobs() if job.number not in before]
+    assert job.state == "CANCELLED"
+    assert [path.name for path in project.leftovers()] == [".1-unfinished.safetensors"]
+
+
+def test_a_killed_main_process(project: Project, slurm: Slurm) -> None:
+    """Its job goes on. The next run submits it again, and that one waits for the first."""
+    slow_down(project, 0.1)
+    rows = "fruit\ta bowl of fruit\t5\t\t\nagain\ta bowl of fruit\t5\t\t\n"
+    project.table.write_text(TABLE + rows)
+    for artwork in ("fruit", "again"):
+        project.edit("150", artwork, "steps")
+    before = {job.number for job in slurm.jobs()}
+    fruit = "results/fruit/1-thumbnails/1.png"
+    run = start(project, slurm, fruit)
+    follow(run, slurm, lambda jobs: bool(runs("thumbnails.py", project)))
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+
+    project.snakemake("--unlock")
+    run = start(project, slurm, fruit)
+    jobs = [job for number, job in follow(run, slurm).items() if number not in before]
+    assert run.returncode == 0
+    first, second = jobs
+    assert first.overlaps(second)
+    assert first.gpus != second.gpus
+    assert [job.state for job in jobs] == ["COMPLETED", "COMPLETED"]
+    turns = sorted(
+        (float(begin), float(end))
+        for _, begin, end in map(str.split, (project.folder / "turns").read_text().splitlines())
+    )
+    assert len(turns) == 2
+    assert turns[0][1] <= turns[1][0]
+
+    project.snakemake("results/again/1-thumbnails/1.png", "--config", "device=cuda")
+    made, expected = (
+        project.folder / f"results/{name}/1-thumbnails/1.png" for name in ("fruit", "again")
+    )
+    assert np.array_equal(images.read_rgb(made), images.read_rgb(expected))
