@@ -533,6 +533,7 @@ environment.export(Path({str(SCRIPTS)!r}), Path("models.yaml").resolve())
 WEIGHTS, MODELS = "weights", {{"enlarger": models.read_models("models.yaml").file("thing")}}
 source = lambda file: str(file.source_path(WEIGHTS))
 version = lambda name: "the same"
+grows = lambda limit: limit
 rule all:
     input: MODELS["enlarger"].final_path(WEIGHTS)
 include: {str(SCRIPTS.parent / "rules" / "weights.smk")!r}
