@@ -33,11 +33,8 @@ def locked() -> dict[str, str]:
     return dict(line.split("==") for line in lines if re.match(r"[a-z0-9._-]+==", line))
 
 
-def test_the_environments_are_the_projects_own_and_those_of_the_originals() -> None:
-    assert {path.stem for path in OWN_ENVIRONMENTS} == {"networks", "pictures", "weights"}
-    assert {path.stem for path in UPSTREAM.values()} == {
-        path.stem for path in ENVIRONMENTS if path.stem.startswith("upstream-")
-    }
+def test_each_environment_of_an_original_can_be_built() -> None:
+    assert sorted(UPSTREAM.values()) == sorted((ROOT / "envs").glob("upstream-*.yaml"))
 
 
 @pytest.mark.parametrize("path", OWN_ENVIRONMENTS, ids=lambda path: path.stem)
