@@ -46,10 +46,22 @@ version = {platform.python_version()}
 """
 
 
-def pip(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run the pip of the Python that the tests' own environment is made of."""
+def pip(*arguments: str | Path, shown: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run the pip of the Python that the tests' own environment is made of.
+
+    Args:
+        arguments: What it is to do.
+        shown: Whether it writes to the terminal, and may take as long as it takes.
+    """
     command = [BASE, "-m", "pip", "--disable-pip-version-check", *arguments]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=1200)
+    options = {} if shown else {"capture_output": True, "timeout": 1200}
+    return subprocess.run(list(map(str, command)), text=True, **options)
+
+
+def pip_pins(file: Path) -> list[str]:
+    """Return what pip is to install into an environment, as its file says it."""
+    dependencies = yaml.safe_load(file.read_text())["dependencies"]
+    return [pin for part in dependencies if isinstance(part, dict) for pin in part["pip"]]
 
 
 def install(prefix: Path) -> Path:
@@ -122,8 +134,7 @@ def create(prefix: Path, file: Path, environment: Path) -> None:
     records = asyncio.run(solve(prefix, file))
     cache = prefix / "pkgs"
     asyncio.run(rattler.install(records, environment, cache_dir=cache, show_progress=False))
-    dependencies = yaml.safe_load(file.read_text())["dependencies"]
-    pins = [pin for part in dependencies if isinstance(part, dict) for pin in part["pip"]]
+    pins = pip_pins(file)
     if pins and "pip" not in {record.name.normalized for record in records}:
         raise ValueError(f"{file} has pip pins and not pip itself")
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:

@@ -21,7 +21,7 @@ import yaml
 import conda_stub
 from bigart import images, recipe
 from projects import PATH, ROOT, Project, missing
-from test_environment import ENVIRONMENTS, locked, pins, rules
+from test_environment import ENVIRONMENTS, OWN_ENVIRONMENTS, locked, pins, rules
 
 ARTWORK = "artwork\tprompt\tdetail\nlake\ta painting of a sunset over a lake\tyes\n"
 
@@ -69,7 +69,7 @@ def painted_in_conda(conda: Path, tmp_path_factory: pytest.TempPathFactory) -> R
     project.snakemake("--sdm", "conda", **options)
     environments = {}
     for copy in (project.folder / ".snakemake/conda").glob("*.yaml"):
-        file = next(path for path in ENVIRONMENTS if path.read_text() == copy.read_text())
+        file = next(path for path in OWN_ENVIRONMENTS if path.read_text() == copy.read_text())
         environments[file.name] = copy.with_suffix("")
     return Run(project, options, environments)
 
@@ -127,7 +127,7 @@ def test_the_artwork_is_whole(painted_in_conda: Run) -> None:
     }
 
 
-@pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", OWN_ENVIRONMENTS, ids=lambda path: path.stem)
 def test_an_environment_holds_its_pins_and_what_they_need(
     path: Path, painted_in_conda: Run
 ) -> None:

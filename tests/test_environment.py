@@ -6,20 +6,25 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
+import conda_stub
+import upstream
 from bigart import code
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
+UPSTREAM = {name: upstream.file_of(name) for name in upstream.ENVIRONMENTS}
+OWN_ENVIRONMENTS = [path for path in ENVIRONMENTS if path not in UPSTREAM.values()]
 PACKAGES = {"PIL": "pillow", "yaml": "pyyaml"}
 
 
 def pins(path: Path) -> dict[str, str]:
+    """Name -> version, or address."""
     found: dict[str, str] = {}
-    for dependency in yaml.safe_load(path.read_text())["dependencies"]:
-        if isinstance(dependency, dict):
-            found |= dict(pin.lower().split("==") for pin in dependency["pip"])
+    for pin in conda_stub.pip_pins(path):
+        parts = re.fullmatch(r"([\w.-]+)(?:==([\w.]+)| @ (https://[^\s#]+\.zip))", pin)
+        assert parts, f"{pin} is not pinned"
+        found[parts[1].lower()] = parts[2].lower() if parts[2] else parts[3]
     return found
 
 
@@ -28,10 +33,48 @@ def locked() -> dict[str, str]:
     return dict(line.split("==") for line in lines if re.match(r"[a-z0-9._-]+==", line))
 
 
-@pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)
+def test_each_environment_of_an_original_can_be_built() -> None:
+    assert sorted(UPSTREAM.values()) == sorted((ROOT / "envs").glob("upstream-*.yaml"))
+
+
+@pytest.mark.parametrize("path", OWN_ENVIRONMENTS, ids=lambda path: path.stem)
 def test_an_environment_pins_what_the_lock_file_pins(path: Path) -> None:
     assert pins(path)
     assert pins(path).items() <= locked().items()
+
+
+@pytest.mark.parametrize("name", UPSTREAM)
+def test_an_original_package_runs_with_what_the_networks_run_with(name: str) -> None:
+    networks = pins(ROOT / "envs/networks.yaml")
+    found = pins(UPSTREAM[name])
+    assert upstream.ENVIRONMENTS[name] in found
+    older = {"torch", "numpy"} if name == "basicsr" else set()  # it works with no later ones
+    assert older <= found.keys()
+    assert {pin for pin in networks.items() if pin[0] not in older} <= found.items()
+
+
+def test_what_is_not_pinned_is_refused(tmp_path: Path) -> None:
+    """The tests above can fail."""
+    file = tmp_path / "wrong.yaml"
+    for wrong in ("numpy", "numpy>=2", "numpy==2.*", "numpy @ ../numpy", "numpy @ https://x.org/"):
+        file.write_text(f'dependencies: [python =3.11, {{pip: ["{wrong}"]}}]\n')
+        with pytest.raises(AssertionError, match="is not pinned"):
+            pins(file)
+
+
+def test_an_environment_counts_once_it_is_complete_and_of_the_present_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "FOLDER", tmp_path)
+    python = tmp_path / "taming/bin/python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    assert upstream.python_of("taming") is None
+    complete = tmp_path / "taming" / upstream.COMPLETE
+    complete.write_text(UPSTREAM["taming"].read_text() + "# changed since\n")
+    assert upstream.python_of("taming") is None
+    complete.write_text(UPSTREAM["taming"].read_text())
+    assert upstream.python_of("taming") == upstream.build("taming") == python
 
 
 def rules() -> list[tuple[str, str]]:
@@ -47,7 +90,15 @@ def rules() -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize(("command", "environment"), rules())
+ORIGINALS = [
+    ("thumbnails.py", "upstream-glide.yaml"),
+    ("upsample.py", "upstream-glide.yaml"),
+    ("enlarge.py", "upstream-basicsr.yaml"),
+    ("detail.py", "upstream-taming.yaml"),
+]
+
+
+@pytest.mark.parametrize(("command", "environment"), [*rules(), *ORIGINALS])
 def test_an_environment_has_what_its_rule_imports(command: str, environment: str) -> None:
     imported = set()
     for path in code._used_files(ROOT / "workflow/scripts" / command):
