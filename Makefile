@@ -1,6 +1,7 @@
 # make demo   paint the artworks of config/prompts.tsv with the embedded models
 # make test   run every test
 # make setup  only set up .venv, as both of these do first
+# make upstream-NAME [CHECKOUT=FOLDER]   for the tests, an original package: taming, basicsr or glide
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -24,6 +25,9 @@ check: $(READY)
 	$(BIN)/mypy workflow/scripts training benchmarks
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+upstream-%: $(READY)
+	$(BIN)/python tests/upstream.py $* $(if $(CHECKOUT),--checkout "$(CHECKOUT)")
 
 # Resolve requirements.in anew (needs uv)
 lock:

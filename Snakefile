@@ -3,6 +3,7 @@
 #   snakemake --cores 8 --resources gpu=1              paint what is not painted yet
 #   snakemake candidates --cores 8 --resources gpu=1   stop at the contact sheets, to choose
 #   snakemake weights --cores 1                        only fetch the models
+#   snakemake verify --sdm conda --cores 8             compare our networks with the originals
 #
 #   prompt -> 7 thumbnails -> 256 px -> choose -> 1024 px -> texture -> detail -> 4096 px
 #          -> texture -> final                         (see workflow/rules/)
@@ -25,6 +26,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/weights.smk"
 include: "workflow/rules/glide.smk"
 include: "workflow/rules/finishing.smk"
+include: "workflow/rules/verify.smk"
 
 
 rule all:
@@ -47,10 +49,23 @@ rule weights:
         [model(role) for role in MODELS],
 
 
+rule verify:
+    """Compare both engines on the chosen models; an error where they do not agree."""
+    input:
+        rules.verify_report.output.json,
+    log:
+        f"{VERIFY}/log/verdict.log",
+    conda:
+        "envs/report.yaml"
+    shell:
+        'python "$BIGART_SCRIPTS/verify_verdict.py" {input:q} --log {log:q}'
+
+
 localrules:
     all,
     candidates,
     weights,
+    verify,
 
 
 onstart:

@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -34,7 +33,7 @@ import originals  # noqa: E402
 from bigart import convolution, networks, rrdbnet, vqgan  # noqa: E402
 from bigart.allocator import keep_freed_memory  # noqa: E402
 from bigart.checkpoints import save_network  # noqa: E402
-from bigart.devices import Device  # noqa: E402
+from bigart.devices import Device, peak_memory  # noqa: E402
 from bigart.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet  # noqa: E402
 
 CANDIDATES = 7
@@ -158,7 +157,7 @@ def run_of(work: Work, side: str, weights: Path, checkout: Path | None, precisio
         if side == "original":
             forward = originals.rrdbnet(checkout, state) if checkout else network
             return lambda: forward(x)
-        return lambda: rrdbnet.enlarge(network, x)
+        return lambda: network.enlarge(x)
     if side == "original":
         forward = originals.vqgan(checkout, work.options, state) if checkout else network
         return lambda: forward(x)
@@ -191,20 +190,9 @@ def measure(work: Work, side: str, a: argparse.Namespace) -> Figures:
             start = time.perf_counter()
             out = run()
             seconds.append(time.perf_counter() - start)
-    peak = peak_memory()
+    peak = peak_memory(torch.device("cpu"))
     np.save(a.weights.with_suffix(f".{side}.npy"), out.float().numpy())
     return Figures(min(seconds), loading, peak)
-
-
-def peak_memory() -> int:
-    """Return the peak resident bytes of this process.
-
-    Linux's ``ru_maxrss`` begins with what the parent had when it forked, so it is not asked.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        return int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: in bytes
 
 
 # ---- the table ----------------------------------------------------------------------------------

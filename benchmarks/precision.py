@@ -30,7 +30,7 @@ def made_by(network: networks.Network, picture: Tensor, device: Device) -> tuple
     """Return what a network makes of RGB (1, 3, n, n) in [0, 1], and what is one step of 8 bits."""
     with device.autocast():
         if isinstance(network, rrdbnet.RRDBNet):
-            return rrdbnet.enlarge(network, picture), 1 / 255
+            return network.enlarge(picture), 1 / 255
         if isinstance(network, vqgan.VQGAN):
             return network(picture * 2 - 1), 2 / 255
         assert isinstance(network, Text2ImUNet)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import zlib
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from projects import Project
 
 DATA = Path(__file__).parent / "data"
 PARITY = DATA / "parity"
+
+# A runner in the background ignores Ctrl-C, and so would all that it starts
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Machines are busy at times: no deadline. On CI the examples are the same in every run.
 hypothesis.settings.register_profile("here", deadline=None, derandomize="CI" in os.environ)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bigart import checkpoints, rrdbnet
-from bigart.rrdbnet import RRDBNet, RRDBNetOptions, enlarge
+from bigart.rrdbnet import RRDBNet, RRDBNetOptions
 from conftest import fill
 
 GIGABYTE = 10**9
@@ -35,7 +35,7 @@ def test_strips_are_the_whole_frame(
     from_features = 1 if quick else 9
     with torch.inference_mode(), mock.patch.object(rrdbnet, "CHANNELS", from_features):
         whole = SMALL[scale](x.contiguous(memory_format=torch.channels_last))
-        assert (enlarge(SMALL[scale], x, strip) - whole).abs().max() <= 1e-6
+        assert (SMALL[scale].enlarge(x, strip) - whole).abs().max() <= 1e-6
 
 
 @pytest.mark.full_size
@@ -45,19 +45,19 @@ def test_strips_are_the_whole_frame_at_full_size() -> None:
     x = torch.rand(1, 3, 96, 64, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         whole = network(x.contiguous(memory_format=torch.channels_last))
-        assert (enlarge(network, x, strip=32) - whole).abs().max() <= 2e-6
+        assert (network.enlarge(x, strip=32) - whole).abs().max() <= 2e-6
 
 
 def test_progress_reaches_its_total() -> None:
     told: list[tuple[int, int]] = []
-    enlarge(SMALL[4], torch.zeros(1, 3, 50, 4), 16, lambda done, total: told.append((done, total)))
+    SMALL[4].enlarge(torch.zeros(1, 3, 50, 4), 16, lambda done, total: told.append((done, total)))
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert told[-1] == (7 * 50, 7 * 50)
 
 
 def test_a_strip_has_rows() -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        enlarge(SMALL[4], torch.zeros(1, 3, 4, 4), strip=0)
+        SMALL[4].enlarge(torch.zeros(1, 3, 4, 4), strip=0)
 
 
 @pytest.mark.full_size

@@ -9,7 +9,7 @@ import pytest
 
 import conda_stub
 import upstream
-from bigart import code
+from bigart import code, engines
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
@@ -77,28 +77,30 @@ def test_an_environment_counts_once_it_is_complete_and_of_the_present_file(
     assert upstream.python_of("taming") == upstream.build("taming") == python
 
 
-def rules() -> list[tuple[str, str]]:
-    """The stage command and the environment of each rule."""
+def rules(file: str = "*") -> list[tuple[str, str]]:
+    """The stage command of each rule and its environments: with the native engine, then others."""
     found = []
-    for path in sorted((ROOT / "workflow/rules").glob("*.smk")):
+    for path in sorted((ROOT / "workflow/rules").glob(f"{file}.smk")):
         for rule in re.split(r"^rule ", path.read_text(), flags=re.MULTILINE)[1:]:
             command = re.search(r"BIGART_SCRIPTS/(\w+\.py)", rule)
-            environment = re.search(r'conda:\s+"\.\./\.\./envs/(\w+\.yaml)"', rule)
+            environment = re.search(r"^    conda:\n((?: {8}.*\n)+)", rule, re.MULTILINE)
             assert command, rule
             assert environment, rule
-            found.append((command[1], environment[1]))
+            if fixed := re.search(r'"\.\./\.\./envs/(\w+\.yaml)"', environment[1]):
+                found.append((command[1], fixed[1]))
+                continue
+            asked = re.search(r'networks_environment\(\s*(?:"(\w+)"\)|STAGES)', environment[1])
+            assert asked, rule
+            architectures = [asked[1]] if asked[1] else list(engines.PACKAGES)
+            found += [
+                (command[1], engines.environment(engine, architecture))
+                for engine in engines.ENGINES
+                for architecture in architectures
+            ]
     return found
 
 
-ORIGINALS = [
-    ("thumbnails.py", "upstream-glide.yaml"),
-    ("upsample.py", "upstream-glide.yaml"),
-    ("enlarge.py", "upstream-basicsr.yaml"),
-    ("detail.py", "upstream-taming.yaml"),
-]
-
-
-@pytest.mark.parametrize(("command", "environment"), [*rules(), *ORIGINALS])
+@pytest.mark.parametrize(("command", "environment"), rules())
 def test_an_environment_has_what_its_rule_imports(command: str, environment: str) -> None:
     imported = set()
     for path in code._used_files(ROOT / "workflow/scripts" / command):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bigart.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
 from bigart.glide.tokenizer import Tokenizer
-from bigart.rrdbnet import RRDBNet, RRDBNetOptions, enlarge
+from bigart.rrdbnet import RRDBNet, RRDBNetOptions
 from bigart.vqgan import VQGAN, Codebook, VQGANOptions
 from conftest import DATA, PARITY, fill, glide_options, normal, uniform
 
@@ -128,7 +128,7 @@ def test_rrdbnet(name: str, vectors: dict[str, dict]) -> None:
     recorded = np.load(PARITY / f"bsrgan_{name}.npz")["y"]
     step = vector["stored_step"]
     _assert_close(network(x)[..., ::step, ::step], recorded)
-    _assert_close(enlarge(network, x, strip=16)[..., ::step, ::step], recorded)
+    _assert_close(network.enlarge(x, strip=16)[..., ::step, ::step], recorded)
 
 
 @pytest.mark.parametrize(

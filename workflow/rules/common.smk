@@ -15,7 +15,7 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 MODELS_TABLE = ROOT / "config" / "models.yaml"
 sys.path.insert(0, str(SCRIPTS))
 
-from bigart import code, environment, precision, project
+from bigart import code, engines, environment, precision, project
 from bigart.errors import UserError
 
 try:
@@ -46,13 +46,21 @@ def version(name):
     return code.version(SCRIPTS / name)
 
 
-def grows(limit):
+def grows(limit, upstream=None):
     """Return a resource, in MB or minutes: a limit that doubles when a job is tried again.
 
     The limits are twice what the stage was measured to take (docs/operating.md), and more where a
-    GPU's driver needs memory of the host.
+    GPU's driver needs memory of the host. `upstream` is the limit where the original networks need
+    more.
     """
+    if upstream and CONFIG.engine == engines.UPSTREAM:
+        limit = upstream
     return lambda wildcards, attempt: limit * 2 ** (attempt - 1)
+
+
+def networks_environment(architecture, engine=CONFIG.engine):
+    """Return the environment of a rule that runs such a network."""
+    return f"../../envs/{engines.environment(engine, architecture)}"
 
 
 def row(wildcards):
@@ -113,9 +121,15 @@ def log_start():
     logger.info(
         f"BIG.art: {project.counted(len(ARTWORKS), 'artwork')} with the models '{CONFIG.models}' "
         f"({', '.join(model.name for model in MODELS.values() if model.is_network)}), "
-        f"device {CONFIG.device}, precision {PRECISION}. "
+        f"engine {CONFIG.engine}, device {CONFIG.device}, precision {PRECISION}. "
         "Each stage says its device, and its time left after the first step."
     )
+    in_one_environment = (
+        workflow.local_exec and not workflow.deployment_settings.deployment_method
+    )
+    if CONFIG.engine == engines.UPSTREAM and in_one_environment:
+        for message in engines.missing_packages():
+            logger.warning(f"warning: {message}")
     warnings = project.unknown_words(CONFIG, ARTWORKS, MODELS)
     for warning in warnings[:WARNINGS_SHOWN]:
         logger.warning(f"warning: {warning}")

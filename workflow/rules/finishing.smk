@@ -18,7 +18,7 @@ rule enlarged_1024:
     benchmark:
         f"{RESULTS}/{{artwork}}/log/3-enlarged-1024.benchmark.tsv"
     conda:
-        "../../envs/networks.yaml"
+        networks_environment("rrdbnet")
     threads: NETWORK_THREADS
     resources:
         gpu=1,
@@ -27,13 +27,14 @@ rule enlarged_1024:
         runtime=grows(15),
     params:
         models=identity("enlarger"),
+        engine=CONFIG.engine,
         precision=PRECISION,
         code=version("enlarge.py"),
     shell:
         'python "$BIGART_SCRIPTS/enlarge.py"'
         " --model {input.model:q} --image {input.image:q}"
         " --stage enlarged-1024 --scale 4 --out {output:q} --device {resources.device}"
-        " --precision {params.precision} --threads {threads} --log {log:q}"
+        " --precision {params.precision} --engine {params.engine} --threads {threads} --log {log:q}"
 
 
 rule textured_1024:
@@ -77,22 +78,23 @@ rule detailed:
     benchmark:
         f"{RESULTS}/{{artwork}}/log/5-detailed-1024.benchmark.tsv"
     conda:
-        "../../envs/networks.yaml"
+        networks_environment("vqgan")
     threads: NETWORK_THREADS
     resources:
         gpu=1,
         device=CONFIG.device,
-        mem_mb=grows(5000),
+        mem_mb=grows(5000, upstream=7000),
         runtime=grows(15),
     params:
         models=identity("detailer"),
+        engine=CONFIG.engine,
         precision=PRECISION,
         code=version("detail.py"),
     shell:
         'python "$BIGART_SCRIPTS/detail.py"'
         " --model {input.model:q} --image {input.image:q}"
         " --out {output:q} --device {resources.device} --precision {params.precision}"
-        " --threads {threads} --log {log:q}"
+        " --engine {params.engine} --threads {threads} --log {log:q}"
 
 
 rule enlarged_4096:
@@ -107,22 +109,23 @@ rule enlarged_4096:
     benchmark:
         f"{RESULTS}/{{artwork}}/log/6-enlarged-4096.benchmark.tsv"
     conda:
-        "../../envs/networks.yaml"
+        networks_environment("rrdbnet")
     threads: NETWORK_THREADS
     resources:
         gpu=1,
         device=CONFIG.device,
-        mem_mb=grows(4000),
+        mem_mb=grows(4000, upstream=30000),
         runtime=grows(30),
     params:
         models=identity("enlarger"),
+        engine=CONFIG.engine,
         precision=PRECISION,
         code=version("enlarge.py"),
     shell:
         'python "$BIGART_SCRIPTS/enlarge.py"'
         " --model {input.model:q} --image {input.image:q}"
         " --stage enlarged-4096 --scale 4 --out {output:q} --device {resources.device}"
-        " --precision {params.precision} --threads {threads} --log {log:q}"
+        " --precision {params.precision} --engine {params.engine} --threads {threads} --log {log:q}"
 
 
 rule textured_4096:

@@ -18,7 +18,7 @@ rule thumbnails:
     benchmark:
         f"{RESULTS}/{{artwork}}/log/1-thumbnails.benchmark.tsv"
     conda:
-        "../../envs/networks.yaml"
+        networks_environment("glide")
     threads: NETWORK_THREADS
     resources:
         gpu=1,
@@ -34,6 +34,7 @@ rule thumbnails:
         sampler=of_artwork("sampler"),
         guidance=of_artwork("guidance"),
         models=identity("base", "vocabulary", "merges"),
+        engine=CONFIG.engine,
         precision=PRECISION,
         code=version("thumbnails.py"),
     shell:
@@ -44,7 +45,7 @@ rule thumbnails:
         " --steps {params.steps} --sampler {params.sampler} --guidance {params.guidance}"
         " --out {output:q}"
         " --device {resources.device} --precision {params.precision} --batch {resources.batch}"
-        " --threads {threads} --log {log:q}"
+        " --engine {params.engine} --threads {threads} --log {log:q}"
 
 
 rule upsampled:
@@ -65,7 +66,7 @@ rule upsampled:
     benchmark:
         f"{RESULTS}/{{artwork}}/log/2-upsampled.benchmark.tsv"
     conda:
-        "../../envs/networks.yaml"
+        networks_environment("glide")
     threads: NETWORK_THREADS
     resources:
         gpu=1,
@@ -79,6 +80,7 @@ rule upsampled:
         steps=of_artwork("upsample_steps"),
         temperature=of_artwork("upsample_temp"),
         models=identity("upsampler", "vocabulary", "merges"),
+        engine=CONFIG.engine,
         precision=PRECISION,
         code=version("upsample.py"),
     shell:
@@ -88,7 +90,7 @@ rule upsampled:
         " --seed {params.seed} --steps {params.steps} --temperature {params.temperature}"
         " --images {input.images:q} --out {output:q}"
         " --device {resources.device} --precision {params.precision} --batch {resources.batch}"
-        " --threads {threads} --log {log:q}"
+        " --engine {params.engine} --threads {threads} --log {log:q}"
 
 
 rule contact_sheet:

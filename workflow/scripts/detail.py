@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from bigart import cli, images, recipe, stage
 from bigart.progress import Progress
+from bigart.upstream.vqgan import UpstreamVQGAN
 from bigart.vqgan import VQGAN
 
 log = logging.getLogger("bigart")
@@ -28,7 +29,9 @@ def main() -> None:
 @torch.inference_mode()
 def run(arguments: argparse.Namespace) -> None:
     """Write the detailed picture, of the same size."""
-    network, device, models = stage.open_network(arguments, arguments.model, VQGAN)
+    network, device, made_with = stage.open_network(
+        arguments, arguments.model, VQGAN, UpstreamVQGAN
+    )
     picture = images.read_rgb(arguments.image)
     height, width = picture.shape[:2]
     x = torch.from_numpy(images.to_float(picture))[None].to(device.device) * 2 - 1
@@ -41,9 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
         del network.encoder  # its weights are mapped apart from the others: 0.1 GB less
         y = network.decode(codes)[0, :, :height, :width]
     progress.advance()
-    made = recipe.extend(
-        recipe.recipe_so_far(arguments.image), STAGE, precision=device.precision, models=models
-    )
+    made = recipe.extend(recipe.recipe_so_far(arguments.image), STAGE, **made_with)
     images.write_png(arguments.out, images.to_uint8(((y.float() + 1) / 2).cpu().numpy()), made)
 
 

@@ -7,7 +7,8 @@ import torch
 from bigart import cli, images, recipe, stage
 from bigart.errors import UserError
 from bigart.progress import Progress
-from bigart.rrdbnet import RRDBNet, enlarge
+from bigart.rrdbnet import RRDBNet
+from bigart.upstream.rrdbnet import UpstreamRRDBNet
 
 
 def main() -> None:
@@ -36,7 +37,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the enlarged picture."""
     if arguments.strip < 1:
         raise UserError(f"--strip is {arguments.strip}; at least 1 is needed")
-    network, device, models = stage.open_network(arguments, arguments.model, RRDBNet)
+    network, device, made_with = stage.open_network(
+        arguments, arguments.model, RRDBNet, UpstreamRRDBNet
+    )
     scale = network.options.scale
     if arguments.scale not in (None, scale):
         raise UserError(f"{arguments.model} enlarges {scale} times; {arguments.scale} are needed")
@@ -44,13 +47,12 @@ def run(arguments: argparse.Namespace) -> None:
     x = torch.from_numpy(images.to_float(picture))[None].to(device.device)
     with device.turn():
         progress = Progress(arguments.stage, 1)
-        y = enlarge(network, x, arguments.strip, progress.to)[0]
+        y = network.enlarge(x, arguments.strip, progress.to)[0]
     made = recipe.extend(
         recipe.recipe_so_far(arguments.image),
         arguments.stage,
         scale=scale,
-        precision=device.precision,
-        models=models,
+        **made_with,
     )
     images.write_png(arguments.out, images.to_uint8(y.float().cpu().numpy()), made)
 

@@ -35,7 +35,7 @@ def main() -> None:
 @torch.inference_mode()
 def run(arguments: argparse.Namespace) -> None:
     """Write one thumbnail per candidate."""
-    network, device, models = stages.open_network(arguments, super_res=False)
+    network, device, made_with = stages.open_network(arguments, super_res=False)
     reader = stages.Reader(arguments, network, device)
     text = reader.read("prompt", arguments.prompt)
     away = reader.read("negative prompt", arguments.negative_prompt)
@@ -52,8 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
             steps=arguments.steps,
             sampler=arguments.sampler,
             guidance=arguments.guidance,
-            precision=device.precision,
-            models=models,
+            **made_with,
         )
         for candidate in range(len(arguments.out))
     ]

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(
             f"{len(arguments.images)} thumbnails and {len(arguments.out)} names to write"
         )
-    network, device, models = stages.open_network(arguments, super_res=True)
+    network, device, made_with = stages.open_network(arguments, super_res=True)
     text = stages.Reader(arguments, network, device).read("prompt", arguments.prompt)
     thumbnails = [images.read_rgb(path) for path in arguments.images]
     stacked = np.stack([images.to_float(thumbnail) for thumbnail in thumbnails])
@@ -52,8 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
             STAGE,
             steps=arguments.steps,
             temperature=arguments.temperature,
-            precision=device.precision,
-            models=models,
+            **made_with,
         )
         for path in arguments.images
     ]

@@ -29,7 +29,7 @@ from bigart.archives import (
 )
 from bigart.errors import UserError
 from bigart.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
-from bigart.rrdbnet import RRDBNet, RRDBNetOptions
+from bigart.rrdbnet import RRDBNet, RRDBNetOptions, published_name
 from bigart.vqgan import VQGAN, VQGANOptions
 
 Options = GlideOptions | RRDBNetOptions | VQGANOptions
@@ -64,26 +64,12 @@ def to_published_names(state: Mapping[str, StoredTensor]) -> StateDict:
         kept = ("encoder.", "decoder.", "quantize.", "quant_conv.", "post_quant_conv.")
         return {name: tensor for name, tensor in state.items() if name.startswith(kept)}
     if any(name.startswith("body.0.rdb1.") for name in state):
-        return {_from_body_names(name): tensor for name, tensor in state.items()}
+        return {published_name(name): tensor for name, tensor in state.items()}
     if any(name.startswith("model.1.sub.0.RDB1.") for name in state):
         places = (re.fullmatch(r"model\.(\d{1,4})\.\w+", name) for name in state)
         modules = 1 + max((int(place[1]) for place in places if place), default=0)
         return {_from_sequential_names(name, modules): tensor for name, tensor in state.items()}
     return dict(state)
-
-
-def _from_body_names(name: str) -> str:
-    name = re.sub(r"^body\.(\d+)\.rdb(\d)\.", r"RRDB_trunk.\1.RDB\2.", name)
-    pairs = {
-        "conv_body.": "trunk_conv.",
-        "conv_up1.": "upconv1.",
-        "conv_up2.": "upconv2.",
-        "conv_hr.": "HRconv.",
-    }
-    for old, new in pairs.items():
-        if name.startswith(old):
-            return new + name.removeprefix(old)
-    return name
 
 
 def _from_sequential_names(name: str, modules: int) -> str:

@@ -3,9 +3,11 @@
 import contextlib
 import logging
 import platform
+import resource
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -106,12 +108,18 @@ class Device:
 
 
 def _devices(chosen: torch.device) -> dict[str, torch.device]:
-    """Return the GPUs that a choice leaves open, by names that all jobs give them."""
+    """Return the GPUs that a choice leaves open, by names that all jobs give them.
+
+    Before torch 2.4 (basicsr's is 2.1) a GPU has no UUID there; by its number, jobs that see
+    different GPUs may take turns for nothing, which is safe.
+    """
     if chosen.type != "cuda":
         return {chosen.type: chosen}
     indices = range(torch.cuda.device_count()) if chosen.index is None else [chosen.index]
     return {
-        f"cuda-{torch.cuda.get_device_properties(index).uuid}": torch.device("cuda", index)
+        f"cuda-{getattr(torch.cuda.get_device_properties(index), 'uuid', index)}": torch.device(
+            "cuda", index
+        )
         for index in indices
     }
 
@@ -135,3 +143,16 @@ def _device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise UserError(f"device is {name!r}; possible: auto, cpu, cuda, cuda:N, mps")
     return device
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the most bytes that this process has had: on a GPU there, else resident.
+
+    Linux's ``ru_maxrss`` begins with what the parent had when it forked, so it is not asked.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: in bytes

@@ -44,6 +44,14 @@ class Network(nn.Module):
         super().__init__()
         self.options = options
 
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the weights, by their published names, strictly and without a copy.
+
+        Raises:
+            RuntimeError: One is missing, too many, or of another shape.
+        """
+        self.load_state_dict(weights, strict=True, assign=True)
+
 
 Kind = TypeVar("Kind", bound=Network)
 
@@ -185,7 +193,7 @@ def open_network(
     except SafetensorError as error:
         raise UserError(f"{path} is damaged ({error}). {_REDO}") from None
     try:
-        network.load_state_dict(state, strict=True, assign=True)
+        network.load(state)
     except RuntimeError as error:
         lines = str(error).splitlines()[:6]
         raise UserError(

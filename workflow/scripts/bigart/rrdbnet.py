@@ -5,6 +5,7 @@ al., "Designing a Practical Degradation Model for Deep Blind Image Super-Resolut
 arXiv:2103.14006) for the published weights. Module names are those of the published checkpoints.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -43,6 +44,21 @@ class RRDBNetOptions:
     features: int = 64
     blocks: int = 23
     growth: int = 32
+
+
+def published_name(name: str) -> str:
+    """Return BSRGAN's name of a parameter that later trainers (basicsr) call otherwise."""
+    name = re.sub(r"^body\.(\d+)\.rdb(\d)\.", r"RRDB_trunk.\1.RDB\2.", name)
+    pairs = {
+        "conv_body.": "trunk_conv.",
+        "conv_up1.": "upconv1.",
+        "conv_up2.": "upconv2.",
+        "conv_hr.": "HRconv.",
+    }
+    for later, published in pairs.items():
+        if name.startswith(later):
+            return published + name.removeprefix(later)
+    return name
 
 
 class DenseBlock(nn.Module):
@@ -123,76 +139,75 @@ class RRDBNet(Network):
         first = in_float32(self.conv_first, x)
         return in_float32(self.tail, first + self.trunk_conv(self.RRDB_trunk(first)))
 
+    @torch.inference_mode()
+    def enlarge(
+        self,
+        x: Tensor,
+        strip: int = 256,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Tensor:
+        """Run the network in little memory, with the result of the whole frame.
 
-@torch.inference_mode()
-def enlarge(
-    network: RRDBNet,
-    x: Tensor,
-    strip: int = 256,
-    progress: Callable[[int, int], None] | None = None,
-) -> Tensor:
-    """Run the network in little memory, with the result of the whole frame.
+        Each layer runs over horizontal strips that carry as many rows of context as its
+        convolutions reach, so every pixel is computed from the same numbers as in one piece;
+        nothing is blended. At the picture's edge a strip ends where the picture ends, and the
+        convolutions pad there as they do for the whole. Two whole frames of features are held, and
+        one strip of everything else.
 
-    Each layer runs over horizontal strips that carry as many rows of context as its convolutions
-    reach, so every pixel is computed from the same numbers as in one piece; nothing is blended. At
-    the picture's edge a strip ends where the picture ends, and the convolutions pad there as they
-    do for the whole. Two whole frames of features are held, and one strip of everything else.
+        On a CPU in float32 the dense blocks of a large network take ``DenseWinograd``'s way
+        instead, which holds a frame of each of their results (BSRGAN's: as much again as the two).
 
-    On a CPU in float32 the dense blocks of a large network take ``DenseWinograd``'s way instead,
-    which holds a frame of each of their results (BSRGAN's: as much again as the two).
+        Args:
+            x: RGB (1, 3, H, W) in [0, 1].
+            strip: Rows of the input in a strip. Fewer take less memory and more time; where
+                ``DenseWinograd`` works it matters to the tail alone.
+            progress: Called with (rows done, rows in all), in rows of one pass over the picture.
 
-    Args:
-        network: In evaluation mode, on the device of ``x``.
-        x: RGB (1, 3, H, W) in [0, 1].
-        strip: Rows of the input in a strip. Fewer take less memory and more time; where
-            ``DenseWinograd`` works it matters to the tail alone.
-        progress: Called with (rows done, rows in all), in rows of one pass over the picture.
+        Returns:
+            (1, 3, scale * H, scale * W), not clipped, in the dtype of ``x``.
+        """
+        if strip < 1:
+            raise ValueError(f"strip is {strip}; it must be at least 1")
+        passes = 3 * len(self.RRDB_trunk) + 1
+        height = x.shape[2]
+        done = 0
 
-    Returns:
-        (1, 3, scale * H, scale * W), not clipped, in the dtype of ``x``.
-    """
-    if strip < 1:
-        raise ValueError(f"strip is {strip}; it must be at least 1")
-    passes = 3 * len(network.RRDB_trunk) + 1
-    height = x.shape[2]
-    done = 0
+        def advance(rows: int) -> None:
+            nonlocal done
+            done += rows
+            if progress:
+                progress(done, passes * height)
 
-    def advance(rows: int) -> None:
-        nonlocal done
-        done += rows
-        if progress:
-            progress(done, passes * height)
+        x = x.contiguous(memory_format=torch.channels_last)
+        features = in_float32(self.conv_first, x)
+        quick = None
+        if self.options.features >= CHANNELS and may_go_quick(x, self.conv_first.weight):
+            quick = DenseWinograd(features, 4 * [self.options.growth], SLOPE, RESIDUAL)
+        h = quick.x if quick else torch.empty_like(features)
+        for rrdb in self.RRDB_trunk:
+            h.copy_(features)
+            for block in rrdb.children():
+                assert isinstance(block, DenseBlock)
+                if quick:
+                    quick.run(block.convolutions())
+                    advance(height)
+                    continue
+                for rows, result in _in_place(block, h, strip, DENSE_HALO):
+                    h[:, :, rows] = result
+                    advance(rows.stop - rows.start)
+            features.add_(h, alpha=RESIDUAL)
+        del h, quick
+        for rows, result in _in_place(self.trunk_conv, features, strip, 1):
+            features[:, :, rows] = result
+        features += in_float32(self.conv_first, x)
 
-    x = x.contiguous(memory_format=torch.channels_last)
-    features = in_float32(network.conv_first, x)
-    quick = None
-    if network.options.features >= CHANNELS and may_go_quick(x, network.conv_first.weight):
-        quick = DenseWinograd(features, 4 * [network.options.growth], SLOPE, RESIDUAL)
-    h = quick.x if quick else torch.empty_like(features)
-    for rrdb in network.RRDB_trunk:
-        h.copy_(features)
-        for block in rrdb.children():
-            assert isinstance(block, DenseBlock)
-            if quick:
-                quick.run(block.convolutions())
-                advance(height)
-                continue
-            for rows, result in _in_place(block, h, strip, DENSE_HALO):
-                h[:, :, rows] = result
-                advance(rows.stop - rows.start)
-        features.add_(h, alpha=RESIDUAL)
-    del h, quick
-    for rows, result in _in_place(network.trunk_conv, features, strip, 1):
-        features[:, :, rows] = result
-    features += in_float32(network.conv_first, x)
-
-    scale = network.options.scale
-    out = x.new_empty(1, 3, scale * height, scale * x.shape[3])
-    for source, inner, rows in strips(height, max(1, strip // 16), TAIL_HALO):
-        enlarged = in_float32(network.tail, features[:, :, source])
-        out[:, :, times(rows, scale)] = enlarged[:, :, times(inner, scale)]
-        advance(rows.stop - rows.start)
-    return out
+        scale = self.options.scale
+        out = x.new_empty(1, 3, scale * height, scale * x.shape[3])
+        for source, inner, rows in strips(height, max(1, strip // 16), TAIL_HALO):
+            enlarged = in_float32(self.tail, features[:, :, source])
+            out[:, :, times(rows, scale)] = enlarged[:, :, times(inner, scale)]
+            advance(rows.stop - rows.start)
+        return out
 
 
 def _in_place(layer: nn.Module, x: Tensor, strip: int, halo: int) -> Iterator[tuple[slice, Tensor]]:

@@ -3,15 +3,21 @@
 import argparse
 import logging
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
 from bigart import files, networks
 from bigart.allocator import keep_freed_memory
 from bigart.devices import Device
+from bigart.engines import ENGINES, NATIVE
 from bigart.errors import UserError
+from bigart.upstream.network import UpstreamNetwork
 
 log = logging.getLogger("bigart")
+
+Native = TypeVar("Native", bound=networks.Network)
+Upstream = TypeVar("Upstream", bound=UpstreamNetwork)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,33 +30,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)"
     )
     group.add_argument("--threads", type=int, help="CPU threads (default: as many as cores)")
+    group.add_argument(
+        "--engine",
+        default=NATIVE,
+        choices=ENGINES,
+        help="whose network code runs: this project's, or the original package's (default: native)",
+    )
 
 
 def open_network(
-    arguments: argparse.Namespace, path: Path | str, kind: type[networks.Kind]
-) -> tuple[networks.Kind, Device, dict[str, str]]:
+    arguments: argparse.Namespace,
+    path: Path | str,
+    native: type[Native],
+    upstream: type[Upstream],
+) -> tuple[Native | Upstream, Device, dict[str, Any]]:
     """Open a stage's network on the device that the arguments ask for, and say so in the log.
 
     Args:
-        arguments: With ``device``, ``precision`` and ``threads``, see ``add_arguments``.
+        arguments: With ``device``, ``precision``, ``threads`` and ``engine``, see
+            ``add_arguments``.
         path: A converted model file.
-        kind: The class that the stage needs.
+        native: The class that the stage needs.
+        upstream: The original's, which has the same methods.
 
     Returns:
-        The network, the device, and what belongs in the recipe: the model's file name with the
-        SHA-256 of the file it was published as.
+        The network, the device, and what belongs in the recipe: engine, precision, and the
+        model's file name with the SHA-256 of the file it was published as.
 
     Raises:
-        UserError: No such file, device or precision, or a network of another kind.
+        UserError: No such file, device, precision or package, or a network of another kind.
     """
     if arguments.threads is not None:
         if arguments.threads < 1:
             raise UserError(f"--threads is {arguments.threads}; at least 1 is needed")
         torch.set_num_threads(arguments.threads)
     device = Device.choose(arguments.device, arguments.precision)
+    kind: type[Native | Upstream] = native if arguments.engine == NATIVE else upstream
     if device.device.type == "cpu":
         keep_freed_memory(kind.kept)
     network, metadata = networks.open_network(path, kind, device.device, torch.float32)
-    log.info("model %s on %s", path, device)
+    engine = NATIVE
+    if isinstance(network, UpstreamNetwork):
+        engine = network.package.version
+    log.info("model %s on %s, engine %s", path, device, engine)
     sha256 = metadata.get("source_sha256") or files.sha256(path)
-    return network, device, {Path(path).name: sha256}
+    record = {
+        "engine": engine,
+        "precision": device.precision,
+        "models": {Path(path).name: sha256},
+    }
+    return network, device, record

@@ -8,18 +8,35 @@ function, ``Denoiser``.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from bigart.glide.diffusion import Schedule
-from bigart.glide.model import PICTURE_CHANNELS, Text, Text2ImUNet
+from bigart.glide.model import PICTURE_CHANNELS
 
 Denoiser = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 """(x (B,3,n,n), timestep) -> noise (B,3,n,n) and variance (B,3,n,n) as a place in [-1, 1]."""
 
 Noise = Callable[[int], Tensor]
 """Draw number -> standard normal (B,3,n,n). Draw 0 starts the process, step i takes draw i+1."""
+
+
+class Text(Protocol):
+    """What a network has read of one prompt or several."""
+
+    def beside(self, other: Any) -> Any:
+        """Return these prompts followed by as many of another text."""
+
+
+class Network(Protocol):
+    """What a sampler needs of a network: ``model.Text2ImUNet`` or the original."""
+
+    def denoise(
+        self, x: Tensor, timesteps: Tensor, text: Any, low_res: Tensor | None = None
+    ) -> Tensor:
+        """Predict noise and variance, (B, 6, n, n)."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +55,7 @@ class State:
     x0: Tensor | None = None
 
 
-def conditioned(network: Text2ImUNet, text: Text, low_res: Tensor | None = None) -> Denoiser:
+def conditioned(network: Network, text: Text, low_res: Tensor | None = None) -> Denoiser:
     """Wrap a network that follows the prompt as trained, without guidance.
 
     Args:
@@ -55,7 +72,7 @@ def conditioned(network: Text2ImUNet, text: Text, low_res: Tensor | None = None)
     return denoise
 
 
-def guided(network: Text2ImUNet, text: Text, away: Text, guidance: float) -> Denoiser:
+def guided(network: Network, text: Text, away: Text, guidance: float) -> Denoiser:
     """Wrap a network for classifier-free guidance (Ho and Salimans 2022; GLIDE, equation 8).
 
     The noise is ``away + guidance * (prompt - away)``; the variance is the prompt's.

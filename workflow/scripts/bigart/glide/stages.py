@@ -5,6 +5,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -15,17 +16,20 @@ from bigart import code, files, images, recipe, seeds, stage
 from bigart.devices import Device
 from bigart.errors import UserError
 from bigart.glide.diffusion import Schedule
-from bigart.glide.model import GlideOptions, Text, Text2ImUNet
-from bigart.glide.samplers import SAMPLERS, Denoiser, State
+from bigart.glide.model import GlideOptions, Text2ImUNet
+from bigart.glide.samplers import SAMPLERS, Denoiser, State, Text
 from bigart.glide.tokenizer import Tokenizer
 from bigart.glide.unfinished import Unfinished
 from bigart.progress import Progress
+from bigart.upstream.glide import UpstreamText2ImUNet
 
 log = logging.getLogger("bigart")
 
 # Peak of the activations of one picture in one pass, as tensors of the first level's size
 # (channels x side x side): twice what was measured at the published sizes, docs/performance.md
 ACTIVATIONS = 48
+
+GlideNetwork = Text2ImUNet | UpstreamText2ImUNet
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,13 +50,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def open_network(
     arguments: argparse.Namespace, super_res: bool
-) -> tuple[Text2ImUNet, Device, dict[str, str]]:
+) -> tuple[GlideNetwork, Device, dict[str, Any]]:
     """Open the stage's network as ``stage.open_network`` does, and check that it is the right one.
 
     Raises:
         UserError: A base network where the upsampler is needed, the reverse, or an inpainting one.
     """
-    network, device, models = stage.open_network(arguments, arguments.model, Text2ImUNet)
+    network, device, made_with = stage.open_network(
+        arguments, arguments.model, Text2ImUNet, UpstreamText2ImUNet
+    )
     if network.options.inpaint:
         raise UserError(f"{arguments.model} is an inpainting network; this stage paints anew")
     if network.options.super_res != super_res:
@@ -60,7 +66,7 @@ def open_network(
         raise UserError(
             f"{arguments.model} is {kinds[not super_res]}; this stage needs {kinds[super_res]}"
         )
-    return network, device, models
+    return network, device, made_with
 
 
 class Reader:
@@ -75,7 +81,9 @@ class Reader:
         UserError: The vocabulary has another number of tokens than the network.
     """
 
-    def __init__(self, arguments: argparse.Namespace, network: Text2ImUNet, device: Device) -> None:
+    def __init__(
+        self, arguments: argparse.Namespace, network: GlideNetwork, device: Device
+    ) -> None:
         self.tokenizer = Tokenizer.from_files(arguments.vocabulary, arguments.merges)
         self.network, self.device = network, device
         if len(self.tokenizer.encoder) != network.options.vocab:
@@ -121,7 +129,7 @@ def _schedule(options: GlideOptions, steps: str | int) -> Schedule:
 def sample(
     arguments: argparse.Namespace,
     label: str,
-    network: Text2ImUNet,
+    network: GlideNetwork,
     device: Device,
     *,
     sampler: str,

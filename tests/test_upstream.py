@@ -1,0 +1,127 @@
+"""The proof with the original packages themselves: both engines compute the same.
+
+Each package runs in its own environment (upstream.py), made of the file that users get:
+
+- taming-transformers: always; the environment is made from the package index where there is none.
+- basicsr: where its environment has been made (2.6 GB to download): `make upstream-basicsr`.
+- glide-text2im: likewise, and for a machine without GitHub from a checkout: `make upstream-glide
+  CHECKOUT=FOLDER`. Elsewhere test_networks.py holds the networks to its recorded outputs.
+
+A proof that does not run is skipped by name, and the summary shows it.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import torch
+from torch import nn
+
+import upstream
+from bigart import comparison, seeds
+from bigart.checkpoints import open_network, save_network
+from bigart.engines import PACKAGES, STAGES
+from bigart.glide.model import BASE, UPSAMPLER, Text2ImUNet
+from bigart.rrdbnet import RRDBNet, RRDBNetOptions
+from bigart.vqgan import VQGAN, VQGANOptions
+from conftest import fill
+from projects import ROOT, missing
+
+SCRIPTS = ROOT / "workflow/scripts"
+EMBEDDED = ROOT / "models/embedded"
+NAMES = {package: name for name, package in upstream.ENVIRONMENTS.items()}
+# Sides of the pictures that the stages start from; the whole 1024 px would take minutes
+SIDES = {"upsampled": 64, "enlarged-1024": 96, "detailed": 256, "enlarged-4096": 160}
+PUBLISHED = {
+    "base": lambda: fill(Text2ImUNet(BASE)),
+    "upsampler": lambda: fill(Text2ImUNet(UPSAMPLER)),
+    "enlarger": lambda: fill(RRDBNet(RRDBNetOptions()), gain=0.5),
+    "detailer": lambda: fill(VQGAN(VQGANOptions())),
+}
+
+
+def python_with(package: str) -> Path:
+    """The interpreter of the package's environment; without one the test is skipped or fails."""
+    name = NAMES[package]
+    if python := upstream.python_of(name):
+        return python
+    if package != "taming-transformers":
+        pytest.skip(f"PROOF NOT RUN: {package} is not here; `make upstream-{name}` gets it")
+    try:
+        return upstream.build(name)
+    except RuntimeError as error:
+        missing(str(error))
+
+
+def soft_picture(side: int) -> np.ndarray:
+    """Smooth colours with some grain."""
+    coarse = torch.from_numpy(seeds.noise(1, "soft", 1, 0, (3, 8, 8)))[None]
+    smooth = nn.functional.interpolate(coarse, (side, side), mode="bicubic")[0].numpy()
+    grain = seeds.noise(1, "grain", 1, 0, (3, side, side))
+    picture = 128 + 50 * smooth + 8 * grain
+    return picture.clip(0, 255).astype(np.uint8).transpose(1, 2, 0).copy()
+
+
+def compared(
+    stage: str, model: Path, upstream_model: Path | None = None, *, folder: Path
+) -> list[comparison.Difference]:
+    """Run a stage of the proof in both engines, each in its own environment."""
+    models = {"native": model, "upstream": upstream_model or model}
+    python = {
+        "native": Path(sys.executable),
+        "upstream": python_with(PACKAGES[STAGES[stage].architecture].name),
+    }
+    before = []
+    if stage in SIDES:
+        before = [folder / "before.safetensors"]
+        picture = {"result/picture": soft_picture(SIDES[stage])}
+        safetensors.numpy.save_file(picture, before[0])
+    runs = {engine: folder / f"{engine}.safetensors" for engine in python}
+    for engine, source in (("native", before), ("upstream", [runs["native"]])):
+        command = [python[engine], SCRIPTS / "verify_stage.py", "--engine", engine]
+        command += ["--stage", stage, "--model", models[engine], "--source", *source]
+        command += ["--vocabulary", EMBEDDED / "encoder.json", "--merges", EMBEDDED / "vocab.bpe"]
+        command += ["--out", runs[engine], "--device", "cpu", "--precision", "fp32"]
+        environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "2"}
+        done = subprocess.run(
+            list(map(str, command)), env=environment, capture_output=True, text=True, timeout=1200
+        )
+        assert done.returncode == 0, done.stderr
+    ours, theirs = (comparison.read(path) for path in runs.values())
+    assert theirs.facts["engine"].startswith(PACKAGES[STAGES[stage].architecture].name)
+    return comparison.compare(ours, theirs)
+
+
+@pytest.mark.parametrize("stage", ["thumbnails", "upsampled", "enlarged-1024", "detailed"])
+def test_the_engines_agree_on_the_embedded_models(stage: str, tmp_path: Path) -> None:
+    found = compared(stage, EMBEDDED / f"{STAGES[stage].role}.safetensors", folder=tmp_path)
+    assert len(found) >= 2
+    assert [each for each in found if not each.agrees] == []
+
+
+@pytest.mark.full_size
+@pytest.mark.parametrize("stage", ["enlarged-1024", "detailed"])
+def test_the_engines_agree_at_the_published_size(stage: str, tmp_path: Path) -> None:
+    python_with(PACKAGES[STAGES[stage].architecture].name)
+    network = PUBLISHED[STAGES[stage].role]()
+    model = tmp_path / "network.safetensors"
+    save_network(network, model, STAGES[stage].architecture, torch.float32)
+    assert [each for each in compared(stage, model, folder=tmp_path) if not each.agrees] == []
+
+
+def test_a_weight_that_is_a_hundredth_larger_is_found(tmp_path: Path) -> None:
+    """The tests above can fail."""
+    python_with("taming-transformers")
+    network, _ = open_network(EMBEDDED / "detailer.safetensors", dtype=torch.float32)
+    models = []
+    for name, scale in (("native", 1.0), ("upstream", 1.01)):
+        network.decoder.up[0].block[0].conv2.weight.mul_(scale)
+        models.append(tmp_path / name / "network.safetensors")
+        save_network(network, models[-1], "vqgan", torch.float32, source_sha256="0" * 64)
+    found = compared("detailed", *models, folder=tmp_path)
+    assert {each.what for each in found if not each.agrees} >= {"decoded"}
+    assert {each.what for each in found if each.agrees} >= {"vectors", "codes"}

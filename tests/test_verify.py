@@ -1,0 +1,212 @@
+"""`engine: upstream` and `snakemake verify`, with stand-ins for the original packages.
+
+What the real packages compute is the matter of test_upstream.py; here it is which engine runs, what
+is compared and what a user is told.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bigart import comparison, images, recipe
+from bigart.comparison import Run
+from projects import ROOT, Project
+
+STAND_INS = ROOT / "tests/stand_ins"
+# a stand-in is built with this project's networks
+VARIABLES = {"PYTHONPATH": f"{STAND_INS}:{ROOT / 'workflow/scripts'}"}
+TABLE = "artwork\tprompt\nlake\ta painting of a sunset over a lake\n"
+STAGES = ["thumbnails", "upsampled", "enlarged-1024", "detailed", "enlarged-4096"]
+
+
+@pytest.fixture(scope="module")
+def verified(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with tiny models after `snakemake verify`."""
+    project = Project(tmp_path_factory.mktemp("verify") / "project")
+    project.table.write_text(TABLE)
+    project.use_tiny_models()
+    project.snakemake("verify", variables=VARIABLES)
+    return project
+
+
+def figures(project: Project) -> dict:
+    return json.loads((project.folder / "results/verify/report.json").read_text())
+
+
+def test_every_stage_is_compared_in_both_engines(verified: Project) -> None:
+    found = figures(verified)
+    assert found["agrees"] is True
+    assert [stage["stage"] for stage in found["stages"]] == STAGES
+    for stage in found["stages"]:
+        assert stage["native"]["engine"] == "native"
+        assert stage["upstream"]["engine"] in ("glide-text2im", "basicsr", "taming-transformers")
+        for engine in ("native", "upstream"):
+            assert stage[engine]["seconds"] > 0
+            assert stage[engine]["peak_bytes"] > 50e6
+            assert {"python", "torch", "numpy"} <= stage[engine]["versions"].keys()
+        kinds = {each["kind"] for each in stage["differences"]}
+        assert "numbers" in kinds
+        assert len(kinds) >= 2
+    passes = {each["what"] for each in found["stages"][0]["differences"]}
+    assert {f"noise at step {t}" for t in (950, 500, 50)} < passes
+
+
+def test_the_page_shows_every_figure_and_needs_no_other_file(verified: Project) -> None:
+    page = (verified.folder / "results/verify/report.html").read_text()
+    for stage in figures(verified)["stages"]:
+        for each in stage["differences"]:
+            assert f"<td>{each['what']}</td>" in page
+            assert f"{each['largest']:.3g}" in page
+    assert page.count('src="data:image/png;base64,') == 3 * len(STAGES)
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+
+
+def test_then_only_the_verdict_is_said_again(verified: Project) -> None:
+    done = verified.snakemake("verify", variables=VARIABLES)
+    assert "The engines agree." in done.stdout + done.stderr
+    assert "rule verify_stage:" not in done.stdout + done.stderr
+
+
+def test_a_run_paints_nothing_for_the_proof_nor_the_reverse(verified: Project) -> None:
+    assert not (verified.folder / "results/lake").exists()
+    assert not any("verify" in job for job in verified.jobs())
+
+
+@pytest.mark.parametrize(
+    ("package", "stage"),
+    [
+        ("glide-text2im", "upsampled"),
+        ("basicsr", "enlarged-1024"),
+        ("taming-transformers", "detailed"),
+    ],
+)
+def test_a_network_that_differs_is_an_error_and_the_report_stays(
+    verified: Project, package: str, stage: str
+) -> None:
+    results = verified.folder / "results/verify"
+    wrong = results / f"upstream/{stage}.safetensors"
+    kept = wrong.read_bytes()
+    for path in (wrong, results / "report.json", results / "report.html"):
+        path.unlink()
+    done = verified.snakemake(
+        "verify", variables={**VARIABLES, "STAND_IN_FAULT": package}, check=False
+    )
+    assert done.returncode == 1
+    assert "the engines do not agree" in done.stdout + done.stderr
+    found = figures(verified)
+    assert found["agrees"] is False
+    assert [each["stage"] for each in found["stages"] if not each["agrees"]] == [stage]
+    page = (results / "report.html").read_text()
+    assert '<span class="differs">differs</span>' in page
+    wrong.write_bytes(kept)
+
+
+def test_a_missing_package_is_named_with_the_remedy(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project")
+    project.table.write_text(TABLE)
+    project.use_tiny_models()
+    done = project.snakemake("--config", "engine=upstream", check=False)
+    told = done.stdout + done.stderr
+    assert done.returncode == 1
+    for package, name in (
+        ("glide-text2im", "glide"),
+        ("basicsr", "basicsr"),
+        ("taming-transformers", "taming"),
+    ):
+        assert f"warning: engine: upstream needs {package}, which is not installed" in told
+        assert f"envs/upstream-{name}.yaml" in told
+    error = re.search(r"thumbnails: error: .*", told)
+    assert error
+    assert "needs glide-text2im, which cannot be imported here (ModuleNotFoundError" in error[0]
+    assert "Traceback" not in told
+
+
+def test_the_upstream_engine_paints_the_same_pictures(tmp_path: Path) -> None:
+    """From the same files, with the same noise; another engine repeats what a network makes."""
+    project = Project(tmp_path / "project")
+    project.table.write_text(TABLE)
+    project.use_tiny_models()
+    project.snakemake(variables=VARIABLES)
+    before = project.pictures()
+    jobs = project.jobs("--config", "engine=upstream")
+    assert {"thumbnails lake", "upsampled lake", "enlarged_1024 lake", "detailed lake"} < jobs
+    project.snakemake("--config", "engine=upstream", variables=VARIABLES)
+    after = project.pictures()
+    assert after.keys() == before.keys()
+    results = project.folder / "results"
+    (tmp_path / "before.png").write_bytes(before["lake/final.png"])
+    native, upstream = tmp_path / "before.png", results / "lake/final.png"
+    difference = images.read_rgb(native).astype(int) - images.read_rgb(upstream)
+    assert np.abs(difference).max() <= 1
+    engines = {
+        stage["stage"]: stage["engine"]
+        for stage in recipe.read_recipe(upstream)["stages"]
+        if "engine" in stage
+    }
+    assert engines == {
+        "thumbnails": "glide-text2im",
+        "upsampled": "glide-text2im",
+        "enlarged-1024": "basicsr",
+        "detailed": "taming-transformers",
+        "enlarged-4096": "basicsr",
+    }
+    native_stages = recipe.read_recipe(native)["stages"]
+    assert {stage["engine"] for stage in native_stages if "engine" in stage} == {"native"}
+
+
+# ---- comparing -----------------------------------------------------------------------------------
+
+
+def run(**results: np.ndarray) -> Run:
+    facts = {"stage": "s", "role": "r", "models": {"m": "0"}, "engine": "e", "device": "d"}
+    return Run(
+        facts | {"precision": "fp32", "seconds": 1, "peak_bytes": 1, "versions": {}}, results
+    )
+
+
+def test_numbers_count_in_spreads_of_the_original() -> None:
+    theirs = np.array([0.0, 10.0], np.float32)
+    [found] = comparison.compare(run(y=theirs + np.float32([0, 1])), run(y=theirs))
+    assert found.largest == pytest.approx(1 / 5)
+    assert found.mean == pytest.approx(0.1)
+    assert not found.agrees
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_a_number_does_not_agree(bad: float) -> None:
+    theirs = np.ones(4, np.float32)
+    ours = np.array([1, 1, 1, bad], np.float32)
+    for pair in ((ours, theirs), (theirs, ours), (ours, ours)):
+        [found] = comparison.compare(*(run(y=each) for each in pair))
+        assert not found.agrees
+
+
+def test_codes_count_as_the_share_that_differ() -> None:
+    theirs = np.zeros(1000, np.int64)
+    ours = theirs.copy()
+    ours[:2] = 7
+    assert comparison.compare(run(codes=ours), run(codes=theirs))[0].agrees
+    ours[:3] = 7
+    assert not comparison.compare(run(codes=ours), run(codes=theirs))[0].agrees
+
+
+def test_one_wrong_patch_of_a_picture_does_not_agree() -> None:
+    theirs = np.full((1000, 1000, 3), 100, np.uint8)
+    ours = theirs.copy()
+    ours[:3, :3] = 120
+    [found] = comparison.compare(run(picture=ours), run(picture=theirs))
+    assert found.largest == 20
+    assert not found.agrees
+
+
+def test_other_models_or_shapes_are_refused() -> None:
+    one = run(y=np.zeros(2, np.float32))
+    other = Run(one.facts | {"models": {"m": "1"}}, one.results)
+    with pytest.raises(comparison.UserError, match="models"):
+        comparison.compare(one, other)
+    with pytest.raises(comparison.UserError, match="shapes"):
+        comparison.compare(one, run(y=np.zeros(3, np.float32)))

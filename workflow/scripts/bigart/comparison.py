@@ -1,0 +1,176 @@
+"""How far two engines' results of the same stage are apart, and how far they may be."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+
+from bigart.errors import UserError
+
+Array = npt.NDArray[Any]
+
+#: Kind of result -> the largest and the mean difference that still count as agreement, in its unit.
+#: They are several times what was measured (docs/fidelity.md), and far less than what a
+#: wrong layer makes.
+TOLERANCES: Mapping[str, tuple[float, float]] = {
+    "numbers": (1e-3, 2e-4),
+    "codes": (1.0, 2e-3),
+    "picture": (8.0, 0.05),
+    # a code that is chosen otherwise, where two are as near, changes a patch visibly
+    "picture from codes": (255.0, 0.1),
+}
+UNITS = {
+    "numbers": "of the spread",
+    "codes": "of all codes",
+    "picture": "of 255",
+    "picture from codes": "of 255",
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far one result is from the original's.
+
+    Attributes:
+        what: Its name ("noise at step 500").
+        kind: A key of ``TOLERANCES``.
+        largest: Largest difference: for numbers over the standard deviation of the original's,
+            for pictures in levels of 255, for codes 0 or 1.
+        mean: Mean difference, likewise; for codes the share that differ.
+        largest_allowed: Of the largest.
+        mean_allowed: Of the mean.
+    """
+
+    what: str
+    kind: str
+    largest: float
+    mean: float
+    largest_allowed: float
+    mean_allowed: float
+
+    @property
+    def unit(self) -> str:
+        """What the figures count."""
+        return UNITS[self.kind]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it is within the tolerance; NaN is not."""
+        return self.largest <= self.largest_allowed and self.mean <= self.mean_allowed
+
+
+@dataclass(frozen=True)
+class Run:
+    """What verify_stage.py wrote: one stage in one engine.
+
+    Attributes:
+        facts: Stage, role, engine, models, device, seconds, peak_bytes, versions.
+        results: Name -> array.
+    """
+
+    facts: dict[str, Any]
+    results: dict[str, Array]
+
+
+def read(path: Path | str) -> Run:
+    """Read a file of verify_stage.py.
+
+    Raises:
+        UserError: It is missing, damaged or another file.
+    """
+    try:
+        with safe_open(str(path), framework="np") as file:
+            facts = json.loads((file.metadata() or {})["facts"])
+            names = [name for name in file.keys() if name.startswith("result/")]  # noqa: SIM118
+            return Run(
+                facts, {name.removeprefix("result/"): file.get_tensor(name) for name in names}
+            )
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing") from None
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise UserError(f"{path} is no file of verify_stage.py, or damaged ({error})") from None
+
+
+def compare(native: Run, upstream: Run) -> list[Difference]:
+    """Compare a stage's results, one by one.
+
+    Raises:
+        UserError: They are of different stages or models, or have different results.
+    """
+    for fact in ("stage", "models"):
+        if native.facts[fact] != upstream.facts[fact]:
+            raise UserError(
+                f"cannot compare: {fact} is {native.facts[fact]} and {upstream.facts[fact]}"
+            )
+    shapes = [{name: x.shape for name, x in run.results.items()} for run in (native, upstream)]
+    if shapes[0] != shapes[1]:
+        raise UserError(f"{native.facts['stage']}: the engines' results are of different shapes")
+    has_codes = "codes" in native.results
+    return [
+        _difference(name, native.results[name], upstream.results[name], has_codes)
+        for name in native.results
+    ]
+
+
+def _difference(what: str, ours: Array, theirs: Array, has_codes: bool) -> Difference:
+    if np.issubdtype(theirs.dtype, np.floating):
+        kind, unit = "numbers", float(theirs.std()) or 1.0
+        apart = np.abs(ours.astype(np.float64) - theirs) / unit
+    elif theirs.dtype == np.uint8:
+        kind = "picture from codes" if has_codes else "picture"
+        apart = np.abs(ours.astype(np.int64) - theirs)
+    else:
+        kind, apart = "codes", (ours != theirs).astype(np.int64)
+    return Difference(what, kind, float(apart.max()), float(apart.mean()), *TOLERANCES[kind])
+
+
+def report(pairs: Sequence[tuple[Run, Run]]) -> dict[str, Any]:
+    """Return the whole comparison as plain JSON.
+
+    Args:
+        pairs: Native and upstream run of each stage.
+    """
+    stages = []
+    for native, upstream in pairs:
+        differences = compare(native, upstream)
+        stages.append(
+            {
+                "stage": native.facts["stage"],
+                "role": native.facts["role"],
+                "models": native.facts["models"],
+                "agrees": all(difference.agrees for difference in differences),
+                "native": _of_engine(native),
+                "upstream": _of_engine(upstream),
+                "differences": [
+                    {**asdict(each), "unit": each.unit, "agrees": each.agrees}
+                    for each in differences
+                ],
+            }
+        )
+    return {"agrees": all(stage["agrees"] for stage in stages), "stages": stages}
+
+
+def _of_engine(run: Run) -> dict[str, Any]:
+    names = ("engine", "device", "precision", "seconds", "peak_bytes", "versions")
+    return {name: run.facts[name] for name in names}
+
+
+def verdict(comparison: Mapping[str, Any]) -> list[str]:
+    """Return what is beyond its tolerance, a line each; none where the engines agree.
+
+    Args:
+        comparison: From ``report``.
+    """
+    return [
+        f"{stage['stage']}, {each['what']}: largest difference {each['largest']:.3g} (at most "
+        f"{each['largest_allowed']:.3g} {each['unit']}), mean {each['mean']:.3g} (at most "
+        f"{each['mean_allowed']:.3g})"
+        for stage in comparison["stages"]
+        for each in stage["differences"]
+        if not each["agrees"]
+    ]

@@ -1,0 +1,102 @@
+"""Run one stage's network on the inputs of the proof, in one engine, for verify_report.py."""
+
+import argparse
+import json
+import logging
+import time
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from bigart import cli, files, recipe, stage
+from bigart.devices import peak_memory
+from bigart.engines import NATIVE, STAGES
+from bigart.errors import UserError
+from bigart.glide.stages import Reader
+from bigart.verification import WORK, Tensors
+
+log = logging.getLogger("bigart")
+
+INPUT, RESULT = "input/", "result/"
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stage", required=True, choices=list(STAGES))
+    parser.add_argument("--model", required=True, help="the network, converted to safetensors")
+    parser.add_argument("--vocabulary", required=True, help="encoder.json of the tokenizer")
+    parser.add_argument("--merges", required=True, help="vocab.bpe of the tokenizer")
+    parser.add_argument(
+        "--source",
+        nargs="*",
+        default=[],
+        help="native: this command's file of the stage before, if there is one; "
+        "upstream: the native one of the same stage",
+    )
+    parser.add_argument("--out", required=True, help="the file to write (.safetensors)")
+    stage.add_arguments(parser)
+    cli.main(parser, run)
+
+
+@torch.inference_mode()
+def run(arguments: argparse.Namespace) -> None:
+    """Write the inputs and the results of one stage."""
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    job, work = STAGES[arguments.stage], WORK[arguments.stage]
+    network, device, record = stage.open_network(
+        arguments, arguments.model, work.native, work.upstream
+    )
+    found = {name: x for file in arguments.source for name, x in _read(file).items()}
+    inputs: Tensors
+    if arguments.engine == NATIVE:
+        before = found.get(f"{RESULT}picture")
+        if (before is None) != (job.before is None):
+            raise UserError(f"--source is to be the native file of the stage {job.before}")
+        if before is not None:
+            before = (before.permute(2, 0, 1)[None].float() / 255).to(device.device)
+        inputs = {name: x.to(device.device) for name, x in work.inputs(network, before).items()}
+    else:
+        inputs = {
+            name.removeprefix(INPUT): x.to(device.device)
+            for name, x in found.items()
+            if name.startswith(INPUT)
+        }
+    reader = None
+    if job.architecture == "glide":
+        reader = Reader(arguments, network, device)
+    with device.turn():
+        start = time.monotonic()
+        results = work.compute(network, inputs, reader)
+        device.finish()
+        seconds = time.monotonic() - start
+    facts = {
+        **record,
+        "stage": arguments.stage,
+        "role": job.role,
+        "device": device.name,
+        "seconds": round(seconds, 2),
+        "peak_bytes": peak_memory(device.device),
+        "versions": recipe.versions(),
+    }
+    tensors = {INPUT + name: x for name, x in inputs.items()}
+    tensors |= {RESULT + name: x for name, x in results.items()}
+    tensors = {name: x.cpu().contiguous() for name, x in tensors.items()}
+    with files.atomic(arguments.out) as temporary:
+        safetensors.torch.save_file(tensors, temporary, {"facts": json.dumps(facts)})
+
+
+def _read(path: str) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing") from None
+    except SafetensorError as error:
+        raise UserError(f"{path} is damaged ({error}); remove it and run again") from None
+
+
+if __name__ == "__main__":
+    main()
