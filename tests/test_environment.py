@@ -89,7 +89,9 @@ def rules(file: str = "*") -> list[tuple[str, str]]:
             if fixed := re.search(r'"\.\./\.\./envs/(\w+\.yaml)"', environment[1]):
                 found.append((command[1], fixed[1]))
                 continue
-            asked = re.search(r'networks_environment\(\s*(?:"(\w+)"\)|STAGES)', environment[1])
+            asked = re.search(
+                r'networks_environment\(\s*(?:"(\w+)"\)|engines\.STAGES)', environment[1]
+            )
             assert asked, rule
             architectures = [asked[1]] if asked[1] else list(engines.PACKAGES)
             found += [

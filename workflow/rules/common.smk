@@ -27,6 +27,7 @@ except UserError as error:
 environment.export(SCRIPTS, Path(CONFIG.models_table or MODELS_TABLE).absolute())
 
 RESULTS = CONFIG.results
+VERIFY = f"{RESULTS}/verify"
 WEIGHTS = "weights"
 CANDIDATES = range(1, CONFIG.candidates + 1)
 WARNINGS_SHOWN = 10
@@ -106,6 +107,14 @@ def picture_to_enlarge(wildcards):
     """Return the picture at 1024 px, with or without invented detail."""
     stage = "5-detailed" if row(wildcards).detail else "4-textured"
     return f"{RESULTS}/{wildcards.artwork}/{stage}-1024.png"
+
+
+def verify_source(wildcards):
+    """Return an input: the native picture of the stage before, or what native computed from."""
+    stage = wildcards.stage
+    if wildcards.engine == engines.NATIVE:
+        stage = engines.STAGES[stage].before
+    return f"{VERIFY}/{engines.NATIVE}/{stage}.safetensors" if stage else []
 
 
 def final_picture(artwork):

@@ -1,23 +1,11 @@
 # The proof that both engines make the same pictures: each stage in both, then a report.
 # It needs no artworks; the native engine's results are the inputs of the other one.
 
-from bigart.engines import ENGINES, NATIVE, STAGES, UPSTREAM
-
-VERIFY = f"{RESULTS}/verify"
-
-
-def verify_source(wildcards):
-    """Return an input: the native picture of the stage before, or what native computed from."""
-    stage = wildcards.stage
-    if wildcards.engine == NATIVE:
-        stage = STAGES[stage].before
-    return f"{VERIFY}/{NATIVE}/{stage}.safetensors" if stage else []
-
 
 rule verify_stage:
     """One stage's network, on the same inputs in either engine."""
     input:
-        model=lambda wildcards: model(STAGES[wildcards.stage].role),
+        model=lambda wildcards: model(engines.STAGES[wildcards.stage].role),
         vocabulary=model("vocabulary"),
         merges=model("merges"),
         source=verify_source,
@@ -28,11 +16,11 @@ rule verify_stage:
     benchmark:
         f"{VERIFY}/log/{{engine}}-{{stage}}.benchmark.tsv"
     wildcard_constraints:
-        engine="|".join(ENGINES),
-        stage="|".join(STAGES),
+        engine="|".join(engines.ENGINES),
+        stage="|".join(engines.STAGES),
     conda:
         lambda wildcards: networks_environment(
-            STAGES[wildcards.stage].architecture, wildcards.engine
+            engines.STAGES[wildcards.stage].architecture, wildcards.engine
         )
     threads: NETWORK_THREADS
     resources:
@@ -42,7 +30,7 @@ rule verify_stage:
         runtime=grows(60),
     params:
         models=lambda wildcards: identity(
-            STAGES[wildcards.stage].role, "vocabulary", "merges"
+            engines.STAGES[wildcards.stage].role, "vocabulary", "merges"
         ),
         code=version("verify_stage.py"),
     shell:
@@ -56,8 +44,12 @@ rule verify_stage:
 rule verify_report:
     """Differences, times and memory of all stages, for people and for programs."""
     input:
-        native=expand(f"{VERIFY}/{NATIVE}/{{stage}}.safetensors", stage=STAGES),
-        upstream=expand(f"{VERIFY}/{UPSTREAM}/{{stage}}.safetensors", stage=STAGES),
+        native=expand(
+            f"{VERIFY}/{engines.NATIVE}/{{stage}}.safetensors", stage=engines.STAGES
+        ),
+        upstream=expand(
+            f"{VERIFY}/{engines.UPSTREAM}/{{stage}}.safetensors", stage=engines.STAGES
+        ),
     output:
         html=f"{VERIFY}/report.html",
         json=f"{VERIFY}/report.json",
