@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from bigart import cli, comparison, files
+from bigart.errors import UserError
 from bigart.images import Picture
 from bigart.progress import duration, megabytes
 
@@ -33,6 +34,10 @@ def main() -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write figures and page; to disagree is no fault here, see verify_verdict.py."""
+    if len(arguments.native) != len(arguments.upstream):
+        raise UserError(
+            f"{len(arguments.native)} native files, {len(arguments.upstream)} of the other engine"
+        )
     pairs = [
         (comparison.read(ours), comparison.read(theirs))
         for ours, theirs in zip(arguments.native, arguments.upstream, strict=True)

@@ -64,6 +64,8 @@ def run(arguments: argparse.Namespace) -> None:
             for name, x in found.items()
             if name.startswith(INPUT)
         }
+        if not inputs:
+            raise UserError("--source is to be the native engine's file of the same stage")
     reader = None
     if job.architecture == "glide":
         reader = Reader(arguments, network, device)
