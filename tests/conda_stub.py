@@ -6,6 +6,8 @@ asks. The channel's `python` is the interpreter at hand as a virtual environment
 installed. It writes down every command that it runs.
 
 What it cannot show: that conda-forge's own packages solve, and what its activation scripts do.
+
+Environments that are there already can be given to an installation; it then links these instead.
 """
 
 import argparse
@@ -18,6 +20,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import rattler
@@ -27,6 +30,7 @@ import yaml
 VERSION = "25.1.1"
 CHANNEL = "conda-forge"
 COMMANDS = "commands.txt"  # in an environment: what its python has run, one line each
+READY = "ready.json"  # in an installation: text of an environment's file -> folder
 BASE = Path(sys._base_executable)  # type: ignore[attr-defined]
 SUBDIR = rattler.Subdir.current()
 
@@ -64,8 +68,12 @@ def pip_pins(file: Path) -> list[str]:
     return [pin for part in dependencies if isinstance(part, dict) for pin in part["pip"]]
 
 
-def install(prefix: Path) -> Path:
+def install(prefix: Path, ready: Mapping[Path, Path] | None = None) -> Path:
     """Make an installation of the stand-in; its channel has this Python and pip.
+
+    Args:
+        prefix: Where.
+        ready: File of an environment -> virtual environment to take for it.
 
     Returns:
         The folder to put in PATH.
@@ -79,6 +87,8 @@ def install(prefix: Path) -> Path:
     _write_package(channel, "python", platform.python_version(), python)
     _write_package(channel, "pip", pip("--version").stdout.split()[1], {})
     asyncio.run(rattler.index.index_fs(channel, write_zst=False, write_shards=False))
+    folders = {file.read_text(): str(folder) for file, folder in (ready or {}).items()}
+    (prefix / READY).write_text(json.dumps(folders))
     binaries.mkdir()
     (binaries / "activate").write_text(ACTIVATE)
     conda = binaries / "conda"
@@ -131,6 +141,11 @@ async def solve(prefix: Path, file: Path) -> list[rattler.RepoDataRecord]:
 
 def create(prefix: Path, file: Path, environment: Path) -> None:
     """Do `conda env create`."""
+    if folder := json.loads((prefix / READY).read_text()).get(file.read_text()):
+        environment.mkdir(parents=True, exist_ok=True)
+        for entry in Path(folder).iterdir():
+            (environment / entry.name).symlink_to(entry)
+        return
     records = asyncio.run(solve(prefix, file))
     cache = prefix / "pkgs"
     asyncio.run(rattler.install(records, environment, cache_dir=cache, show_progress=False))
@@ -170,7 +185,7 @@ def main() -> None:
         case ["env", "create"]:
             create(arguments.installation, arguments.file, arguments.prefix)
         case ["clean"]:
-            shutil.rmtree(arguments.installation / "pkgs")
+            shutil.rmtree(arguments.installation / "pkgs", ignore_errors=True)
         case _:
             parser.error(f"conda {' '.join(sys.argv[2:])} is not among what this stand-in does")
 

@@ -7,13 +7,18 @@ Each package runs in its own environment (upstream.py), made of the file that us
 - glide-text2im: likewise, and for a machine without GitHub from a checkout: `make upstream-glide
   CHECKOUT=FOLDER`. Elsewhere test_networks.py holds the networks to its recorded outputs.
 
+Where all three are, Snakemake also paints an artwork with each engine, and runs `verify`.
+
 A proof that does not run is skipped by name, and the summary shows it.
 """
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,15 +26,17 @@ import safetensors.numpy
 import torch
 from torch import nn
 
+import conda_stub
 import upstream
-from bigart import comparison, seeds
+from bigart import comparison, images, recipe, seeds
 from bigart.checkpoints import open_network, save_network
-from bigart.engines import PACKAGES, STAGES
+from bigart.engines import ENGINES, PACKAGES, STAGES
 from bigart.glide.model import BASE, UPSAMPLER, Text2ImUNet
 from bigart.rrdbnet import RRDBNet, RRDBNetOptions
 from bigart.vqgan import VQGAN, VQGANOptions
 from conftest import fill
-from projects import ROOT, missing
+from projects import PATH, ROOT, Project, missing
+from test_environment import OWN_ENVIRONMENTS
 
 SCRIPTS = ROOT / "workflow/scripts"
 EMBEDDED = ROOT / "models/embedded"
@@ -125,3 +132,30 @@ def test_a_weight_that_is_a_hundredth_larger_is_found(tmp_path: Path) -> None:
     found = compared("detailed", *models, folder=tmp_path)
     assert {each.what for each in found if not each.agrees} >= {"decoded"}
     assert {each.what for each in found if each.agrees} >= {"vectors", "codes"}
+
+
+def test_a_whole_run_in_each_engine_through_snakemake(tmp_path: Path) -> None:
+    """With the embedded models, each stage in its own environment; then the comparison."""
+    ready = {path: Path(sys.prefix) for path in OWN_ENVIRONMENTS}
+    ready |= {upstream.file_of(NAMES[p]): python_with(p).parent.parent for p in NAMES}
+    binaries = conda_stub.install(tmp_path / "conda", ready)
+    options: dict[str, Any] = {"variables": {"PATH": f"{binaries}:{PATH}"}}
+    project = Project(tmp_path / "project")
+    project.table.write_text("artwork\tprompt\nlake\ta painting of a sunset over a lake\n")
+    finals, engines = [], {}
+    for engine in ENGINES:
+        project.snakemake("--config", f"engine={engine}", "--sdm", "conda", **options)
+        final = project.folder / "results/lake/final.png"
+        finals.append(images.read_rgb(final).astype(int))
+        stages = recipe.read_recipe(final)["stages"]
+        engines = {stage["stage"]: stage["engine"] for stage in stages if "engine" in stage}
+    assert engines.keys() == STAGES.keys()
+    for stage, engine in engines.items():
+        name, version = engine.split()
+        assert name == PACKAGES[STAGES[stage].architecture].name
+        assert re.match(r"\d+\.", version)
+    assert np.abs(finals[0] - finals[1]).mean() < 1
+    project.snakemake("verify", "--sdm", "conda", **options)
+    found = json.loads((project.folder / "results/verify/report.json").read_text())
+    assert found["agrees"] is True
+    assert {stage["stage"]: stage["upstream"]["engine"] for stage in found["stages"]} == engines
