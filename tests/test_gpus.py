@@ -129,6 +129,14 @@ def test_a_job_takes_the_freest_of_the_gpus_it_sees(
         pass
 
 
+def test_float32_is_float32_on_a_gpu_too() -> None:
+    """Torch lets convolutions multiply in TF32 there, unless it is told otherwise."""
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+    Device.choose("cpu", "fp32")
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
 def test_where_a_gpu_is_expected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("platform.system", lambda: "Linux")
     monkeypatch.setattr("bigart.environment._DRIVERS", (tmp_path / "driver",))

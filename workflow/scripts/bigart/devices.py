@@ -41,7 +41,7 @@ class Device:
 
     @classmethod
     def choose(cls, device: str = "auto", precision: str = "auto") -> "Device":
-        """Resolve what the configuration asks for.
+        """Resolve what the configuration asks for, and let float32 be float32 on a GPU too.
 
         Args:
             device: "auto" (the GPU with the fewest jobs, else the CPU), "cpu", "cuda" (that GPU),
@@ -57,6 +57,8 @@ class Device:
             raise UserError(f"precision is {precision!r}; possible: auto, {', '.join(PRECISIONS)}")
         if precise == "fp16" and chosen.type == "cpu":
             raise UserError("precision fp16 needs a GPU; on a CPU use bf16 or fp32")
+        # TF32, which torch lets convolutions use, keeps 10 bits of a float32's 23
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         if chosen.type == "cpu":
             return cls(chosen, precise)
         devices = _devices(chosen)
