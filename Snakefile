@@ -52,13 +52,14 @@ rule weights:
 rule verify:
     """Compare both engines on the chosen models; an error where they do not agree."""
     input:
-        rules.verify_report.output.json,
+        json=rules.verify_report.output.json,
+        html=rules.verify_report.output.html,
     log:
         f"{VERIFY}/log/verdict.log",
     conda:
         "envs/report.yaml"
     shell:
-        'python "$BIGART_SCRIPTS/verify_verdict.py" {input:q} --log {log:q}'
+        'python "$BIGART_SCRIPTS/verify_verdict.py" {input.json:q} --log {log:q}'
 
 
 localrules:

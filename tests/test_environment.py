@@ -77,29 +77,44 @@ def test_an_environment_counts_once_it_is_complete_and_of_the_present_file(
     assert upstream.python_of("taming") == upstream.build("taming") == python
 
 
-def rules(file: str = "*") -> list[tuple[str, str]]:
-    """The stage command of each rule and its environments: with the native engine, then others."""
+def rule_texts(file: Path) -> list[str]:
+    """The rules of a file, each from its name on."""
+    return re.split(r"^rule ", file.read_text(), flags=re.MULTILINE)[1:]
+
+
+def rules(part: str = "*") -> list[tuple[str, str]]:
+    """The command of each rule that has one, and its environments: for the native engine first.
+
+    Args:
+        part: Name of a file in workflow/rules; all of them, and the Snakefile, by default.
+    """
+    files = sorted((ROOT / "workflow/rules").glob(f"{part}.smk"))
+    if part == "*":
+        files.append(ROOT / "Snakefile")
     found = []
-    for path in sorted((ROOT / "workflow/rules").glob(f"{file}.smk")):
-        for rule in re.split(r"^rule ", path.read_text(), flags=re.MULTILINE)[1:]:
-            command = re.search(r"BIGART_SCRIPTS/(\w+\.py)", rule)
-            environment = re.search(r"^    conda:\n((?: {8}.*\n)+)", rule, re.MULTILINE)
-            assert command, rule
-            assert environment, rule
-            if fixed := re.search(r'"\.\./\.\./envs/(\w+\.yaml)"', environment[1]):
-                found.append((command[1], fixed[1]))
-                continue
-            asked = re.search(
-                r'networks_environment\(\s*(?:"(\w+)"\)|engines\.STAGES)', environment[1]
-            )
-            assert asked, rule
-            architectures = [asked[1]] if asked[1] else list(engines.PACKAGES)
-            found += [
-                (command[1], engines.environment(engine, architecture))
-                for engine in engines.ENGINES
-                for architecture in architectures
-            ]
+    for rule in [rule for file in files for rule in rule_texts(file) if "    shell:\n" in rule]:
+        command = re.search(r"BIGART_SCRIPTS/(\w+\.py)", rule)
+        environment = re.search(r"^    conda:\n((?: {8}.*\n)+)", rule, re.MULTILINE)
+        assert command, rule
+        assert environment, rule
+        if fixed := re.search(r'"(?:\.\./\.\./)?envs/(\w+\.yaml)"', environment[1]):
+            found.append((command[1], fixed[1]))
+            continue
+        asked = re.search(r'networks_environment\(\s*(?:"(\w+)"\)|STAGES)', environment[1])
+        assert asked, rule
+        architectures = [asked[1]] if asked[1] else list(engines.PACKAGES)
+        found += [
+            (command[1], engines.environment(engine, architecture))
+            for engine in engines.ENGINES
+            for architecture in architectures
+        ]
     return found
+
+
+def test_every_command_of_a_rule_is_looked_at() -> None:
+    """The test below can fail."""
+    found = {command for command, _ in rules()}
+    assert {"thumbnails.py", "verify_stage.py", "verify_report.py", "verify_verdict.py"} < found
 
 
 @pytest.mark.parametrize(("command", "environment"), rules())
@@ -118,7 +133,7 @@ def test_an_environment_has_what_its_rule_imports(command: str, environment: str
 
 def test_every_rule_declares_what_it_needs() -> None:
     for path in sorted((ROOT / "workflow/rules").glob("*.smk")):
-        for rule in re.split(r"^rule ", path.read_text(), flags=re.MULTILINE)[1:]:
+        for rule in rule_texts(path):
             name = rule.partition(":")[0]
             for part in ("log:", "benchmark:", "conda:", "threads:", "mem_mb=", "runtime="):
                 assert part in rule, f"{name} lacks {part}"

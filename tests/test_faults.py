@@ -176,6 +176,22 @@ def test_the_disk_is_full(tmp_path: Path) -> None:
         subprocess.run(["umount", str(results)], check=True)
 
 
+def test_the_disk_is_full_for_the_comparison_of_the_engines(tmp_path: Path) -> None:
+    tiny = Tiny(tmp_path / "checkout")
+    results = tiny.project.folder / "results/verify"
+    mounted(results, "-o", "size=64k")  # the second stage writes more
+    try:
+        done = tiny.project.snakemake(
+            "results/verify/native/enlarged-1024.safetensors", check=False
+        )
+    finally:
+        subprocess.run(["umount", str(results)], check=True)
+    assert done.returncode != 0
+    told = done.stdout + done.stderr
+    assert "verify_stage: error: the disk is full" in told, told
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_results_are_read_only(tiny: Tiny) -> None:
     results = tiny.project.folder / "results"
     tiny.forget("textured_1024")

@@ -4,15 +4,23 @@ What the real packages compute is the matter of test_upstream.py; here it is whi
 is compared and what a user is told.
 """
 
+import argparse
+import base64
+import io
 import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import verify_report
+import verify_verdict
 from bigart import comparison, images, recipe
 from bigart.comparison import Run
+from bigart.engines import Package
+from bigart.errors import UserError
 from projects import ROOT, Project
 
 STAND_INS = ROOT / "tests/stand_ins"
@@ -58,8 +66,15 @@ def test_the_page_shows_every_figure_and_needs_no_other_file(verified: Project) 
     page = (verified.folder / "results/verify/report.html").read_text()
     for stage in figures(verified)["stages"]:
         for each in stage["differences"]:
-            assert f"<td>{each['what']}</td>" in page
-            assert f"{each['largest']:.3g}" in page
+            cells = (
+                f"{each['largest']:.3g}",
+                f"{each['largest_allowed']:g}",
+                f"{each['mean']:.3g}",
+                f"{each['mean_allowed']:g}",
+            )
+            row = [f"<td>{each['what']}</td>"]
+            row += [f'<td class="number">{cell}</td>' for cell in cells]
+            assert "".join(row) in page.replace("\n", "")
     assert page.count('src="data:image/png;base64,') == 3 * len(STAGES)
     assert not re.search(r'(src|href)="(?!data:|#)', page)
 
@@ -67,12 +82,29 @@ def test_the_page_shows_every_figure_and_needs_no_other_file(verified: Project) 
 def test_then_only_the_verdict_is_said_again(verified: Project) -> None:
     done = verified.snakemake("verify", variables=VARIABLES)
     assert "The engines agree." in done.stdout + done.stderr
-    assert "rule verify_stage:" not in done.stdout + done.stderr
+    assert "rule verify_" not in done.stdout + done.stderr
+
+
+def test_another_device_or_page_is_made_again(verified: Project) -> None:
+    done = verified.snakemake("verify", "--dry-run", "--config", "device=cpu")
+    assert done.stdout.count("rule verify_stage:") == 2 * len(STAGES)
+    page = verified.folder / "workflow/report/verify.html"
+    kept = page.read_text()
+    page.write_text(kept.replace("<h1>", "<h1>A "))
+    done = verified.snakemake("verify", "--dry-run")
+    page.write_text(kept)
+    assert "rule verify_report:" in done.stdout
+    assert "rule verify_stage:" not in done.stdout
+    (verified.folder / "results/verify/report.html").unlink()
+    assert "The engines agree." in verified.snakemake("verify", variables=VARIABLES).stdout
+    assert (verified.folder / "results/verify/report.html").exists()
 
 
 def test_a_run_paints_nothing_for_the_proof_nor_the_reverse(verified: Project) -> None:
     assert not (verified.folder / "results/lake").exists()
-    assert not any("verify" in job for job in verified.jobs())
+    done = verified.snakemake("--dry-run")
+    assert "rule thumbnails:" in done.stdout
+    assert "rule verify" not in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -120,7 +152,8 @@ def test_a_missing_package_is_named_with_the_remedy(tmp_path: Path) -> None:
         assert f"envs/upstream-{name}.yaml" in told
     error = re.search(r"thumbnails: error: .*", told)
     assert error
-    assert "needs glide-text2im, which cannot be imported here (ModuleNotFoundError" in error[0]
+    assert "error: engine: upstream needs glide-text2im, which cannot be imported" in error[0]
+    assert "ModuleNotFoundError" in error[0]
     assert "Traceback" not in told
 
 
@@ -157,14 +190,38 @@ def test_the_upstream_engine_paints_the_same_pictures(tmp_path: Path) -> None:
     assert {stage["engine"] for stage in native_stages if "engine" in stage} == {"native"}
 
 
+@pytest.mark.parametrize(
+    ("origin", "expected"),
+    [
+        (None, "some-package 1.0"),
+        ({"url": "https://x.org/a.zip"}, "some-package 1.0 (https://x.org/a.zip)"),
+        (
+            {"url": "https://x.org/a.git", "vcs_info": {"commit_id": "69b5307"}},
+            "some-package 1.0 (https://x.org/a.git@69b5307)",
+        ),
+        ({"url": "file:///home/a/checkout", "dir_info": {}}, "some-package 1.0"),
+    ],
+)
+def test_the_recipe_says_which_commit_of_a_package(
+    origin: dict | None, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As pip writes it down, and without a path of the machine."""
+    metadata = tmp_path / "some_package-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: some-package\nVersion: 1.0\n")
+    if origin:
+        (metadata / "direct_url.json").write_text(json.dumps(origin))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert Package("some-package", "some_package", "x.yaml").described == expected
+
+
 # ---- comparing -----------------------------------------------------------------------------------
 
 
 def run(**results: np.ndarray) -> Run:
-    facts = {"stage": "s", "role": "r", "models": {"m": "0"}, "engine": "e", "device": "d"}
-    return Run(
-        facts | {"precision": "fp32", "seconds": 1, "peak_bytes": 1, "versions": {}}, results
-    )
+    facts = {"stage": "s", "role": "r", "models": {"m": "0"}, "engine": "e", "precision": "fp32"}
+    facts |= {"device": "cpu (x86_64, 2 threads)", "device_type": "cpu"}
+    return Run(facts | {"seconds": 1, "peak_bytes": 1, "versions": {}}, results)
 
 
 def test_numbers_count_in_spreads_of_the_original() -> None:
@@ -185,6 +242,40 @@ def test_what_is_not_a_number_does_not_agree(bad: float) -> None:
         assert not found.agrees
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_what_is_not_a_number_is_said_so_in_plain_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours = {"y": np.array([1, np.nan], np.float32), "picture": np.zeros((1, 1, 3), np.uint8)}
+    theirs = ours | {"y": np.array([1, 2], np.float32)}
+    found = comparison.report([(run(**ours), run(**theirs))])
+    assert found["stages"][0]["differences"][0]["largest"] is None
+    [fault] = comparison.verdict(found)
+    assert "y: largest difference not a number" in fault
+    figures = tmp_path / "report.json"
+    figures.write_text(json.dumps(found, allow_nan=False))
+    with pytest.raises(UserError, match="do not agree"):
+        verify_verdict.run(argparse.Namespace(figures=figures))
+    assert "s: DIFFERS; network not a number of the spread" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", ["{}", "[]", '{"stages": [1]}', '{"stages": [{}]}', "no"])
+def test_other_figures_are_refused(wrong: str, tmp_path: Path) -> None:
+    figures = tmp_path / "report.json"
+    figures.write_text(wrong)
+    with pytest.raises(UserError, match=r"not of verify_report\.py|damaged"):
+        verify_verdict.run(argparse.Namespace(figures=figures))
+
+
+def test_the_difference_is_shown_to_its_last_row_and_column() -> None:
+    native = np.zeros((701, 330, 3), np.uint8)
+    other = native.copy()
+    other[-1, -1] = 9
+    [*_, difference] = verify_report._pictures(native, other)
+    data = base64.b64decode(difference["data"].removeprefix("data:image/png;base64,"))
+    assert np.asarray(Image.open(io.BytesIO(data))).max() > 0
+
+
 def test_codes_count_as_the_share_that_differ() -> None:
     theirs = np.zeros(1000, np.int64)
     ours = theirs.copy()
@@ -203,10 +294,14 @@ def test_one_wrong_patch_of_a_picture_does_not_agree() -> None:
     assert not found.agrees
 
 
-def test_other_models_or_shapes_are_refused() -> None:
+def test_other_models_devices_or_shapes_are_refused() -> None:
     one = run(y=np.zeros(2, np.float32))
-    other = Run(one.facts | {"models": {"m": "1"}}, one.results)
-    with pytest.raises(comparison.UserError, match="models"):
-        comparison.compare(one, other)
-    with pytest.raises(comparison.UserError, match="shapes"):
+    for fact, other in (
+        ("models", {"m": "1"}),
+        ("device_type", "cuda"),
+        ("precision", "bf16"),
+    ):
+        with pytest.raises(UserError, match=fact):
+            comparison.compare(one, Run(one.facts | {fact: other}, one.results))
+    with pytest.raises(UserError, match="shapes"):
         comparison.compare(one, run(y=np.zeros(3, np.float32)))

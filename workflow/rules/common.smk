@@ -17,6 +17,8 @@ sys.path.insert(0, str(SCRIPTS))
 
 from bigart import code, engines, environment, precision, project
 from bigart.errors import UserError
+from bigart.files import sha256
+from bigart.network_stages import STAGES
 
 try:
     CONFIG, ARTWORKS, MODELS = project.load(
@@ -113,7 +115,7 @@ def verify_source(wildcards):
     """Return an input: the native picture of the stage before, or what native computed from."""
     stage = wildcards.stage
     if wildcards.engine == engines.NATIVE:
-        stage = engines.STAGES[stage].before
+        stage = STAGES[stage].before
     return f"{VERIFY}/{engines.NATIVE}/{stage}.safetensors" if stage else []
 
 

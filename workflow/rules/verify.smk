@@ -5,7 +5,7 @@
 rule verify_stage:
     """One stage's network, on the same inputs in either engine."""
     input:
-        model=lambda wildcards: model(engines.STAGES[wildcards.stage].role),
+        model=lambda wildcards: model(STAGES[wildcards.stage].role),
         vocabulary=model("vocabulary"),
         merges=model("merges"),
         source=verify_source,
@@ -17,10 +17,10 @@ rule verify_stage:
         f"{VERIFY}/log/{{engine}}-{{stage}}.benchmark.tsv"
     wildcard_constraints:
         engine="|".join(engines.ENGINES),
-        stage="|".join(engines.STAGES),
+        stage="|".join(STAGES),
     conda:
         lambda wildcards: networks_environment(
-            engines.STAGES[wildcards.stage].architecture, wildcards.engine
+            STAGES[wildcards.stage].architecture, wildcards.engine
         )
     threads: NETWORK_THREADS
     resources:
@@ -30,8 +30,9 @@ rule verify_stage:
         runtime=grows(60),
     params:
         models=lambda wildcards: identity(
-            engines.STAGES[wildcards.stage].role, "vocabulary", "merges"
+            STAGES[wildcards.stage].role, "vocabulary", "merges"
         ),
+        device=CONFIG.device,
         code=version("verify_stage.py"),
     shell:
         'python "$BIGART_SCRIPTS/verify_stage.py"'
@@ -44,11 +45,9 @@ rule verify_stage:
 rule verify_report:
     """Differences, times and memory of all stages, for people and for programs."""
     input:
-        native=expand(
-            f"{VERIFY}/{engines.NATIVE}/{{stage}}.safetensors", stage=engines.STAGES
-        ),
+        native=expand(f"{VERIFY}/{engines.NATIVE}/{{stage}}.safetensors", stage=STAGES),
         upstream=expand(
-            f"{VERIFY}/{engines.UPSTREAM}/{{stage}}.safetensors", stage=engines.STAGES
+            f"{VERIFY}/{engines.UPSTREAM}/{{stage}}.safetensors", stage=STAGES
         ),
     output:
         html=f"{VERIFY}/report.html",
@@ -66,6 +65,7 @@ rule verify_report:
     params:
         models=CONFIG.models,
         code=version("verify_report.py"),
+        template=sha256(ROOT / "workflow/report/verify.html"),
     shell:
         'python "$BIGART_SCRIPTS/verify_report.py"'
         " --native {input.native:q} --upstream {input.upstream:q} --models {params.models:q}"

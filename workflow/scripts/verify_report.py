@@ -14,7 +14,7 @@ from PIL import Image
 from bigart import cli, comparison, files
 from bigart.errors import UserError
 from bigart.images import Picture
-from bigart.progress import duration, megabytes
+from bigart.progress import megabytes
 
 TEMPLATE = Path(__file__).parents[1] / "report" / "verify.html"
 SIDE = 320  # of a picture in the report, in pixels
@@ -44,25 +44,26 @@ def run(arguments: argparse.Namespace) -> None:
     ]
     found = {"models": arguments.models, **comparison.report(pairs)}
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters |= {"duration": duration, "megabytes": megabytes}
+    environment.filters |= {"megabytes": megabytes, "shown": comparison.shown}
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         found,
         pictures=[_pictures(*(run.results["picture"] for run in pair)) for pair in pairs],
         amplified=AMPLIFIED,
-        tolerances=comparison.TOLERANCES,
-        units=comparison.UNITS,
     )
-    for path, text in ((arguments.json, json.dumps(found, indent=1)), (arguments.html, page)):
+    for path, text in (
+        (arguments.json, json.dumps(found, indent=1, allow_nan=False)),
+        (arguments.html, page),
+    ):
         with files.atomic(path) as temporary:
             temporary.write_text(f"{text}\n", encoding="utf-8")
 
 
 def _pictures(native: Picture, upstream: Picture) -> list[dict[str, Any]]:
     difference = np.abs(native.astype(np.int16) - upstream).max(axis=2)
-    step = -(-len(difference) // SIDE)
+    step = -(-max(difference.shape) // SIDE)
     # the largest of each block, so that nothing is lost where the picture is shown smaller
-    blocks = difference[: len(difference) // step * step, : difference.shape[1] // step * step]
-    blocks = blocks.reshape(len(blocks) // step, step, -1, step).max(axis=(1, 3))
+    whole = np.pad(difference, [(0, -length % step) for length in difference.shape])
+    blocks = whole.reshape(len(whole) // step, step, -1, step).max(axis=(1, 3))
     amplified = np.minimum(blocks * AMPLIFIED, 255).astype(np.uint8)
     titles = {
         "native": Image.fromarray(native),

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from bigart import cli, files, recipe, stage
 from bigart.devices import peak_memory
-from bigart.engines import NATIVE, STAGES
+from bigart.engines import NATIVE
 from bigart.errors import UserError
 from bigart.glide.stages import Reader
+from bigart.network_stages import STAGES
 from bigart.verification import WORK, Tensors
 
 log = logging.getLogger("bigart")
@@ -44,17 +45,15 @@ def main() -> None:
 @torch.inference_mode()
 def run(arguments: argparse.Namespace) -> None:
     """Write the inputs and the results of one stage."""
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     job, work = STAGES[arguments.stage], WORK[arguments.stage]
-    network, device, record = stage.open_network(
-        arguments, arguments.model, work.native, work.upstream
-    )
+    network, device, record = work.open(arguments)
     found = {name: x for file in arguments.source for name, x in _read(file).items()}
     inputs: Tensors
     if arguments.engine == NATIVE:
         before = found.get(f"{RESULT}picture")
         if (before is None) != (job.before is None):
-            raise UserError(f"--source is to be the native file of the stage {job.before}")
+            wanted = f"the native file of the stage {job.before}" if job.before else "left out"
+            raise UserError(f"--source is to be {wanted}")
         if before is not None:
             before = (before.permute(2, 0, 1)[None].float() / 255).to(device.device)
         inputs = {name: x.to(device.device) for name, x in work.inputs(network, before).items()}
@@ -66,9 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
         }
         if not inputs:
             raise UserError("--source is to be the native engine's file of the same stage")
-    reader = None
-    if job.architecture == "glide":
-        reader = Reader(arguments, network, device)
+    reader = Reader(arguments, network, device) if job.architecture == "glide" else None
     with device.turn():
         start = time.monotonic()
         results = work.compute(network, inputs, reader)
@@ -79,6 +76,7 @@ def run(arguments: argparse.Namespace) -> None:
         "stage": arguments.stage,
         "role": job.role,
         "device": device.name,
+        "device_type": device.device.type,
         "seconds": round(seconds, 2),
         "peak_bytes": peak_memory(device.device),
         "versions": recipe.versions(),
@@ -87,7 +85,7 @@ def run(arguments: argparse.Namespace) -> None:
     tensors |= {RESULT + name: x for name, x in results.items()}
     tensors = {name: x.cpu().contiguous() for name, x in tensors.items()}
     with files.atomic(arguments.out) as temporary:
-        safetensors.torch.save_file(tensors, temporary, {"facts": json.dumps(facts)})
+        temporary.write_bytes(safetensors.torch.save(tensors, {"facts": json.dumps(facts)}))
 
 
 def _read(path: str) -> dict[str, Tensor]:

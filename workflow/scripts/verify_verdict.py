@@ -2,7 +2,9 @@
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from bigart import cli, comparison
 from bigart.errors import UserError
@@ -23,18 +25,27 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f"{arguments.figures} is missing") from None
     except ValueError as error:
         raise UserError(f"{arguments.figures} is damaged: {error}") from None
-    for stage in found["stages"]:
-        numbers = [each for each in stage["differences"] if each["kind"] == "numbers"]
-        largest = max(each["largest"] for each in numbers)
-        picture = next(each for each in stage["differences"] if each["what"] == "picture")
-        print(
-            f"{stage['stage']}: {'agrees' if stage['agrees'] else 'DIFFERS'}; network "
-            f"{largest:.1e} of the spread, picture {picture['largest']:.0f} of 255 at most, "
-            f"{picture['mean']:.4f} on average"
-        )
-    if faults := comparison.verdict(found):
+    try:
+        lines = [_line(stage) for stage in found["stages"]]
+        faults = comparison.verdict(found)
+    except (KeyError, TypeError, StopIteration):
+        raise UserError(f"{arguments.figures} is not of verify_report.py") from None
+    print("\n".join(lines))
+    if faults:
         raise UserError("the engines do not agree:\n  " + "\n  ".join(faults))
     print(f"The engines agree. {Path(arguments.figures).with_suffix('.html')} shows it.")
+
+
+def _line(stage: Mapping[str, Any]) -> str:
+    numbers = [each["largest"] for each in stage["differences"] if each["kind"] == "numbers"]
+    largest = None if None in numbers else max(numbers, default=0.0)
+    picture = next(each for each in stage["differences"] if each["what"] == "picture")
+    return (
+        f"{stage['stage']}: {'agrees' if stage['agrees'] else 'DIFFERS'}; network "
+        f"{comparison.shown(largest, '%.1e')} of the spread, picture "
+        f"{comparison.shown(picture['largest'], '%.0f')} of 255 at most, "
+        f"{comparison.shown(picture['mean'], '%.4f')} on average"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """How far two engines' results of the same stage are apart, and how far they may be."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ class Difference:
         what: Its name ("noise at step 500").
         kind: A key of ``TOLERANCES``.
         largest: Largest difference: for numbers over the standard deviation of the original's,
-            for pictures in levels of 255, for codes 0 or 1.
+            for pictures in levels of 255, for codes 0 or 1. Not finite where a result is not.
         mean: Mean difference, likewise; for codes the share that differ.
         largest_allowed: Of the largest.
         mean_allowed: Of the mean.
@@ -69,7 +70,8 @@ class Run:
     """What verify_stage.py wrote: one stage in one engine.
 
     Attributes:
-        facts: Stage, role, engine, models, device, seconds, peak_bytes, versions.
+        facts: Stage, role, engine, precision, models, device, device_type, seconds, peak_bytes,
+            versions.
         results: Name -> array.
     """
 
@@ -100,9 +102,10 @@ def compare(native: Run, upstream: Run) -> list[Difference]:
     """Compare a stage's results, one by one.
 
     Raises:
-        UserError: They are of different stages or models, or have different results.
+        UserError: They are of different stages or models, on different types of device or in
+            different precisions, or have different results.
     """
-    for fact in ("stage", "models"):
+    for fact in ("stage", "models", "device_type", "precision"):
         if native.facts[fact] != upstream.facts[fact]:
             raise UserError(
                 f"cannot compare: {fact} is {native.facts[fact]} and {upstream.facts[fact]}"
@@ -146,13 +149,23 @@ def report(pairs: Sequence[tuple[Run, Run]]) -> dict[str, Any]:
                 "agrees": all(difference.agrees for difference in differences),
                 "native": _of_engine(native),
                 "upstream": _of_engine(upstream),
-                "differences": [
-                    {**asdict(each), "unit": each.unit, "agrees": each.agrees}
-                    for each in differences
-                ],
+                "differences": [_as_json(each) for each in differences],
             }
         )
     return {"agrees": all(stage["agrees"] for stage in stages), "stages": stages}
+
+
+def _as_json(difference: Difference) -> dict[str, Any]:
+    """Return a difference with null for what JSON has no number for."""
+    figures = {name: getattr(difference, name) for name in ("largest", "mean")}
+    figures = {name: x if math.isfinite(x) else None for name, x in figures.items()}
+    about = {"unit": difference.unit, "agrees": difference.agrees}
+    return {**asdict(difference), **figures, **about}
+
+
+def shown(figure: float | None, pattern: str = "%.3g") -> str:
+    """Return a figure of ``report`` for people to read."""
+    return "not a number" if figure is None else pattern % figure
 
 
 def _of_engine(run: Run) -> dict[str, Any]:
@@ -167,8 +180,8 @@ def verdict(comparison: Mapping[str, Any]) -> list[str]:
         comparison: From ``report``.
     """
     return [
-        f"{stage['stage']}, {each['what']}: largest difference {each['largest']:.3g} (at most "
-        f"{each['largest_allowed']:.3g} {each['unit']}), mean {each['mean']:.3g} (at most "
+        f"{stage['stage']}, {each['what']}: largest difference {shown(each['largest'])} (at most "
+        f"{each['largest_allowed']:.3g} {each['unit']}), mean {shown(each['mean'])} (at most "
         f"{each['mean_allowed']:.3g})"
         for stage in comparison["stages"]
         for each in stage["differences"]

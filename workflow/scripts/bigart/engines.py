@@ -6,10 +6,11 @@ Nothing here imports torch, nor a package before it is needed.
 import importlib
 import importlib.metadata
 import importlib.util
+import json
 from dataclasses import dataclass
 from typing import Any
 
-from bigart.errors import UserError
+from bigart.errors import PackageError
 
 NATIVE, UPSTREAM = ENGINES = ("native", "upstream")
 
@@ -29,12 +30,22 @@ class Package:
     environment: str
 
     @property
-    def version(self) -> str:
-        """Its name and version, as the recipe records them ("basicsr 1.4.2")."""
+    def described(self) -> str:
+        """Its name and version, as the recipe records them ("basicsr 1.4.2").
+
+        What was installed from an address, as PEP 610 notes it, has that besides: every commit of
+        glide-text2im calls itself 0.0.0.
+        """
         try:
-            return f"{self.name} {importlib.metadata.version(self.name)}"
+            installed = importlib.metadata.distribution(self.name)
         except importlib.metadata.PackageNotFoundError:  # a checkout in PYTHONPATH
             return self.name
+        origin = json.loads(installed.read_text("direct_url.json") or "{}")
+        address = "@".join(
+            filter(None, (origin.get("url"), origin.get("vcs_info", {}).get("commit_id")))
+        )
+        public = f" ({address})" if address.startswith("https:") else ""
+        return f"{self.name} {installed.version}{public}"
 
     @property
     def is_installed(self) -> bool:
@@ -45,8 +56,8 @@ class Package:
     def remedy(self) -> str:
         """How to get it."""
         return (
-            f"`snakemake --sdm conda` makes the environment envs/{self.environment} for it; by "
-            "hand, install what that file lists"
+            f"`snakemake --sdm conda` makes its environment, envs/{self.environment}; by hand, run "
+            "this stage's command with a Python of its own that has what that file lists"
         )
 
     def load(self, module: str) -> Any:
@@ -56,12 +67,13 @@ class Package:
             module: The name within the package.
 
         Raises:
-            UserError: It is not installed, or cannot be imported; the message says how to get it.
+            PackageError: It is not installed, or cannot be imported; the message says how to get
+                it.
         """
         try:
             return importlib.import_module(f"{self.module}.{module}")
         except Exception as error:  # also what breaks within: a torchvision of another torch
-            raise UserError(
+            raise PackageError(
                 f"engine: upstream needs {self.name}, which cannot be imported here "
                 f"({type(error).__name__}: {error}). {self.remedy}"
             ) from None
@@ -72,31 +84,6 @@ PACKAGES = {
     "glide": Package("glide-text2im", "glide_text2im", "upstream-glide.yaml"),
     "rrdbnet": Package("basicsr", "basicsr", "upstream-basicsr.yaml"),
     "vqgan": Package("taming-transformers", "taming", "upstream-taming.yaml"),
-}
-
-
-@dataclass(frozen=True)
-class NetworkStage:
-    """A stage that runs a network, as the comparison of the engines takes it.
-
-    Attributes:
-        role: Which model file of the set it reads.
-        architecture: Its network's.
-        before: The stage whose picture it starts from, or None.
-    """
-
-    role: str
-    architecture: str
-    before: str | None
-
-
-#: In the order of a run; ``verification`` has what is computed in each.
-STAGES = {
-    "thumbnails": NetworkStage("base", "glide", None),
-    "upsampled": NetworkStage("upsampler", "glide", "thumbnails"),
-    "enlarged-1024": NetworkStage("enlarger", "rrdbnet", "upsampled"),
-    "detailed": NetworkStage("detailer", "vqgan", "enlarged-1024"),
-    "enlarged-4096": NetworkStage("enlarger", "rrdbnet", "detailed"),
 }
 
 

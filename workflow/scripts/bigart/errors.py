@@ -1,4 +1,4 @@
-"""The one exception that means "something the user can mend"."""
+"""Exceptions that mean "something the user can mend"."""
 
 
 class UserError(Exception):
@@ -7,3 +7,7 @@ class UserError(Exception):
     ``str(error)`` is the whole message, one or more lines that say what was found, what is
     allowed and what to do. Commands print it without a traceback and exit with status 1.
     """
+
+
+class PackageError(UserError):
+    """A package that is asked for is missing, or cannot be imported."""

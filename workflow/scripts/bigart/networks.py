@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from bigart.archives import map_file, safetensors_header
-from bigart.errors import UserError
+from bigart.errors import PackageError, UserError
 
 FORMAT_VERSION = "1"
 _LARGEST_OPTION = 2**20
@@ -180,6 +180,8 @@ def open_network(
         )
     try:
         network = on_meta(kind, options_from(metadata, kind.Options))
+    except PackageError:  # not the file's fault
+        raise
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     state: dict[str, Tensor] = {}

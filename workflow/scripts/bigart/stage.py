@@ -71,7 +71,7 @@ def open_network(
     network, metadata = networks.open_network(path, kind, device.device, torch.float32)
     engine = NATIVE
     if isinstance(network, UpstreamNetwork):
-        engine = network.package.version
+        engine = network.package.described
     log.info("model %s on %s, engine %s", path, device, engine)
     sha256 = metadata.get("source_sha256") or files.sha256(path)
     record = {

@@ -7,9 +7,10 @@ stage before, and both engines compute from these very numbers:
 - the stage's picture, with the samplers and steps of a real run, compared as the 8 bits that would
   be in its file.
 
-Everything is in float32, with a GPU's shorter products (TF32) turned off.
+Everything is in float32.
 """
 
+import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,14 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bigart import images, seeds
+from bigart import images, seeds, stage
+from bigart.devices import Device
+from bigart.glide import stages
 from bigart.glide.diffusion import Schedule
-from bigart.glide.model import Text2ImUNet
 from bigart.glide.samplers import SAMPLERS, Denoiser, State, conditioned, guided
 from bigart.glide.stages import GlideNetwork, Reader
 from bigart.progress import Progress
 from bigart.rrdbnet import RRDBNet
-from bigart.upstream.glide import UpstreamText2ImUNet
 from bigart.upstream.rrdbnet import UpstreamRRDBNet
 from bigart.upstream.vqgan import UpstreamVQGAN
 from bigart.vqgan import VQGAN
@@ -49,14 +50,12 @@ class Work:
     """What is computed in a stage.
 
     Attributes:
-        native: The network's class.
-        upstream: The original's.
+        open: The stage command's arguments -> what ``stage.open_network`` returns.
         inputs: (network, picture of the stage before or None) -> inputs for both engines.
         compute: (network, inputs, what reads prompts or None) -> results.
     """
 
-    native: type[Any]
-    upstream: type[Any]
+    open: Callable[[argparse.Namespace], tuple[Any, Device, dict[str, Any]]]
     inputs: Callable[[Any, Tensor | None], Tensors]
     compute: Callable[[Any, Tensors, Reader | None], Tensors]
 
@@ -190,14 +189,27 @@ def _picture(image: Tensor) -> Tensor:
     return torch.from_numpy(images.to_uint8(image[0].float().cpu().numpy()))
 
 
-_GLIDE = (Text2ImUNet, UpstreamText2ImUNet)
-_RRDBNET = (RRDBNet, UpstreamRRDBNet)
+def _open_base(arguments: argparse.Namespace) -> tuple[Any, Device, dict[str, Any]]:
+    return stages.open_network(arguments, super_res=False)
+
+
+def _open_upsampler(arguments: argparse.Namespace) -> tuple[Any, Device, dict[str, Any]]:
+    return stages.open_network(arguments, super_res=True)
+
+
+def _open_enlarger(arguments: argparse.Namespace) -> tuple[Any, Device, dict[str, Any]]:
+    return stage.open_network(arguments, arguments.model, RRDBNet, UpstreamRRDBNet)
+
+
+def _open_detailer(arguments: argparse.Namespace) -> tuple[Any, Device, dict[str, Any]]:
+    return stage.open_network(arguments, arguments.model, VQGAN, UpstreamVQGAN)
+
 
 #: Stage -> its work.
 WORK: Mapping[str, Work] = {
-    "thumbnails": Work(*_GLIDE, base_inputs, base),
-    "upsampled": Work(*_GLIDE, upsampler_inputs, upsampler),
-    "enlarged-1024": Work(*_RRDBNET, whole_picture, enlarged),
-    "detailed": Work(VQGAN, UpstreamVQGAN, detailer_inputs, detailed),
-    "enlarged-4096": Work(*_RRDBNET, middle_of_picture, enlarged),
+    "thumbnails": Work(_open_base, base_inputs, base),
+    "upsampled": Work(_open_upsampler, upsampler_inputs, upsampler),
+    "enlarged-1024": Work(_open_enlarger, whole_picture, enlarged),
+    "detailed": Work(_open_detailer, detailer_inputs, detailed),
+    "enlarged-4096": Work(_open_enlarger, middle_of_picture, enlarged),
 }

@@ -78,8 +78,8 @@ class Unfinished:
             tensors["pictures"] = torch.from_numpy(np.stack(pictures))
         try:
             with files.atomic(self.path) as temporary:
-                safetensors.torch.save_file(tensors, temporary, about)
-        except (OSError, safetensors.SafetensorError) as error:
+                temporary.write_bytes(safetensors.torch.save(tensors, about))
+        except OSError as error:
             log.warning("cannot save the state of the sampling in %s: %s", self.path, error)
         self._saved = time.monotonic()
 

@@ -39,7 +39,8 @@ class UpstreamText2ImUNet(UpstreamNetwork):
         options: Sizes.
 
     Raises:
-        UserError: The package is missing, or it is an inpainting network.
+        PackageError: The package is missing.
+        UserError: It is an inpainting network.
     """
 
     architecture = "glide"

@@ -17,8 +17,9 @@ class UpstreamRRDBNet(UpstreamNetwork):
         options: Sizes.
 
     Raises:
-        UserError: The package is missing, or has no network of that scale: what basicsr calls
-            scale 2 is another network than BSRGANx2.
+        PackageError: The package is missing.
+        UserError: It has no network of that scale: what basicsr calls scale 2 is another network
+            than BSRGANx2.
     """
 
     architecture = "rrdbnet"

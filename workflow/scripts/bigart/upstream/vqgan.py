@@ -1,5 +1,6 @@
 """VQGAN as its authors wrote it: github.com/CompVis/taming-transformers."""
 
+import torch
 from torch import Tensor, nn
 
 from bigart.networks import in_float32
@@ -16,7 +17,7 @@ class UpstreamVQGAN(UpstreamNetwork):
         options: Sizes.
 
     Raises:
-        UserError: The package is missing.
+        PackageError: The package is missing.
     """
 
     architecture = "vqgan"
@@ -54,7 +55,8 @@ class UpstreamVQGAN(UpstreamNetwork):
     def indices(self, z: Tensor) -> Tensor:
         """Map vectors (B, embed_dim, h, w) to the nearest codes, (B, h, w), int64."""
         batch, _, height, width = z.shape
-        _, _, (_, _, indices) = self.quantize(z)
+        with torch.autocast(z.device.type, enabled=False):
+            _, _, (_, _, indices) = self.quantize(z.float())
         return indices.view(batch, height, width)
 
     def decode(self, indices: Tensor) -> Tensor:
