@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bigart.convolution import TILE, Conv3x3, may_go_quick, winograd_into
 from bigart.networks import Network, in_float32
+from bigart.normalisation import GroupNorm
 from bigart.strips import strips, times
 
 #: A strip of a picture's features, of which a few are in memory at once.
@@ -54,8 +55,8 @@ class VQGANOptions:
         return 2 ** (len(self.channel_mult) - 1)
 
 
-def _norm(channels: int, groups: int) -> nn.GroupNorm:
-    return nn.GroupNorm(groups, channels, eps=1e-6)
+def _norm(channels: int, groups: int) -> GroupNorm:
+    return GroupNorm(groups, channels, eps=1e-6)
 
 
 def _strip(x: Tensor) -> int:
@@ -80,9 +81,7 @@ def _joined(parts: Iterable[Tensor], height: int) -> Tensor:
     return whole
 
 
-def _convolved(
-    norm: nn.GroupNorm, conv: nn.Module, x: Tensor, add_to: Tensor | None = None
-) -> Tensor:
+def _convolved(norm: GroupNorm, conv: nn.Module, x: Tensor, add_to: Tensor | None = None) -> Tensor:
     """Return ``conv(silu(norm(x)))``, added to a picture if one is given.
 
     A large picture is worked on in strips, with the statistics of the whole: besides ``x`` and the
@@ -92,7 +91,7 @@ def _convolved(
     if torch.is_grad_enabled() or x.shape[2] <= strip:
         out = conv(F.silu(norm(x)))
         return out if add_to is None else add_to + out
-    scale, shift = _affine(norm, x, strip)
+    scale, shift = norm.scale_and_shift(x)
     whole_tiles = x.shape[2] % TILE == x.shape[3] % TILE == 0
     if whole_tiles and isinstance(conv, Conv3x3) and conv.quick and may_go_quick(x, conv.weight):
         return _convolved_in_tiles(scale, shift, conv, x, add_to)
@@ -132,30 +131,6 @@ def _convolved_in_tiles(
             add=add_to is not None,
         )  # fmt: skip
     return out
-
-
-def _affine(norm: nn.GroupNorm, x: Tensor, strip: int) -> tuple[Tensor, Tensor]:
-    """Return scale and shift, each (B, C, 1, 1), that a normalisation comes to for a picture."""
-    batch, channels, height, width = x.shape
-    groups = norm.num_groups
-    means, squares = torch.zeros(2, batch, groups, dtype=torch.float64, device=x.device)
-    for _, _, rows in strips(height, strip, halo=0):
-        part = x[:, :, rows].float().contiguous(memory_format=torch.channels_last)
-        count = rows.stop - rows.start
-        # ten times as fast as torch.var_mean, also with what it normalises in vain
-        _, mean, scale = torch.native_group_norm(
-            part, None, None, batch, channels, count * width, groups, norm.eps
-        )
-        means += count / height * mean
-        squares += count / height * (scale.double() ** -2 - norm.eps + mean.double().square())
-    deviations = (squares - means.square() + norm.eps).sqrt()
-    per_channel = channels // norm.num_groups
-    means, deviations = (
-        part.repeat_interleave(per_channel, 1).float() for part in (means, deviations)
-    )
-    scale = norm.weight / deviations
-    shift = norm.bias - means * scale
-    return scale[:, :, None, None].to(x.dtype), shift[:, :, None, None].to(x.dtype)
 
 
 class ResBlock(nn.Module):

@@ -23,6 +23,7 @@ from bigart.glide.unet import (
     timestep_embedding,
 )
 from bigart.networks import Network, in_float32
+from bigart.normalisation import GroupNorm
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ class Text2ImUNet(Network):
                 self.output_blocks.append(Stage(*layers))
 
         self.out = nn.Sequential(
-            nn.GroupNorm(o.groups, channels),
+            GroupNorm(o.groups, channels),
             nn.SiLU(),
             nn.Conv2d(channels, 2 * PICTURE_CHANNELS, 3, padding=1),
         )

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bigart.convolution import Conv3x3
+from bigart.normalisation import GroupNorm
 
 GROUPS = 32
 
@@ -60,13 +61,13 @@ class ResBlock(nn.Module):
         super().__init__()
         self.resample = resample
         self.in_layers = nn.Sequential(
-            nn.GroupNorm(groups, channels),
+            GroupNorm(groups, channels),
             nn.SiLU(),
             Conv3x3(channels, out_channels),
         )
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, 2 * out_channels))
         self.out_layers = nn.Sequential(
-            nn.GroupNorm(groups, out_channels),
+            GroupNorm(groups, out_channels),
             nn.SiLU(),
             nn.Identity(),  # dropout in training; the index belongs to the published names
             Conv3x3(out_channels, out_channels),
@@ -82,8 +83,8 @@ class ResBlock(nn.Module):
         h = conv_in(self._resized(F.silu(norm_in(x), inplace=in_place)))
         scale, shift = self.emb_layers(embedding)[:, :, None, None].chunk(2, dim=1)
         norm_out, _, _, conv_out = self.out_layers
-        h = torch.addcmul(shift, norm_out(h), 1 + scale)
-        h = conv_out(F.silu(h, inplace=in_place))
+        assert isinstance(norm_out, GroupNorm)
+        h = conv_out(F.silu(norm_out.modulated(h, scale, shift), inplace=in_place))
         return self.skip_connection(self._resized(x)) + h
 
     def _resized(self, x: Tensor) -> Tensor:
@@ -121,7 +122,7 @@ class AttentionBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.heads = channels // head_channels
-        self.norm = nn.GroupNorm(groups, channels)
+        self.norm = GroupNorm(groups, channels)
         self.qkv = nn.Conv1d(channels, 3 * channels, 1)
         self.encoder_kv = nn.Conv1d(text_channels, 2 * channels, 1)
         self.proj_out = nn.Conv1d(channels, channels, 1)
