@@ -8,7 +8,10 @@ import argparse
 import base64
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +61,13 @@ def test_every_stage_is_compared_in_both_engines(verified: Project) -> None:
         kinds = {each["kind"] for each in stage["differences"]}
         assert "numbers" in kinds
         assert len(kinds) >= 2
+        numbers = [each for each in stage["differences"] if each["kind"] == "numbers"]
+        assert stage["largest"] == max(each["largest"] for each in numbers)
+        assert stage["mean"] == max(each["mean"] for each in numbers)
+    roles = {network["role"]: network for network in found["networks"]}
+    assert list(roles) == ["base", "upsampler", "enlarger", "detailer"]
+    enlarging = [stage for stage in found["stages"] if stage["role"] == "enlarger"]
+    assert roles["enlarger"]["largest"] == max(stage["largest"] for stage in enlarging)
     passes = {each["what"] for each in found["stages"][0]["differences"]}
     assert {f"noise at step {t}" for t in (950, 500, 50)} < passes
 
@@ -136,11 +146,17 @@ def test_a_network_that_differs_is_an_error_and_the_report_stays(
     wrong.write_bytes(kept)
 
 
-def test_a_missing_package_is_named_with_the_remedy(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [(["--config", "engine=upstream"], "thumbnails"), (["verify"], "verify_stage")],
+)
+def test_a_missing_package_is_named_with_the_remedy(
+    arguments: list[str], command: str, tmp_path: Path
+) -> None:
     project = Project(tmp_path / "project")
     project.table.write_text(TABLE)
     project.use_tiny_models()
-    done = project.snakemake("--config", "engine=upstream", check=False)
+    done = project.snakemake(*arguments, check=False)
     told = done.stdout + done.stderr
     assert done.returncode == 1
     for package, name in (
@@ -148,13 +164,44 @@ def test_a_missing_package_is_named_with_the_remedy(tmp_path: Path) -> None:
         ("basicsr", "basicsr"),
         ("taming-transformers", "taming"),
     ):
-        assert f"warning: engine: upstream needs {package}, which is not installed" in told
+        assert f"warning: the upstream engine needs {package}, which is not installed" in told
         assert f"envs/upstream-{name}.yaml" in told
-    error = re.search(r"thumbnails: error: .*", told)
+    error = re.search(rf"{command}: error: .*", told)
     assert error
-    assert "error: engine: upstream needs glide-text2im, which cannot be imported" in error[0]
-    assert "ModuleNotFoundError" in error[0]
+    assert "error: the upstream engine needs glide-text2im, which is not installed" in error[0]
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("import nonesuch", "cannot be imported here (ModuleNotFoundError: No module named 'none"),
+        ("raise OSError('libGL.so.1')", "cannot be imported here (OSError: libGL.so.1)"),
+        ("", "differs (AttributeError"),
+        ("def RRDBNet(size): pass", "differs (TypeError"),
+        ("from torch import nn\ndef RRDBNet(**_): return nn.Linear(2, 2)", "has other parameters"),
+    ],
+)
+def test_a_package_that_is_of_no_use_is_blamed_for_it(
+    content: str, told: str, tmp_path: Path
+) -> None:
+    """Not the user's models."""
+    module = tmp_path / "basicsr/archs"
+    module.mkdir(parents=True)
+    (module / "rrdbnet_arch.py").write_text(content)
+    picture = tmp_path / "small.png"
+    Image.new("RGB", (16, 16)).save(picture)
+    command = [sys.executable, ROOT / "workflow/scripts/enlarge.py", "--engine", "upstream"]
+    command += ["--model", ROOT / "models/embedded/enlarger.safetensors", "--image", picture]
+    command += ["--stage", "enlarged-1024", "--out", tmp_path / "large.png", "--device", "cpu"]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        list(map(str, command)), env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "the upstream engine needs basicsr, which " + told in done.stderr
+    assert "envs/upstream-basicsr.yaml" in done.stderr
 
 
 def test_the_upstream_engine_paints_the_same_pictures(tmp_path: Path) -> None:
@@ -259,7 +306,9 @@ def test_what_is_not_a_number_is_said_so_in_plain_json(
     assert "s: DIFFERS; network not a number of the spread" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("wrong", ["{}", "[]", '{"stages": [1]}', '{"stages": [{}]}', "no"])
+@pytest.mark.parametrize(
+    "wrong", ["{}", "[]", '{"stages": []}', '{"stages": [1]}', '{"stages": [{}]}', "no"]
+)
 def test_other_figures_are_refused(wrong: str, tmp_path: Path) -> None:
     figures = tmp_path / "report.json"
     figures.write_text(wrong)

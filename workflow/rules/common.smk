@@ -138,7 +138,11 @@ def log_start():
     in_one_environment = (
         workflow.local_exec and not workflow.deployment_settings.deployment_method
     )
-    if CONFIG.engine == engines.UPSTREAM and in_one_environment:
+    verifies = any(
+        target == "verify" or str(target).startswith(f"{VERIFY}/")
+        for target in workflow.dag_settings.targets
+    )
+    if in_one_environment and (verifies or CONFIG.engine == engines.UPSTREAM):
         for message in engines.missing_packages():
             logger.warning(f"warning: {message}")
     warnings = project.unknown_words(CONFIG, ARTWORKS, MODELS)

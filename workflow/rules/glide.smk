@@ -25,7 +25,7 @@ rule thumbnails:
         device=CONFIG.device,
         batch=CONFIG.batch,
         mem_mb=grows(8000),
-        runtime=grows(180),
+        runtime=grows(180, upstream=300),
     params:
         prompt=of_artwork("prompt"),
         negative_prompt=of_artwork("negative_prompt"),
@@ -72,8 +72,8 @@ rule upsampled:
         gpu=1,
         device=CONFIG.device,
         batch=CONFIG.batch,
-        mem_mb=grows(8000),
-        runtime=grows(60),
+        mem_mb=grows(8000, upstream=12000),
+        runtime=grows(60, upstream=90),
     params:
         prompt=of_artwork("prompt"),
         seed=of_artwork("seed"),

@@ -26,7 +26,7 @@ rule verify_stage:
     resources:
         gpu=1,
         device=CONFIG.device,
-        mem_mb=grows(8000),
+        mem_mb=grows(12000),
         runtime=grows(60),
     params:
         models=lambda wildcards: identity(

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from bigart import cli, files, recipe, stage
 from bigart.devices import peak_memory
-from bigart.engines import NATIVE
+from bigart.engines import NATIVE, UPSTREAM
 from bigart.errors import UserError
 from bigart.glide.stages import Reader
 from bigart.network_stages import STAGES
-from bigart.verification import WORK, Tensors
+from bigart.verification import WORK
 
 log = logging.getLogger("bigart")
 
@@ -48,25 +48,20 @@ def run(arguments: argparse.Namespace) -> None:
     job, work = STAGES[arguments.stage], WORK[arguments.stage]
     network, device, record = work.open(arguments)
     found = {name: x for file in arguments.source for name, x in _read(file).items()}
-    inputs: Tensors
-    if arguments.engine == NATIVE:
-        before = found.get(f"{RESULT}picture")
-        if (before is None) != (job.before is None):
-            wanted = f"the native file of the stage {job.before}" if job.before else "left out"
-            raise UserError(f"--source is to be {wanted}")
-        if before is not None:
-            before = (before.permute(2, 0, 1)[None].float() / 255).to(device.device)
-        inputs = {name: x.to(device.device) for name, x in work.inputs(network, before).items()}
-    else:
-        inputs = {
-            name.removeprefix(INPUT): x.to(device.device)
-            for name, x in found.items()
-            if name.startswith(INPUT)
-        }
-        if not inputs:
-            raise UserError("--source is to be the native engine's file of the same stage")
+    before = found.get(f"{RESULT}picture") if arguments.engine == NATIVE else None
+    inputs = {name.removeprefix(INPUT): x for name, x in found.items() if name.startswith(INPUT)}
+    if arguments.engine == NATIVE and (before is None) != (job.before is None):
+        wanted = f"the native file of the stage {job.before}" if job.before else "left out"
+        raise UserError(f"--source is to be {wanted}")
+    if arguments.engine == UPSTREAM and not inputs:
+        raise UserError("--source is to be the native engine's file of the same stage")
     reader = Reader(arguments, network, device) if job.architecture == "glide" else None
     with device.turn():
+        if arguments.engine == NATIVE:
+            if before is not None:
+                before = (before.permute(2, 0, 1)[None].float() / 255).to(device.device)
+            inputs = work.inputs(network, before)
+        inputs = {name: x.to(device.device) for name, x in inputs.items()}
         start = time.monotonic()
         results = work.compute(network, inputs, reader)
         device.finish()

@@ -28,6 +28,8 @@ def run(arguments: argparse.Namespace) -> None:
     try:
         lines = [_line(stage) for stage in found["stages"]]
         faults = comparison.verdict(found)
+        if not lines:
+            raise KeyError("stages")
     except (KeyError, TypeError, StopIteration):
         raise UserError(f"{arguments.figures} is not of verify_report.py") from None
     print("\n".join(lines))
@@ -37,12 +39,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _line(stage: Mapping[str, Any]) -> str:
-    numbers = [each["largest"] for each in stage["differences"] if each["kind"] == "numbers"]
-    largest = None if None in numbers else max(numbers, default=0.0)
     picture = next(each for each in stage["differences"] if each["what"] == "picture")
     return (
         f"{stage['stage']}: {'agrees' if stage['agrees'] else 'DIFFERS'}; network "
-        f"{comparison.shown(largest, '%.1e')} of the spread, picture "
+        f"{comparison.shown(stage['largest'], '%.1e')} of the spread, picture "
         f"{comparison.shown(picture['largest'], '%.0f')} of 255 at most, "
         f"{comparison.shown(picture['mean'], '%.4f')} on average"
     )

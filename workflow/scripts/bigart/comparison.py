@@ -107,8 +107,9 @@ def compare(native: Run, upstream: Run) -> list[Difference]:
     """
     for fact in ("stage", "models", "device_type", "precision"):
         if native.facts[fact] != upstream.facts[fact]:
+            remedy = "; set 'device: cpu' in config.yaml" if fact == "device_type" else ""
             raise UserError(
-                f"cannot compare: {fact} is {native.facts[fact]} and {upstream.facts[fact]}"
+                f"cannot compare: {fact} is {native.facts[fact]} and {upstream.facts[fact]}{remedy}"
             )
     shapes = [{name: x.shape for name, x in run.results.items()} for run in (native, upstream)]
     if shapes[0] != shapes[1]:
@@ -133,34 +134,51 @@ def _difference(what: str, ours: Array, theirs: Array, has_codes: bool) -> Diffe
 
 
 def report(pairs: Sequence[tuple[Run, Run]]) -> dict[str, Any]:
-    """Return the whole comparison as plain JSON.
+    """Return the whole comparison as plain JSON: each stage, and each network in all its stages.
 
     Args:
         pairs: Native and upstream run of each stage.
     """
     stages = []
+    of_networks: dict[str, list[Difference]] = {}
     for native, upstream in pairs:
         differences = compare(native, upstream)
+        of_networks.setdefault(native.facts["role"], []).extend(differences)
         stages.append(
             {
                 "stage": native.facts["stage"],
                 "role": native.facts["role"],
                 "models": native.facts["models"],
-                "agrees": all(difference.agrees for difference in differences),
+                **_worst(differences),
                 "native": _of_engine(native),
                 "upstream": _of_engine(upstream),
                 "differences": [_as_json(each) for each in differences],
             }
         )
-    return {"agrees": all(stage["agrees"] for stage in stages), "stages": stages}
+    networks = [{"role": role, **_worst(found)} for role, found in of_networks.items()]
+    agrees = all(stage["agrees"] for stage in stages)
+    return {"agrees": agrees, "networks": networks, "stages": stages}
+
+
+def _worst(differences: Sequence[Difference]) -> dict[str, Any]:
+    """Return whether all agree, and the largest differences of those that are numbers."""
+    numbers = [each for each in differences if each.kind == "numbers"]
+    return {
+        "agrees": all(each.agrees for each in differences),
+        "largest": _finite(*(each.largest for each in numbers)),
+        "mean": _finite(*(each.mean for each in numbers)),
+    }
 
 
 def _as_json(difference: Difference) -> dict[str, Any]:
-    """Return a difference with null for what JSON has no number for."""
-    figures = {name: getattr(difference, name) for name in ("largest", "mean")}
-    figures = {name: x if math.isfinite(x) else None for name, x in figures.items()}
+    figures = {name: _finite(getattr(difference, name)) for name in ("largest", "mean")}
     about = {"unit": difference.unit, "agrees": difference.agrees}
     return {**asdict(difference), **figures, **about}
+
+
+def _finite(*figures: float) -> float | None:
+    """Return the largest figure; None, which is JSON's null, where one is not a number."""
+    return max(figures, default=0.0) if all(map(math.isfinite, figures)) else None
 
 
 def shown(figure: float | None, pattern: str = "%.3g") -> str:

@@ -3,10 +3,12 @@
 Nothing here imports torch, nor a package before it is needed.
 """
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,11 +55,23 @@ class Package:
         return importlib.util.find_spec(self.module) is not None
 
     @property
-    def remedy(self) -> str:
-        """How to get it."""
-        return (
-            f"`snakemake --sdm conda` makes its environment, envs/{self.environment}; by hand, run "
-            "this stage's command with a Python of its own that has what that file lists"
+    def missing(self) -> PackageError:
+        """What to say where it is not installed, and how to get it."""
+        return PackageError(
+            f"the upstream engine needs {self.name}, which is not installed here. `snakemake --sdm "
+            f"conda` makes its environment, envs/{self.environment}; by hand, run this stage's "
+            "command with a Python of its own that has what that file lists"
+        )
+
+    def fault(self, what: str) -> PackageError:
+        """Return what to say where it is installed and of no use.
+
+        Args:
+            what: As in "cannot be imported here".
+        """
+        return PackageError(
+            f"the upstream engine needs {self.name}, which {what}. Here is {self.described}; "
+            f"envs/{self.environment} says which versions work, and what they need of the system"
         )
 
     def load(self, module: str) -> Any:
@@ -67,16 +81,26 @@ class Package:
             module: The name within the package.
 
         Raises:
-            PackageError: It is not installed, or cannot be imported; the message says how to get
-                it.
+            PackageError: It is not installed, or cannot be imported; the message says what to do.
         """
+        if not self.is_installed:
+            raise self.missing
         try:
             return importlib.import_module(f"{self.module}.{module}")
         except Exception as error:  # also what breaks within: a torchvision of another torch
-            raise PackageError(
-                f"engine: upstream needs {self.name}, which cannot be imported here "
-                f"({type(error).__name__}: {error}). {self.remedy}"
-            ) from None
+            raise self.fault(f"cannot be imported here ({type(error).__name__}: {error})") from None
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Tell as a fault of the package what only another version of it does.
+
+        Raises:
+            PackageError: A class or an argument that it should have is not there.
+        """
+        try:
+            yield
+        except (AttributeError, TypeError) as error:
+            raise self.fault(f"differs ({type(error).__name__}: {error})") from None
 
 
 #: Architecture -> the package that its authors published.
@@ -94,8 +118,4 @@ def environment(engine: str, architecture: str) -> str:
 
 def missing_packages() -> list[str]:
     """Return a message for each original package that this Python does not have."""
-    return [
-        f"engine: upstream needs {package.name}, which is not installed. {package.remedy}"
-        for package in PACKAGES.values()
-        if not package.is_installed
-    ]
+    return [str(package.missing) for package in PACKAGES.values() if not package.is_installed]

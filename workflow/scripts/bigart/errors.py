@@ -10,4 +10,4 @@ class UserError(Exception):
 
 
 class PackageError(UserError):
-    """A package that is asked for is missing, or cannot be imported."""
+    """A package that is asked for is missing, cannot be imported, or is of another version."""

@@ -52,6 +52,13 @@ class Network(nn.Module):
         """
         self.load_state_dict(weights, strict=True, assign=True)
 
+    def misfit(self, path: Path, error: RuntimeError) -> UserError:
+        """Return what to say of a file whose weights ``load`` does not take."""
+        lines = str(error).splitlines()[:6]
+        return UserError(f"{path} does not fit its own header. {_REDO}\n" + "\n".join(lines))
+
+
+_REDO = "Remove it and run again, so that it is made anew; a file of your own needs converting."
 
 Kind = TypeVar("Kind", bound=Network)
 
@@ -60,9 +67,6 @@ def in_float32(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Run a layer in float32, also where autocast reduces the others."""
     with torch.autocast(x.device.type, enabled=False):
         return layer(x.float())
-
-
-_REDO = "Remove it and run again, so that it is made anew; a file of your own needs converting."
 
 
 def load_metadata(path: Path | str) -> dict[str, str]:
@@ -197,10 +201,7 @@ def open_network(
     try:
         network.load(state)
     except RuntimeError as error:
-        lines = str(error).splitlines()[:6]
-        raise UserError(
-            f"{path} does not fit its own header. {_REDO}\n" + "\n".join(lines)
-        ) from None
+        raise network.misfit(path, error) from None
     for name, value in _all_tensors(network):
         if value.is_meta:
             raise RuntimeError(f"{name} is not part of the state dict and was never filled")

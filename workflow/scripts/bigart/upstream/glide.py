@@ -53,9 +53,9 @@ class UpstreamText2ImUNet(UpstreamNetwork):
         if options.inpaint:
             raise UserError("engine: upstream has no inpainting networks")
         models = self.package.load("text2im_model")
-        build = models.SuperResText2ImUNet if options.super_res else models.Text2ImUNet
         sides = options.attention_resolutions
-        with groups_of_normalisation(options.groups):
+        with self.package.in_use(), groups_of_normalisation(options.groups):
+            build = models.SuperResText2ImUNet if options.super_res else models.Text2ImUNet
             self.original = build(
                 text_ctx=options.text_ctx,
                 xf_width=options.text_width,

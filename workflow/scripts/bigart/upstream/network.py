@@ -2,12 +2,14 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from torch import nn
 
 from bigart.engines import PACKAGES, Package
+from bigart.errors import UserError
 from bigart.networks import Network
 
 
@@ -18,6 +20,11 @@ class UpstreamNetwork(Network):
     def package(self) -> Package:
         """The package."""
         return PACKAGES[self.architecture]
+
+    def misfit(self, path: Path, error: RuntimeError) -> UserError:
+        """Blame the package for weights that do not fit: the native engine takes them."""
+        told = " ".join(str(error).split())[:300]
+        return self.package.fault(f"has other parameters than {path} ({told} ...)")
 
 
 @contextlib.contextmanager

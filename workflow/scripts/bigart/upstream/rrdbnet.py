@@ -34,14 +34,15 @@ class UpstreamRRDBNet(UpstreamNetwork):
                 "scale is another network; use engine: native, or a model that enlarges 4 times"
             )
         networks = self.package.load("archs.rrdbnet_arch")
-        self.original = networks.RRDBNet(
-            num_in_ch=3,
-            num_out_ch=3,
-            scale=options.scale,
-            num_feat=options.features,
-            num_block=options.blocks,
-            num_grow_ch=options.growth,
-        )
+        with self.package.in_use():
+            self.original = networks.RRDBNet(
+                num_in_ch=3,
+                num_out_ch=3,
+                scale=options.scale,
+                num_feat=options.features,
+                num_block=options.blocks,
+                num_grow_ch=options.growth,
+            )
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
         """Take the weights, given by BSRGAN's names, strictly and without a copy."""

@@ -39,12 +39,10 @@ class UpstreamVQGAN(UpstreamNetwork):
             "resolution": options.resolution,
             "z_channels": options.z_channels,
         }
-        with groups_of_normalisation(options.groups):
+        with self.package.in_use(), groups_of_normalisation(options.groups):
             self.encoder = model.Encoder(double_z=False, **sizes)
             self.decoder = model.Decoder(**sizes)
-        # the package index's release has one, the repository a quicker one besides
-        quantiser = getattr(quantisers, "VectorQuantizer2", quantisers.VectorQuantizer)
-        self.quantize = quantiser(options.codes, options.embed_dim, beta=0.25)
+            self.quantize = quantisers.VectorQuantizer(options.codes, options.embed_dim, beta=0.25)
         self.quant_conv = nn.Conv2d(options.z_channels, options.embed_dim, 1)
         self.post_quant_conv = nn.Conv2d(options.embed_dim, options.z_channels, 1)
 
