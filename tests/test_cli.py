@@ -126,7 +126,10 @@ def make(folder: Path, seconds: float) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+ENDS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
+
+
+@pytest.mark.parametrize("number", [*ENDS, signal.SIGKILL])
 def test_a_second_process_waits_for_the_end_of_the_first(
     tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -140,11 +143,25 @@ def test_a_second_process_waits_for_the_end_of_the_first(
     assert second.poll() is None
     first.send_signal(number)
     first.communicate(timeout=10)
-    assert first.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130}.get(number, -number)
+    assert first.returncode == ENDS.get(number, -number)
     second.communicate(timeout=10)
     assert second.returncode == 0
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
     assert left == {"log", "log/out.log", "log/.out.log.lock", "out"}
+
+
+def test_nohup_outlives_its_terminal(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does, for all it starts
+    try:
+        job = make(tmp_path, 1)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert job.stdout is not None
+    assert job.stdout.readline() == "begun\n"
+    job.send_signal(signal.SIGHUP)
+    job.communicate(timeout=10)
+    assert job.returncode == 0
+    assert (tmp_path / "out").exists()
 
 
 def test_many_at_once_take_turns(tmp_path: Path) -> None:

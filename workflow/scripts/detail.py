@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
     x = torch.from_numpy(images.to_float(picture))[None].to(device.device) * 2 - 1
     factor = network.options.factor
     x = F.pad(x, (0, -width % factor, 0, -height % factor), mode="replicate")
-    log.info("detailed: one pass over the whole picture; published sizes take minutes on a CPU")
+    log.info("detailed: one pass over the whole picture")
     with device.turn():
         progress = Progress(STAGE, 1)
         codes = network.indices(network.encode(x))

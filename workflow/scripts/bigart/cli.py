@@ -23,6 +23,9 @@ _OS_FAULTS = {
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
     errno.EROFS: "the disk is read-only",
+    errno.EIO: "the disk or the network file system failed",
+    errno.ESTALE: "the network file system failed",
+    errno.ETIMEDOUT: "the network file system does not answer",
     errno.ENOENT: "no such file",
     errno.EISDIR: "that is a folder, not a file",
     errno.ENOTDIR: "a part of the path is a file, not a folder",
@@ -37,8 +40,9 @@ def main(
     """Parse the arguments, run the command and leave with its exit status.
 
     Exit status: 0 done, 1 a fault the user can mend (one message, no traceback), 2 wrong
-    arguments, 130 interrupted, 143 asked to end (SIGTERM, as a scheduler does). In the last two
-    cases, too, temporary files are removed. Faults of the program itself keep their traceback.
+    arguments, 130 interrupted, 143 asked to end (SIGTERM, as a scheduler does), 129 when its
+    terminal is closed (SIGHUP, unless nohup lets it be ignored). In the last three cases, too,
+    temporary files are removed. Faults of the program itself keep their traceback.
 
     With ``--log``, one process at a time does what that log is of; see ``files.locked``.
     """
@@ -49,7 +53,9 @@ def main(
     name = Path(parser.prog).stem
     if isinstance(sys.stdout, io.TextIOWrapper):  # a prompt may hold what the terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     _log_to_terminal()
     try:
         with files.locked(arguments.log) if arguments.log else contextlib.nullcontext():
@@ -90,9 +96,16 @@ def _message(error: BaseException) -> str | None:
         return str(error)
     # torch has a class of its own on a GPU, and only a text on the CPU
     if isinstance(error, MemoryError) or "allocate memory" in str(error):
-        return "not enough memory; see 'batch' and 'precision' in config.yaml"
+        return (
+            "not enough memory; close other programs, and see 'batch' in config.yaml (the original "
+            "packages need several times that of 'engine: native')"
+        )
     if type(error).__name__ == "OutOfMemoryError":
-        return "not enough memory on the GPU; try 'precision: bf16' or 'device: cpu' in config.yaml"
+        return (
+            "not enough memory on the GPU; run one job for each GPU (--resources gpu=...), or try "
+            "'precision: bf16' or 'device: cpu' in config.yaml (the original packages need several "
+            "times that of 'engine: native')"
+        )
     if isinstance(error, OSError) and error.errno in _OS_FAULTS:
         where = f": {error.filename}" if error.filename else ""
         return f"{_OS_FAULTS[error.errno]}{where}"

@@ -86,7 +86,7 @@ class Device:
         Says in the log how long that took: what is left of a job's time is not the network's.
         """
         waiting = time.monotonic()
-        with self.seat.turn if self.seat else contextlib.nullcontext():
+        with self.seat.taking_turns() if self.seat else contextlib.nullcontext():
             start = time.monotonic()
             with self.autocast():
                 yield

@@ -5,10 +5,11 @@ then waits for its turn: of the jobs at a device one computes, while the others 
 their pictures. A lock ends with its process, however that ends, so nothing has to be cleaned up.
 """
 
+import contextlib
 import logging
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,13 +27,26 @@ class Seat:
 
     Attributes:
         index: Which of the devices it is.
-        held: The seat itself.
+        held: The seat itself; None where all were taken.
         turn: Whoever holds it computes.
     """
 
     index: int
-    held: FileLock
+    held: FileLock | None
     turn: FileLock
+
+    @contextlib.contextmanager
+    def taking_turns(self) -> Iterator[None]:
+        """Wait until no other job computes on the device, and keep others from it."""
+        try:
+            self.turn.acquire(timeout=0)
+        except Timeout:
+            log.info("another job computes on this device; waiting for the turn")
+            self.turn.acquire()
+        try:
+            yield
+        finally:
+            self.turn.release()
 
 
 def take_seat(names: Sequence[str], folder: Path | None = None) -> Seat | None:
@@ -51,8 +65,9 @@ def take_seat(names: Sequence[str], folder: Path | None = None) -> Seat | None:
         with _lock(folder / "choosing"):  # else two that count at once would find each other
             free = [_free_seats(folder, name) for name in names]
             index = max(range(len(names)), key=lambda i: len(free[i]))
-            held = free[index][0]
-            held.acquire(timeout=0)
+            held = free[index][0] if free[index] else None
+            if held:
+                held.acquire(timeout=0)
     except OSError as error:
         log.warning("cannot share GPUs with other jobs, since %s cannot be used: %s", folder, error)
         return None
@@ -68,7 +83,7 @@ def _free_seats(folder: Path, name: str) -> list[FileLock]:
                 free.append(seat)
         except Timeout:
             continue
-    return free or [_lock(folder / f"{name}.seat-{MOST_SEATS}")]
+    return free
 
 
 def _lock(path: Path) -> FileLock:
