@@ -152,7 +152,7 @@ def test_what_a_kill_left_of_saving_goes_with_the_state(tmp_path: Path) -> None:
     file = Unfinished(tmp_path / "state.safetensors", "a lake")
     left = tmp_path / f".state{files.PARTIAL}{socket.gethostname()}-999999999.safetensors"
     left.touch()
-    file.remove()
+    file.finish([])
     assert not left.exists()
 
 
@@ -255,6 +255,34 @@ def test_a_killed_command_goes_on(
     assert "going on from a saved state" in (tmp_path / "log.txt").read_text()
     for name in ("1.png", "2.png"):
         assert (tmp_path / name).read_bytes() == (undisturbed / command / name).read_bytes()
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"1.png", "2.png", "log.txt", ".log.txt.lock"}
+
+
+def test_what_nobody_waits_for_any_more_is_kept(undisturbed: Path, tmp_path: Path) -> None:
+    """A stage whose Snakemake was killed ends by itself; its pictures are asked for once more."""
+    arguments = words("thumbnails", tmp_path)
+    talkative = [sys.executable, "-c", TALKATIVE, "60", *arguments]
+    shell = subprocess.Popen(
+        ["sh", "-c", '"$@" & wait', "sh", *talkative],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "workflow/scripts")},
+    )
+    logs = _log_of(shell, tmp_path / "log.txt")
+    next(log for log in logs if ": 10/32" in log)
+    shell.kill()
+    shell.wait()
+    deadline = time.monotonic() + 120
+    while not (tmp_path / ".1-unfinished.safetensors").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    for name in ("1.png", "2.png"):
+        (tmp_path / name).unlink()  # as Snakemake does
+    subprocess.run([sys.executable, *arguments], check=True, timeout=300)
+    log = (tmp_path / "log.txt").read_text()
+    assert "going on from a saved state" in log
+    assert "/32" not in log  # no step is taken
+    for name in ("1.png", "2.png"):
+        assert (tmp_path / name).read_bytes() == (undisturbed / "thumbnails" / name).read_bytes()
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"1.png", "2.png", "log.txt", ".log.txt.lock"}
 

@@ -209,7 +209,7 @@ def sample(
                 pictures.append(images.to_uint8((x.numpy() + 1) / 2))
                 yield number - 1, pictures[-1]
             state = None
-    unfinished.remove()
+    unfinished.finish(pictures)
 
 
 def sampling_key(

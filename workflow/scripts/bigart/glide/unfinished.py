@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 import safetensors
 import safetensors.torch
 import torch
@@ -29,6 +30,9 @@ class Unfinished:
     It is written once a minute, so that short runs leave none, and after an interruption. It holds
     the pictures of the candidates that are done and the state of those in progress.
 
+    Where whatever started the stage is gone when it ends, nobody knows that its pictures are whole:
+    they will be asked for again. Then it holds all of them, and that costs nothing.
+
     Args:
         path: The file. Where it cannot be written, a warning says so, and sampling goes on.
         key: Says what is sampled, down to the code (``stages.sampling_key``): a file with another
@@ -38,6 +42,7 @@ class Unfinished:
     def __init__(self, path: Path, key: str) -> None:
         self.path, self.key = path, key
         self._saved = time.monotonic()
+        self._started_by = psutil.Process().parents()[:2]  # Snakemake, perhaps by way of a shell
 
     def read(self, device: torch.device) -> tuple[list[Picture], State | None]:
         """Return what is done: pictures, uint8 (n, n, 3), and a state for the next candidates.
@@ -83,7 +88,10 @@ class Unfinished:
             log.warning("cannot save the state of the sampling in %s: %s", self.path, error)
         self._saved = time.monotonic()
 
-    def remove(self) -> None:
-        """Remove the file, when all pictures are written."""
+    def finish(self, pictures: Sequence[Picture]) -> None:
+        """Remove the file, when all pictures are written; keep them in it for a run to come."""
+        if not all(process.is_running() for process in self._started_by):
+            self.save(pictures, State(0, torch.empty(0)))
+            return
         self.path.unlink(missing_ok=True)
         files.remove_leftovers(self.path)
