@@ -3,7 +3,8 @@
 #   snakemake --cores 8 --resources gpu=1              paint what is not painted yet
 #   snakemake candidates --cores 8 --resources gpu=1   stop at the contact sheets, to choose
 #   snakemake weights --cores 1                        only fetch the models
-#   snakemake verify --sdm conda --cores 8             compare our networks with the originals
+#   snakemake verify --sdm conda --cores 8 --resources gpu=1
+#                                                      compare our networks with the originals
 #
 #   prompt -> 7 thumbnails -> 256 px -> choose -> 1024 px -> texture -> detail -> 4096 px
 #          -> texture -> final                         (see workflow/rules/)
@@ -56,17 +57,11 @@ rule verify:
         html=rules.verify_report.output.html,
     log:
         f"{VERIFY}/log/verdict.log",
+    localrule: True
     conda:
         "envs/report.yaml"
     shell:
         'python "$BIGART_SCRIPTS/verify_verdict.py" {input.json:q} --log {log:q}'
-
-
-localrules:
-    all,
-    candidates,
-    weights,
-    verify,
 
 
 onstart:

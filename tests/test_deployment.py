@@ -75,7 +75,9 @@ def test_as_a_module_of_another_workflow(checkout: Project, sheet: bytes, tmp_pa
         "    output: 'copied.png'\n"
         "    shell: 'cp {input} {output}'\n"
     )
-    assert "bigart_thumbnails" in snakemake_in(tmp_path).stderr
+    told = snakemake_in(tmp_path).stderr
+    assert "bigart_thumbnails" in told
+    assert "not present in the Snakefile" not in told  # names of its rules that others do not know
     assert (tmp_path / "copied.png").read_bytes() == sheet
 
 

@@ -3,6 +3,7 @@
 # A module with `snakefile: github(...)`, as snakedeploy writes it, gives Snakemake the rule files
 # alone. The rest then comes out of the clone of the repository that Snakemake keeps.
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -44,6 +45,7 @@ def unpack(repository, ref):
                 parts = ["workflow", "config", "models"]
                 repository.archive(file, commit, format="zip", path=parts)
             shutil.unpack_archive(archive, partial)
+            os.sync()  # a power cut must not leave empty files under the final name
             try:
                 partial.rename(version)
             except OSError:
