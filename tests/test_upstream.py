@@ -42,8 +42,16 @@ from test_environment import OWN_ENVIRONMENTS
 SCRIPTS = ROOT / "workflow/scripts"
 EMBEDDED = ROOT / "models/embedded"
 NAMES = {package: name for name, package in upstream.ENVIRONMENTS.items()}
-# Sides of the pictures that the stages start from; the whole 1024 px would take minutes
-SIDES = {"upsampled": 64, "enlarged-1024": 96, "detailed": 256, "enlarged-4096": 160}
+GPT2 = ROOT / "tests/data/gpt2-bpe"
+VOCABULARIES = {
+    "embedded": (EMBEDDED / "encoder.json", EMBEDDED / "vocab.bpe"),
+    "published": (GPT2 / "encoder.json.gz", GPT2 / "vocab.bpe.gz"),
+}
+# Sides of the pictures that the stages start from: as in a run, or less where that takes minutes
+SIDES = {
+    "embedded": {"upsampled": 64, "enlarged-1024": 96, "detailed": 256, "enlarged-4096": 160},
+    "published": {"upsampled": 64, "enlarged-1024": 256, "detailed": 1024, "enlarged-4096": 512},
+}
 PUBLISHED = {
     "base": lambda: fill(Text2ImUNet(BASE)),
     "upsampler": lambda: fill(Text2ImUNet(UPSAMPLER)),
@@ -58,11 +66,14 @@ def python_with(package: str) -> Path:
     if python := upstream.python_of(name):
         return python
     if package != "taming-transformers":
-        pytest.skip(f"PROOF NOT RUN: {package} is not here; `make upstream-{name}` gets it")
+        pytest.skip(
+            f"PROOF NOT RUN: {package} is not here in the versions of its file; "
+            f"`make upstream-{name}` gets it"
+        )
     try:
         return upstream.build(name)
     except RuntimeError as error:
-        missing(str(error))
+        missing(f"PROOF NOT RUN: {error}")
 
 
 def soft_picture(side: int) -> np.ndarray:
@@ -75,24 +86,33 @@ def soft_picture(side: int) -> np.ndarray:
 
 
 def compared(
-    stage: str, model: Path, upstream_model: Path | None = None, *, folder: Path
+    stage: str,
+    model: Path,
+    upstream_model: Path | None = None,
+    *,
+    folder: Path,
+    sizes: str = "embedded",
 ) -> list[comparison.Difference]:
-    """Run a stage of the proof in both engines, each in its own environment."""
+    """Run a stage of the proof in both engines, each in its own environment.
+
+    Prints what `pytest -rP` shows: the differences, and what each engine took.
+    """
     models = {"native": model, "upstream": upstream_model or model}
     python = {
         "native": Path(sys.executable),
         "upstream": python_with(PACKAGES[STAGES[stage].architecture].name),
     }
     before = []
-    if stage in SIDES:
+    if STAGES[stage].before:
         before = [folder / "before.safetensors"]
-        picture = {"result/picture": soft_picture(SIDES[stage])}
+        picture = {"result/picture": soft_picture(SIDES[sizes][stage])}
         safetensors.numpy.save_file(picture, before[0])
+    vocabulary, merges = VOCABULARIES[sizes]
     runs = {engine: folder / f"{engine}.safetensors" for engine in python}
     for engine, source in (("native", before), ("upstream", [runs["native"]])):
         command = [python[engine], SCRIPTS / "verify_stage.py", "--engine", engine]
         command += ["--stage", stage, "--model", models[engine], "--source", *source]
-        command += ["--vocabulary", EMBEDDED / "encoder.json", "--merges", EMBEDDED / "vocab.bpe"]
+        command += ["--vocabulary", vocabulary, "--merges", merges]
         command += ["--out", runs[engine], "--device", "cpu", "--precision", "fp32"]
         environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "2"}
         done = subprocess.run(
@@ -101,10 +121,19 @@ def compared(
         assert done.returncode == 0, done.stderr
     ours, theirs = (comparison.read(path) for path in runs.values())
     assert theirs.facts["engine"].startswith(PACKAGES[STAGES[stage].architecture].name)
-    return comparison.compare(ours, theirs)
+    found = comparison.compare(ours, theirs)
+    for each in found:
+        print(f"{each.what}: largest {each.largest:.2g}, mean {each.mean:.2g} {each.unit}")
+    for facts in (ours.facts, theirs.facts):
+        print(
+            "{engine}: {seconds} s, {gigabytes:.1f} GB".format(
+                gigabytes=facts["peak_bytes"] / 1e9, **facts
+            )
+        )
+    return found
 
 
-@pytest.mark.parametrize("stage", ["thumbnails", "upsampled", "enlarged-1024", "detailed"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_the_engines_agree_on_the_embedded_models(stage: str, tmp_path: Path) -> None:
     found = compared(stage, EMBEDDED / f"{STAGES[stage].role}.safetensors", folder=tmp_path)
     assert len(found) >= 2
@@ -112,13 +141,15 @@ def test_the_engines_agree_on_the_embedded_models(stage: str, tmp_path: Path) ->
 
 
 @pytest.mark.full_size
-@pytest.mark.parametrize("stage", ["enlarged-1024", "detailed"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_the_engines_agree_at_the_published_size(stage: str, tmp_path: Path) -> None:
     python_with(PACKAGES[STAGES[stage].architecture].name)
     network = PUBLISHED[STAGES[stage].role]()
     model = tmp_path / "network.safetensors"
     save_network(network, model, STAGES[stage].architecture, torch.float32)
-    assert [each for each in compared(stage, model, folder=tmp_path) if not each.agrees] == []
+    del network  # the originals need the memory
+    found = compared(stage, model, folder=tmp_path, sizes="published")
+    assert [each for each in found if not each.agrees] == []
 
 
 def test_a_weight_that_is_a_hundredth_larger_is_found(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ envs/upstream-glide.yaml. Made once, it is left alone until that file says somet
 
 import argparse
 import shutil
+import subprocess
 import sys
 import tempfile
 import venv
@@ -50,7 +51,8 @@ def build(name: str, checkout: Path | None = None) -> Path:
         Its interpreter.
 
     Raises:
-        RuntimeError: This is not Python 3.11, the file has no address to replace, or pip failed.
+        RuntimeError: This is not Python 3.11, the file has no address to replace, the checkout is
+            of another commit, or pip failed.
     """
     if ready := python_of(name):
         return ready
@@ -61,8 +63,8 @@ def build(name: str, checkout: Path | None = None) -> Path:
     pins = conda_stub.pip_pins(file_of(name))
     original = next(pin for pin in pins if pin.split("==")[0].split()[0] == ENVIRONMENTS[name])
     others = [pin for pin in pins if pin != original]
-    if checkout and " @ " not in original:
-        raise RuntimeError(f"{file_of(name)} has {original}, which --checkout cannot replace")
+    if checkout:
+        _check(checkout, original)
     folder = FOLDER / name
     shutil.rmtree(folder, ignore_errors=True)
     venv.create(folder, symlinks=True)
@@ -76,6 +78,19 @@ def build(name: str, checkout: Path | None = None) -> Path:
         _install(folder, "--no-build-isolation", original, *others)
     (folder / COMPLETE).write_text(text)
     return folder / "bin/python"
+
+
+def _check(checkout: Path, original: str) -> None:
+    """Refuse a checkout of another commit than the one that the environment's file names."""
+    if " @ " not in original:
+        raise RuntimeError(f"--checkout cannot replace {original}")
+    if not (checkout / ".git").exists():
+        print(f"{checkout} has no .git: take care that it is of the commit in {original}")
+        return
+    command = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
+    commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    if commit not in original:
+        raise RuntimeError(f"{checkout} is at {commit}, which is not that of {original}")
 
 
 def _install(folder: Path, *arguments: str) -> None:
