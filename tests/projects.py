@@ -43,8 +43,9 @@ def _device(name):
 
 
 def _devices(chosen):
+    node = os.environ.get("SLURMD_NODENAME", "here")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0,1,2,3").split(",")
-    return {{f"stand-in-{{number}}": torch.device("cpu") for number in visible}}
+    return {{f"stand-in-{{node}}-{{number}}": torch.device("cpu") for number in visible}}
 
 
 class Device(Device):

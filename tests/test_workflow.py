@@ -358,7 +358,7 @@ def test_jobs_use_different_gpus(
     lines = turns_file.read_text().splitlines()
     turns = [(device, float(a), float(b)) for device, a, b in map(str.split, lines)]
     assert len(turns) == len(names)
-    used = [device.rpartition("stand-in-")[2].removesuffix(".turn") for device, *_ in turns]
+    used = [device.rpartition("stand-in-here-")[2].removesuffix(".turn") for device, *_ in turns]
     assert set(used) == set(visible.split(","))
     for one, other in itertools.combinations(turns, 2):
         overlap = min(one[2], other[2]) - max(one[1], other[1])
