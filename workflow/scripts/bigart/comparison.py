@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 #: They are several times what was measured (docs/fidelity.md), and far less than what a
 #: wrong layer makes.
 TOLERANCES: Mapping[str, tuple[float, float]] = {
-    "numbers": (1e-3, 2e-4),
+    "numbers": (5e-4, 3e-5),
     "codes": (1.0, 2e-3),
     "picture": (8.0, 0.05),
     # a code that is chosen otherwise, where two are as near, changes a patch visibly
@@ -116,12 +116,20 @@ def compare(native: Run, upstream: Run) -> list[Difference]:
         raise UserError(f"{native.facts['stage']}: the engines' results are of different shapes")
     has_codes = "codes" in native.results
     return [
-        _difference(name, native.results[name], upstream.results[name], has_codes)
+        difference(name, native.results[name], upstream.results[name], has_codes)
         for name in native.results
     ]
 
 
-def _difference(what: str, ours: Array, theirs: Array, has_codes: bool) -> Difference:
+def difference(what: str, ours: Array, theirs: Array, has_codes: bool = False) -> Difference:
+    """Compare two arrays of one shape.
+
+    Args:
+        what: Their name.
+        ours: Native.
+        theirs: Upstream.
+        has_codes: Whether a picture is made from codes that may differ.
+    """
     if np.issubdtype(theirs.dtype, np.floating):
         kind, unit = "numbers", float(theirs.std()) or 1.0
         apart = np.abs(ours.astype(np.float64) - theirs) / unit

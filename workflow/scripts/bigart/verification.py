@@ -4,8 +4,8 @@ For each stage that runs a network the native engine makes the inputs, from its 
 stage before, and both engines compute from these very numbers:
 
 - single passes of the network, compared as floating-point numbers;
-- the stage's picture, with the samplers and steps of a real run, compared as the 8 bits that would
-  be in its file.
+- the stage's picture, with the sampler that needs the fewest steps, compared as the 8 bits that
+  would be in its file.
 
 Everything is in float32.
 """
@@ -92,7 +92,8 @@ def upsampler_inputs(network: GlideNetwork, before: Tensor | None) -> Tensors:
     return {"low_res": low_res, **_noised(network, low_res)}
 
 
-def _passes(denoiser: Denoiser, inputs: Tensors) -> Tensors:
+def passes(denoiser: Denoiser, inputs: Tensors) -> Tensors:
+    """Return noise and variance at each strength of noise."""
     results = {}
     for t in TIMESTEPS:
         noise, variance = denoiser(inputs[f"x at {t}"], t)
@@ -126,7 +127,7 @@ def base(network: GlideNetwork, inputs: Tensors, reader: Reader | None) -> Tenso
     thumbnail = sampled(
         network, denoiser, SAMPLER, STEPS, lambda draw: _noise("thumbnails", draw, side).to(device)
     )
-    return {**_passes(denoiser, inputs), "picture": _picture(thumbnail)}
+    return {**passes(denoiser, inputs), "picture": _picture(thumbnail)}
 
 
 def upsampler(network: GlideNetwork, inputs: Tensors, reader: Reader | None) -> Tensors:
@@ -142,7 +143,7 @@ def upsampler(network: GlideNetwork, inputs: Tensors, reader: Reader | None) -> 
         UPSAMPLE_STEPS,
         lambda draw: _noise("upsampled", draw, side).to(low_res.device),
     )
-    return {**_passes(denoiser, inputs), "picture": _picture(picture)}
+    return {**passes(denoiser, inputs), "picture": _picture(picture)}
 
 
 # ---- finishing -----------------------------------------------------------------------------------

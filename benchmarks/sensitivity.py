@@ -1,0 +1,99 @@
+"""How small a mistake the comparison of the engines finds.
+
+    python benchmarks/sensitivity.py [--scale 1.01] [--models models/embedded]
+
+Makes every second channel that a layer of a network makes larger, one layer at a time, as if it
+were computed a little wrongly (where all are, a normalisation after it undoes that), and compares
+what `snakemake verify` compares: single passes, in numbers. Prints how many of the layers are
+found, and names the others.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "workflow" / "scripts")]
+
+from bigart import comparison, networks, seeds, verification  # noqa: E402
+from bigart.glide.model import Text2ImUNet  # noqa: E402
+from bigart.glide.samplers import conditioned, guided  # noqa: E402
+from bigart.network_stages import STAGES  # noqa: E402
+from bigart.rrdbnet import RRDBNet  # noqa: E402
+from bigart.vqgan import VQGAN  # noqa: E402
+
+KINDS: dict[str, type[networks.Network]] = {
+    "glide": Text2ImUNet,
+    "rrdbnet": RRDBNet,
+    "vqgan": VQGAN,
+}
+SIDES = {"upsampled": 64, "enlarged-1024": 96, "detailed": 256}
+
+
+def soft_picture(side: int) -> Tensor:
+    """Return smooth colours with some grain, (1, 3, side, side) in [0, 1]."""
+    coarse = torch.from_numpy(seeds.noise(1, "soft", 1, 0, (3, 8, 8)))[None]
+    smooth = torch.nn.functional.interpolate(coarse, (side, side), mode="bicubic")
+    grain = torch.from_numpy(seeds.noise(1, "grain", 1, 0, (3, side, side)))
+    return (0.5 + 0.2 * smooth + 0.03 * grain).clamp(0, 1)
+
+
+def numbers(stage: str, network: Any, inputs: verification.Tensors) -> dict[str, Any]:
+    """Return what the passes of a stage compute, as the comparison takes it."""
+    if isinstance(network, Text2ImUNet):
+        tokens = torch.arange(1, 1 + network.options.text_ctx)[None]
+        text = network.encode_text(tokens, tokens < 12)
+        if network.options.super_res:
+            denoiser = conditioned(network, text, inputs["low_res"])
+        else:
+            denoiser = guided(network, text, network.encode_text(tokens, tokens < 0), 2.0)
+        found = verification.passes(denoiser, inputs)
+    else:
+        found = verification.WORK[stage].compute(network, inputs, None)
+    return {name: x.numpy() for name, x in found.items() if x.is_floating_point()}
+
+
+@torch.inference_mode()
+def missed(stage: str, model: Path, scale: float) -> tuple[list[str], int]:
+    """Return the layers of a stage's network that are not found, and how many there are."""
+    job, work = STAGES[stage], verification.WORK[stage]
+    network, _ = networks.open_network(model, KINDS[job.architecture], dtype=torch.float32)
+    inputs = work.inputs(network, soft_picture(SIDES[stage]) if stage in SIDES else None)
+    exact = numbers(stage, network, inputs)
+    layers = [
+        name for name, x in network.named_parameters() if name.endswith("weight") and x.dim() > 1
+    ]
+    unseen = []
+    for name in layers:
+        weight = network.get_parameter(name)
+        kept = weight.clone()
+        weight[::2].mul_(scale)
+        found = numbers(stage, network, inputs)
+        weight.copy_(kept)
+        if all(comparison.difference(what, found[what], exact[what]).agrees for what in exact):
+            unseen.append(name)
+    return unseen, len(layers)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--scale", type=float, default=1.01, help="of the results (1.01)")
+    parser.add_argument("--models", type=Path, default=HERE.parent / "models/embedded")
+    parser.add_argument("--only", nargs="+", choices=list(STAGES)[:4], default=list(STAGES)[:4])
+    a = parser.parse_args()
+    for stage in a.only:
+        unseen, count = missed(stage, a.models / f"{STAGES[stage].role}.safetensors", a.scale)
+        print(f"{STAGES[stage].role}: {count - len(unseen)} of {count} layers found", flush=True)
+        for name in unseen:
+            print(f"  not {name}")
+
+
+if __name__ == "__main__":
+    main()
