@@ -19,7 +19,7 @@ from torch import Tensor
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "workflow" / "scripts")]
 
-from bigart import comparison, networks, seeds, verification  # noqa: E402
+from bigart import comparison, images, networks, verification  # noqa: E402
 from bigart.glide.model import Text2ImUNet  # noqa: E402
 from bigart.glide.samplers import conditioned, guided  # noqa: E402
 from bigart.network_stages import STAGES  # noqa: E402
@@ -34,12 +34,10 @@ KINDS: dict[str, type[networks.Network]] = {
 SIDES = {"upsampled": 64, "enlarged-1024": 96, "detailed": 256}
 
 
-def soft_picture(side: int) -> Tensor:
-    """Return smooth colours with some grain, (1, 3, side, side) in [0, 1]."""
-    coarse = torch.from_numpy(seeds.noise(1, "soft", 1, 0, (3, 8, 8)))[None]
-    smooth = torch.nn.functional.interpolate(coarse, (side, side), mode="bicubic")
-    grain = torch.from_numpy(seeds.noise(1, "grain", 1, 0, (3, side, side)))
-    return (0.5 + 0.2 * smooth + 0.03 * grain).clamp(0, 1)
+def part_of_a_painting(side: int) -> Tensor:
+    """Return a corner of the documentation's picture, (1, 3, side, side) in [0, 1]."""
+    picture = images.read_rgb(HERE.parent / "docs/images/demo.jpg")[:side, :side]
+    return torch.from_numpy(images.to_float(picture)).movedim(-1, 0)[None]
 
 
 def numbers(stage: str, network: Any, inputs: verification.Tensors) -> dict[str, Any]:
@@ -62,7 +60,7 @@ def missed(stage: str, model: Path, scale: float) -> tuple[list[str], int]:
     """Return the layers of a stage's network that are not found, and how many there are."""
     job, work = STAGES[stage], verification.WORK[stage]
     network, _ = networks.open_network(model, KINDS[job.architecture], dtype=torch.float32)
-    inputs = work.inputs(network, soft_picture(SIDES[stage]) if stage in SIDES else None)
+    inputs = work.inputs(network, part_of_a_painting(SIDES[stage]) if stage in SIDES else None)
     exact = numbers(stage, network, inputs)
     layers = [
         name for name, x in network.named_parameters() if name.endswith("weight") and x.dim() > 1

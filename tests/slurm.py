@@ -90,7 +90,6 @@ class Job:
     end: datetime
     memory_mb: int
     minutes: int
-    node: str
     gpus: frozenset[str]
 
     @property
@@ -152,7 +151,6 @@ class Slurm:
                     _time(fields["EndTime"]),
                     _megabytes(fields["MinMemoryNode"]),
                     60 * int(hours) + int(minutes),
-                    node,
                     frozenset(f"{node}-{index}" for index in _numbers(indices[1]))
                     if indices
                     else frozenset(),

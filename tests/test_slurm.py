@@ -120,6 +120,8 @@ def slow_down(project: Project, seconds: float) -> None:
 
 def test_a_run_with_a_cancelled_and_a_failed_job(project: Project, slurm: Slurm) -> None:
     slow_down(project, 0.1)
+    go_on = project.folder / "go-on"
+    wrap_samplers(project, HELD.format(go_on=str(go_on)))
     project.table.write_text(f"{TABLE}fruit\ta bowl of fruit\t5\t\t\n")  # for the third GPU
     project.edit("60", "lake", "steps")  # 120 for two candidates
     log = project.folder / "results/lake/log/1-thumbnails.log"
@@ -128,6 +130,9 @@ def test_a_run_with_a_cancelled_and_a_failed_job(project: Project, slurm: Slurm)
 
     def disturb(jobs: list[Job]) -> bool:
         nonlocal cancelled, killed
+        # held until three jobs have a GPU at one time, which are all that there are
+        if len([job for job in jobs if job.gpus and job.state == "RUNNING"]) == 3:
+            go_on.touch()
         if not cancelled and log.exists() and "/120, " in log.read_text():
             painting = [job for job in jobs if job.about == "thumbnails_wildcards_lake"]
             slurm("scancel", str(painting[0].number))

@@ -186,7 +186,9 @@ def test_a_whole_run_in_each_engine_through_snakemake(tmp_path: Path) -> None:
         name, version = engine.split()[:2]  # an address may follow
         assert name == PACKAGES[STAGES[stage].architecture].name
         assert re.match(r"\d+\.", version)
-    assert np.abs(finals[0] - finals[1]).mean() < 1
+    off = np.abs(finals[0] - finals[1])
+    print(f"the final pictures: largest {off.max()}, mean {off.mean():.2g} of 255")
+    assert off.mean() < 1
     project.snakemake("verify", "--sdm", "conda", **options)
     found = json.loads((project.folder / "results/verify/report.json").read_text())
     assert found["agrees"] is True

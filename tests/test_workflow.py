@@ -106,7 +106,7 @@ def test_a_stage_takes_less_than_its_rule_asks_for(painted: Project) -> None:
     for path in (ROOT / "workflow/rules").glob("*.smk"):
         for rule in re.split(r"^rule ", path.read_text(), flags=re.MULTILINE)[1:]:
             name = re.search(r"artwork\}\}/log/([\w-]+)[-{}\w]*\.benchmark\.tsv", rule)
-            limits = re.search(r"mem_mb=grows\((\d+).*\),\s+runtime=grows\((\d+)\)", rule)
+            limits = re.search(r"mem_mb=grows\((\d+)\b.*\),\s+runtime=grows\((\d+)\b.*\)", rule)
             assert limits, rule
             if name:
                 asked[name[1].removesuffix("-")] = tuple(map(int, limits.groups()))
