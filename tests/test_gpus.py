@@ -4,6 +4,7 @@ The GPUs are names here; the jobs are processes of their own, as in a run.
 """
 
 import contextlib
+import ctypes
 import itertools
 import json
 import os
@@ -11,6 +12,9 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
 
 import pytest
 import torch
@@ -155,6 +159,35 @@ def test_a_job_takes_the_freest_of_the_gpus_it_sees(
     assert "the network took" in caplog.text
     with third.turn(), second.turn():
         pass
+
+
+class Driver:
+    """Stands in for libcuda: two GPUs, whose UUIDs end in 0 and 1."""
+
+    def cuInit(self, flags: int) -> int:  # noqa: N802
+        return 0
+
+    def cuDeviceGet(self, device: Any, index: int) -> int:  # noqa: N802
+        device._obj.value = 40 + index
+        return 0 if index < 2 else 101
+
+    def cuDeviceGetUuid(self, found: Any, device: ctypes.c_int) -> int:  # noqa: N802
+        found._obj[0], found._obj[15] = 0xAB, device.value - 40
+        return 0
+
+
+@pytest.mark.parametrize("torch_knows", [True, False])
+def test_a_gpu_has_one_name_with_every_version_of_torch(
+    torch_knows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch 2.1, which basicsr needs, does not know the UUIDs."""
+    uuids = [UUID(int=0xAB << 120), UUID(int=(0xAB << 120) + 1)]
+    known = [SimpleNamespace(uuid=uuid) if torch_knows else SimpleNamespace() for uuid in uuids]
+    monkeypatch.setattr("ctypes.CDLL", lambda name: Driver())
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda index: known[index])
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert list(devices._devices(torch.device("cuda"))) == [f"cuda-{uuid}" for uuid in uuids]
+    assert list(devices._devices(torch.device("cuda", 1))) == [f"cuda-{uuids[1]}"]
 
 
 def test_float32_is_float32_on_a_gpu_too() -> None:

@@ -1,10 +1,12 @@
 """Where the networks run, and in which precision."""
 
 import contextlib
+import ctypes
 import logging
 import platform
 import resource
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +46,8 @@ class Device:
         """Resolve what the configuration asks for, and let float32 be float32 on a GPU too.
 
         Args:
-            device: "auto" (the GPU with the fewest jobs, else the CPU), "cpu", "cuda" (that GPU),
-                "cuda:N" or "mps".
+            device: "auto" (the GPU with the fewest jobs, else the CPU), "cpu", "cuda" (the same,
+                and a fault where there is none), "cuda:N" (that one) or "mps".
             precision: "auto" (see ``bigart.precision``), "fp32", "bf16" or "fp16".
 
         Raises:
@@ -110,20 +112,28 @@ class Device:
 
 
 def _devices(chosen: torch.device) -> dict[str, torch.device]:
-    """Return the GPUs that a choice leaves open, by names that all jobs give them.
-
-    Before torch 2.4 (basicsr's is 2.1) a GPU has no UUID there; by its number, jobs that see
-    different GPUs may take turns for nothing, which is safe.
-    """
+    """Return the GPUs that a choice leaves open, by names that all jobs give them."""
     if chosen.type != "cuda":
         return {chosen.type: chosen}
     indices = range(torch.cuda.device_count()) if chosen.index is None else [chosen.index]
-    return {
-        f"cuda-{getattr(torch.cuda.get_device_properties(index), 'uuid', index)}": torch.device(
-            "cuda", index
-        )
-        for index in indices
-    }
+    return {f"cuda-{_uuid(index)}": torch.device("cuda", index) for index in indices}
+
+
+def _uuid(index: int) -> str:
+    """Return a GPU's UUID; from the driver before torch 2.4, which has none (basicsr's is 2.1)."""
+    properties = torch.cuda.get_device_properties(index)
+    if hasattr(properties, "uuid"):
+        return str(properties.uuid)
+    driver = ctypes.CDLL("libcuda.so.1")
+    device, found = ctypes.c_int(), (ctypes.c_ubyte * 16)()
+    for status in (
+        driver.cuInit(0),
+        driver.cuDeviceGet(ctypes.byref(device), index),
+        driver.cuDeviceGetUuid(ctypes.byref(found), device),
+    ):
+        if status:
+            raise RuntimeError(f"the driver does not name GPU {index}: CUDA error {status}")
+    return str(uuid.UUID(bytes=bytes(found)))
 
 
 def _device(name: str) -> torch.device:
