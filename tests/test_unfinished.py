@@ -1,6 +1,7 @@
 """A sampling that is cut short goes on from where it was, and makes the same pictures."""
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
@@ -116,10 +117,26 @@ def test_what_was_saved_for_something_else_is_of_no_use(
     assert all(np.array_equal(*pair) for pair in zip(pictures, whole, strict=True))
     assert "was saved for something else" in caplog.text
 
-    sampled("ancestral", 3, cut_after=3)
-    (saved,) = tmp_path.iterdir()
-    saved.write_bytes(saved.read_bytes()[:-100])
-    assert sampled("ancestral", 3)[1] == calls
+
+def test_a_damaged_state_is_of_no_use(
+    sampled: Callable[..., tuple[list[images.Picture], int]],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    _, calls = sampled("ancestral", 3)
+    for damage in (
+        lambda content: b"",
+        lambda content: content[:-100],
+        lambda content: content[:-100] + bytes([content[-100] ^ 1]) + content[-99:],
+    ):
+        sampled("ancestral", 3, cut_after=3)
+        (saved,) = tmp_path.iterdir()
+        content = saved.read_bytes()
+        assert damage(content) != content
+        saved.write_bytes(damage(content))
+        caplog.clear()
+        assert sampled("ancestral", 3)[1] == calls
+        assert "is damaged: beginning anew" in caplog.text
 
 
 def test_the_state_is_a_minute_and_a_step_old_at_most(
@@ -134,7 +151,7 @@ def test_the_state_is_a_minute_and_a_step_old_at_most(
         file.save_if_due([], State(step, torch.zeros(1)))
         if file.path.exists():
             with safe_open(file.path, "pt") as opened:
-                if opened.metadata()["step"] == str(step):
+                if opened.get_tensor("step") == step:
                     saved = now
         assert now - saved <= 60 + seconds
 
@@ -259,18 +276,25 @@ def test_a_killed_command_goes_on(
     assert left == {"1.png", "2.png", "log.txt", ".log.txt.lock"}
 
 
-def test_what_nobody_waits_for_any_more_is_kept(undisturbed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", [": 10/32", "waiting until that ends"])
+def test_what_nobody_waits_for_any_more_is_kept(
+    moment: str, undisturbed: Path, tmp_path: Path
+) -> None:
     """A stage whose Snakemake was killed ends by itself; its pictures are asked for once more."""
     arguments = words("thumbnails", tmp_path)
-    talkative = [sys.executable, "-c", TALKATIVE, "60", *arguments]
-    shell = subprocess.Popen(
-        ["sh", "-c", '"$@" & wait', "sh", *talkative],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "workflow/scripts")},
-    )
-    logs = _log_of(shell, tmp_path / "log.txt")
-    next(log for log in logs if ": 10/32" in log)
-    shell.kill()
-    shell.wait()
+    as_snakemake = """BIGART_SNAKEMAKE=$$ sh -c '"$@" & wait' sh "$@" & wait"""
+    busy = files.locked(tmp_path / "log.txt") if "waiting" in moment else contextlib.nullcontext()
+    with busy:
+        snakemake = subprocess.Popen(
+            ["sh", "-c", as_snakemake, "sh", sys.executable, "-c", TALKATIVE, "60", *arguments],
+            env={**os.environ, "PYTHONPATH": str(ROOT / "workflow/scripts")},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert snakemake.stderr is not None
+        assert any(moment in line for line in snakemake.stderr)
+        snakemake.kill()
+        snakemake.wait()
     deadline = time.monotonic() + 120
     while not (tmp_path / ".1-unfinished.safetensors").exists():
         assert time.monotonic() < deadline

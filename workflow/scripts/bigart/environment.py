@@ -15,6 +15,7 @@ def export(scripts: Path, models: Path) -> None:
 
     - ``BIGART_SCRIPTS``, ``BIGART_MODELS``: commands name the checkout by variables, so that
       their text, which Snakemake compares, stays the same when the checkout moves.
+    - ``BIGART_SNAKEMAKE``: the process that waits for them (``glide/unfinished.py``).
     - ``PATH`` begins with the Python that runs Snakemake, also when its environment is not
       activated. An environment of ``--sdm conda`` still comes before it.
 
@@ -24,6 +25,7 @@ def export(scripts: Path, models: Path) -> None:
     """
     os.environ["BIGART_SCRIPTS"] = str(scripts)
     os.environ["BIGART_MODELS"] = str(models)
+    os.environ["BIGART_SNAKEMAKE"] = str(os.getpid())
     binaries = str(Path(sys.executable).parent)
     if os.environ.get("PATH", "").split(os.pathsep)[0] != binaries:
         os.environ["PATH"] = os.pathsep.join([binaries, os.environ.get("PATH", os.defpath)])

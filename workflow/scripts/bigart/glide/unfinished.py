@@ -4,7 +4,9 @@ On a CPU the published networks sample for hours. Noise belongs to a draw, so a 
 are enough: a run that goes on makes the pictures that it would have made.
 """
 
+import hashlib
 import logging
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,8 +32,8 @@ class Unfinished:
     It is written once a minute, so that short runs leave none, and after an interruption. It holds
     the pictures of the candidates that are done and the state of those in progress.
 
-    Where whatever started the stage is gone when it ends, nobody knows that its pictures are whole:
-    they will be asked for again. Then it holds all of them, and that costs nothing.
+    Where the stage's Snakemake is gone when it ends, nobody knows that its pictures are whole: they
+    will be asked for again. Then it holds all of them, and that costs nothing.
 
     Args:
         path: The file. Where it cannot be written, a warning says so, and sampling goes on.
@@ -42,7 +44,6 @@ class Unfinished:
     def __init__(self, path: Path, key: str) -> None:
         self.path, self.key = path, key
         self._saved = time.monotonic()
-        self._started_by = psutil.Process().parents()[:2]  # Snakemake, perhaps by way of a shell
 
     def read(self, device: torch.device) -> tuple[list[Picture], State | None]:
         """Return what is done: pictures, uint8 (n, n, 3), and a state for the next candidates.
@@ -56,12 +57,15 @@ class Unfinished:
                 about = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, safetensors.SafetensorError):
-            return [], None
-        if about.get("key") != self.key:
+            about, tensors = {}, {}
+        if about and about.get("key") != self.key:
             log.info("%s was saved for something else: beginning anew", self.path)
             return [], None
+        if about.get("sha256") != _sha256(tensors):
+            log.warning("%s is damaged: beginning anew", self.path)
+            return [], None
         pictures = [picture.cpu().numpy() for picture in tensors.get("pictures", ())]
-        return pictures, State(int(about["step"]), tensors["x"], tensors.get("x0"))
+        return pictures, State(int(tensors["step"]), tensors["x"], tensors.get("x0"))
 
     def save_if_due(self, pictures: Sequence[Picture], state: State) -> None:
         """Save, when the last time is a minute ago."""
@@ -75,12 +79,12 @@ class Unfinished:
         """
         if not torch.isfinite(state.x).all():
             return
-        about = {"key": self.key, "step": str(state.step)}
-        tensors = {"x": state.x.contiguous()}
+        tensors = {"x": state.x.contiguous(), "step": torch.tensor(state.step)}
         if state.x0 is not None:
             tensors["x0"] = state.x0.clone()  # after the last step it is x itself
         if pictures:
             tensors["pictures"] = torch.from_numpy(np.stack(pictures))
+        about = {"key": self.key, "sha256": _sha256(tensors)}
         try:
             with files.atomic(self.path) as temporary:
                 temporary.write_bytes(safetensors.torch.save(tensors, about))
@@ -90,8 +94,19 @@ class Unfinished:
 
     def finish(self, pictures: Sequence[Picture]) -> None:
         """Remove the file, when all pictures are written; keep them in it for a run to come."""
-        if not all(process.is_running() for process in self._started_by):
+        if not _is_awaited():
             self.save(pictures, State(0, torch.empty(0)))
             return
         self.path.unlink(missing_ok=True)
         files.remove_leftovers(self.path)
+
+
+def _is_awaited() -> bool:
+    """Return whether the Snakemake that started this process, if one did, still waits for it."""
+    snakemake = os.environ.get("BIGART_SNAKEMAKE")
+    # orphans get another parent
+    return not snakemake or int(snakemake) in [p.pid for p in psutil.Process().parents()]
+
+
+def _sha256(tensors: dict[str, torch.Tensor]) -> str:
+    return hashlib.sha256(safetensors.torch.save(tensors)).hexdigest()
