@@ -106,7 +106,8 @@ def compared(
     if STAGES[stage].before:
         before = [folder / "before.safetensors"]
         picture = {"result/picture": soft_picture(SIDES[sizes][stage])}
-        safetensors.numpy.save_file(picture, before[0])
+        facts = {"stage": STAGES[stage].before, "engine": "native"}
+        safetensors.numpy.save_file(picture, before[0], {"facts": json.dumps(facts)})
     vocabulary, merges = VOCABULARIES[sizes]
     runs = {engine: folder / f"{engine}.safetensors" for engine in python}
     for engine, source in (("native", before), ("upstream", [runs["native"]])):
@@ -174,11 +175,12 @@ def test_a_whole_run_in_each_engine_through_snakemake(tmp_path: Path) -> None:
     options: dict[str, Any] = {"variables": {"PATH": f"{binaries}:{PATH}"}}
     project = Project(tmp_path / "project")
     project.table.write_text("artwork\tprompt\nlake\ta painting of a sunset over a lake\n")
-    finals, engines = [], {}
+    pictures, engines = [], {}
     for engine in ENGINES:
         project.snakemake("--config", f"engine={engine}", "--sdm", "conda", **options)
         final = project.folder / "results/lake/final.png"
-        finals.append(images.read_rgb(final).astype(int))
+        results = project.folder / "results"
+        pictures.append({path: images.read_rgb(results / path) for path in project.pictures()})
         stages = recipe.read_recipe(final)["stages"]
         engines = {stage["stage"]: stage["engine"] for stage in stages if "engine" in stage}
     assert engines.keys() == STAGES.keys()
@@ -186,9 +188,12 @@ def test_a_whole_run_in_each_engine_through_snakemake(tmp_path: Path) -> None:
         name, version = engine.split()[:2]  # an address may follow
         assert name == PACKAGES[STAGES[stage].architecture].name
         assert re.match(r"\d+\.", version)
-    off = np.abs(finals[0] - finals[1])
-    print(f"the final pictures: largest {off.max()}, mean {off.mean():.2g} of 255")
-    assert off.mean() < 1
+    for path in pictures[0]:
+        off = np.abs(pictures[0][path].astype(np.int16) - pictures[1][path])
+        print(f"{path}: largest {off.max()}, mean {off.mean():.2g} of 255")
+        if re.search("[12]-.*png", path):  # later VQGAN may choose another code for a patch
+            assert off.max() <= 2
+        assert off.mean() < 1
     project.snakemake("verify", "--sdm", "conda", **options)
     found = json.loads((project.folder / "results/verify/report.json").read_text())
     assert found["agrees"] is True

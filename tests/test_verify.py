@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import pytest
 from PIL import Image
 
 import verify_report
+import verify_stage
 import verify_verdict
 from bigart import comparison, images, recipe
 from bigart.comparison import Run
@@ -147,6 +149,28 @@ def test_a_network_that_differs_is_an_error_and_the_report_stays(
 
 
 @pytest.mark.parametrize(
+    ("engine", "stage", "source", "wanted"),
+    [
+        ("native", "upsampled", None, "the native engine's file of the stage thumbnails"),
+        ("native", "upsampled", "native/upsampled", "the native engine's file of the stage thumb"),
+        ("native", "upsampled", "upstream/thumbnails", "the native engine's file of the stage thu"),
+        ("native", "thumbnails", "native/thumbnails", "left out"),
+        ("upstream", "detailed", None, "the native engine's file of the stage detailed"),
+        ("upstream", "detailed", "native/upsampled", "the native engine's file of the stage detai"),
+        ("upstream", "detailed", "upstream/detailed", "the native engine's file of the stage deta"),
+    ],
+)
+def test_a_stage_begins_only_with_what_it_should(
+    verified: Project, engine: str, stage: str, source: str | None, wanted: str
+) -> None:
+    arguments = argparse.Namespace(engine=engine, stage=stage, source=None)
+    if source:
+        arguments.source = verified.folder / f"results/verify/{source}.safetensors"
+    with pytest.raises(UserError, match=f"--source is to be {wanted}"):
+        verify_stage.run(arguments)
+
+
+@pytest.mark.parametrize(
     ("arguments", "command"),
     [(["--config", "engine=upstream"], "thumbnails"), (["verify"], "verify_stage")],
 )
@@ -265,15 +289,30 @@ def test_the_recipe_says_which_commit_of_a_package(
 # ---- comparing -----------------------------------------------------------------------------------
 
 
-def run(**results: np.ndarray) -> Run:
-    facts = {"stage": "s", "role": "r", "models": {"m": "0"}, "engine": "e", "precision": "fp32"}
-    facts |= {"device": "cpu (x86_64, 2 threads)", "device_type": "cpu"}
-    return Run(facts | {"seconds": 1, "peak_bytes": 1, "versions": {}}, results)
+FACTS = {
+    "stage": "s",
+    "role": "r",
+    "models": {"m": "0"},
+    "precision": "fp32",
+    "device": "cpu (x86_64, 2 threads)",
+    "device_type": "cpu",
+    "seconds": 1,
+    "peak_bytes": 1,
+    "versions": {},
+}
+
+
+def native(**results: np.ndarray) -> Run:
+    return Run(FACTS | {"engine": "native"}, {"x": np.ones(3)}, results)
+
+
+def upstream(**results: np.ndarray) -> Run:
+    return Run(FACTS | {"engine": "a-package 1.0"}, {"x": np.ones(3)}, results)
 
 
 def test_numbers_count_in_spreads_of_the_original() -> None:
     theirs = np.array([0.0, 10.0], np.float32)
-    [found] = comparison.compare(run(y=theirs + np.float32([0, 1])), run(y=theirs))
+    [found] = comparison.compare(native(y=theirs + np.float32([0, 1])), upstream(y=theirs))
     assert found.largest == pytest.approx(1 / 5)
     assert found.mean == pytest.approx(0.1)
     assert not found.agrees
@@ -284,8 +323,8 @@ def test_numbers_count_in_spreads_of_the_original() -> None:
 def test_what_is_not_a_number_does_not_agree(bad: float) -> None:
     theirs = np.ones(4, np.float32)
     ours = np.array([1, 1, 1, bad], np.float32)
-    for pair in ((ours, theirs), (theirs, ours), (ours, ours)):
-        [found] = comparison.compare(*(run(y=each) for each in pair))
+    for one, other in ((ours, theirs), (theirs, ours), (ours, ours)):
+        [found] = comparison.compare(native(y=one), upstream(y=other))
         assert not found.agrees
 
 
@@ -295,7 +334,7 @@ def test_what_is_not_a_number_is_said_so_in_plain_json(
 ) -> None:
     ours = {"y": np.array([1, np.nan], np.float32), "picture": np.zeros((1, 1, 3), np.uint8)}
     theirs = ours | {"y": np.array([1, 2], np.float32)}
-    found = comparison.report([(run(**ours), run(**theirs))])
+    found = comparison.report([(native(**ours), upstream(**theirs))])
     assert found["stages"][0]["differences"][0]["largest"] is None
     [fault] = comparison.verdict(found)
     assert "y: largest difference not a number" in fault
@@ -329,28 +368,34 @@ def test_codes_count_as_the_share_that_differ() -> None:
     theirs = np.zeros(1000, np.int64)
     ours = theirs.copy()
     ours[:2] = 7
-    assert comparison.compare(run(codes=ours), run(codes=theirs))[0].agrees
+    assert comparison.compare(native(codes=ours), upstream(codes=theirs))[0].agrees
     ours[:3] = 7
-    assert not comparison.compare(run(codes=ours), run(codes=theirs))[0].agrees
+    assert not comparison.compare(native(codes=ours), upstream(codes=theirs))[0].agrees
 
 
 def test_one_wrong_patch_of_a_picture_does_not_agree() -> None:
     theirs = np.full((1000, 1000, 3), 100, np.uint8)
     ours = theirs.copy()
     ours[:3, :3] = 120
-    [found] = comparison.compare(run(picture=ours), run(picture=theirs))
+    [found] = comparison.compare(native(picture=ours), upstream(picture=theirs))
     assert found.largest == 20
     assert not found.agrees
 
 
-def test_other_models_devices_or_shapes_are_refused() -> None:
-    one = run(y=np.zeros(2, np.float32))
+def test_what_cannot_be_compared_is_refused() -> None:
+    ours, theirs = native(y=np.zeros(2, np.float32)), upstream(y=np.zeros(2, np.float32))
     for fact, other in (
         ("models", {"m": "1"}),
         ("device_type", "cuda"),
         ("precision", "bf16"),
     ):
         with pytest.raises(UserError, match=fact):
-            comparison.compare(one, Run(one.facts | {fact: other}, one.results))
+            comparison.compare(ours, replace(theirs, facts=theirs.facts | {fact: other}))
+    for inputs in ({}, {"x": np.zeros(3)}, {"z": np.ones(3)}):
+        with pytest.raises(UserError, match="different inputs"):
+            comparison.compare(ours, replace(theirs, inputs=inputs))
     with pytest.raises(UserError, match="shapes"):
-        comparison.compare(one, run(y=np.zeros(3, np.float32)))
+        comparison.compare(ours, upstream(y=np.zeros(3, np.float32)))
+    for pair in ((ours, ours), (theirs, theirs), (theirs, ours)):
+        with pytest.raises(UserError, match="one file is to be of the native engine"):
+            comparison.compare(*pair)

@@ -33,7 +33,11 @@ def main() -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write figures and page; to disagree is no fault here, see verify_verdict.py."""
+    """Write figures and page; to disagree is no fault here, see verify_verdict.py.
+
+    Raises:
+        UserError: A file is missing, damaged, or not to be compared with its counterpart.
+    """
     if len(arguments.native) != len(arguments.upstream):
         raise UserError(
             f"{len(arguments.native)} native files, {len(arguments.upstream)} of the other engine"
@@ -59,6 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _pictures(native: Picture, upstream: Picture) -> list[dict[str, Any]]:
+    """Return title and data address of both pictures, uint8 (n, n, 3), and of their difference."""
     difference = np.abs(native.astype(np.int16) - upstream).max(axis=2)
     step = -(-max(difference.shape) // SIDE)
     # the largest of each block, so that nothing is lost where the picture is shown smaller

@@ -2,25 +2,20 @@
 
 import argparse
 import json
-import logging
 import time
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from bigart import cli, files, recipe, stage
-from bigart.devices import peak_memory
-from bigart.engines import NATIVE, UPSTREAM
+from bigart import cli, comparison, files, images, recipe, stage
+from bigart.comparison import INPUT, RESULT
+from bigart.devices import Device, peak_memory
+from bigart.engines import NATIVE
 from bigart.errors import UserError
 from bigart.glide.stages import Reader
 from bigart.network_stages import STAGES
 from bigart.verification import WORK
-
-log = logging.getLogger("bigart")
-
-INPUT, RESULT = "input/", "result/"
 
 
 def main() -> None:
@@ -32,8 +27,7 @@ def main() -> None:
     parser.add_argument("--merges", required=True, help="vocab.bpe of the tokenizer")
     parser.add_argument(
         "--source",
-        nargs="*",
-        default=[],
+        nargs="?",
         help="native: this command's file of the stage before, if there is one; "
         "upstream: the native one of the same stage",
     )
@@ -44,24 +38,21 @@ def main() -> None:
 
 @torch.inference_mode()
 def run(arguments: argparse.Namespace) -> None:
-    """Write the inputs and the results of one stage."""
+    """Write the inputs and the results of one stage.
+
+    Raises:
+        UserError: The source is not what the stage computes from, or the network cannot be opened.
+    """
     job, work = STAGES[arguments.stage], WORK[arguments.stage]
+    source = _source(arguments)
     network, device, record = work.open(arguments)
-    found = {name: x for file in arguments.source for name, x in _read(file).items()}
-    before = found.get(f"{RESULT}picture") if arguments.engine == NATIVE else None
-    inputs = {name.removeprefix(INPUT): x for name, x in found.items() if name.startswith(INPUT)}
-    if arguments.engine == NATIVE and (before is None) != (job.before is None):
-        wanted = f"the native file of the stage {job.before}" if job.before else "left out"
-        raise UserError(f"--source is to be {wanted}")
-    if arguments.engine == UPSTREAM and not inputs:
-        raise UserError("--source is to be the native engine's file of the same stage")
     reader = Reader(arguments, network, device) if job.architecture == "glide" else None
     with device.turn():
         if arguments.engine == NATIVE:
-            if before is not None:
-                before = (before.permute(2, 0, 1)[None].float() / 255).to(device.device)
-            inputs = work.inputs(network, before)
-        inputs = {name: x.to(device.device) for name, x in inputs.items()}
+            inputs = work.inputs(network, _picture(source, device) if source else None)
+        else:
+            assert source is not None
+            inputs = {name: _on(device, x) for name, x in source.inputs.items()}
         start = time.monotonic()
         results = work.compute(network, inputs, reader)
         device.finish()
@@ -83,14 +74,25 @@ def run(arguments: argparse.Namespace) -> None:
         temporary.write_bytes(safetensors.torch.save(tensors, {"facts": json.dumps(facts)}))
 
 
-def _read(path: str) -> dict[str, Tensor]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing") from None
-    except SafetensorError as error:
-        raise UserError(f"{path} is damaged ({error}); remove it and run again") from None
+def _source(arguments: argparse.Namespace) -> comparison.Run | None:
+    """Return the native engine's run that this one begins with, where it needs one."""
+    native = arguments.engine == NATIVE
+    wanted = STAGES[arguments.stage].before if native else arguments.stage
+    source = comparison.read(arguments.source) if arguments.source else None
+    if wanted and not (source and source.is_native and source.facts["stage"] == wanted):
+        raise UserError(f"--source is to be the native engine's file of the stage {wanted}")
+    if source and not wanted:
+        raise UserError(f"--source is to be left out: {arguments.stage} is the first stage")
+    return source
+
+
+def _picture(source: comparison.Run, device: Device) -> Tensor:
+    """Return the picture that a stage made, (1, 3, height, width) in [0, 1]."""
+    return _on(device, images.to_float(source.results["picture"])[None])
+
+
+def _on(device: Device, array: comparison.Array) -> Tensor:
+    return torch.from_numpy(array).to(device.device)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,11 @@ def main() -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print a line for each stage, and raise what is beyond its tolerance."""
+    """Print a line for each stage.
+
+    Raises:
+        UserError: The engines differ by more than the tolerance, or these are no such figures.
+    """
     try:
         found = json.loads(Path(arguments.figures).read_text(encoding="utf-8"))
     except FileNotFoundError:

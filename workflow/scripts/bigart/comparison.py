@@ -11,9 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
+from bigart.engines import NATIVE
 from bigart.errors import UserError
 
 Array = npt.NDArray[Any]
+
+#: Before the names of a file's tensors.
+INPUT, RESULT = "input/", "result/"
 
 #: Kind of result -> the largest and the mean difference that still count as agreement, in its unit.
 #: They are several times what was measured (docs/fidelity.md), and far less than what a
@@ -72,11 +76,18 @@ class Run:
     Attributes:
         facts: Stage, role, engine, precision, models, device, device_type, seconds, peak_bytes,
             versions.
-        results: Name -> array.
+        inputs: Name -> what both engines are to compute from.
+        results: Name -> what this one computed.
     """
 
     facts: dict[str, Any]
+    inputs: dict[str, Array]
     results: dict[str, Array]
+
+    @property
+    def is_native(self) -> bool:
+        """Whether it is of this project's own engine."""
+        return bool(self.facts["engine"] == NATIVE)
 
 
 def read(path: Path | str) -> Run:
@@ -88,29 +99,45 @@ def read(path: Path | str) -> Run:
     try:
         with safe_open(str(path), framework="np") as file:
             facts = json.loads((file.metadata() or {})["facts"])
-            names = [name for name in file.keys() if name.startswith("result/")]  # noqa: SIM118
-            return Run(
-                facts, {name.removeprefix("result/"): file.get_tensor(name) for name in names}
-            )
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
     except (SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{path} is no file of verify_stage.py, or damaged ({error})") from None
+    return Run(facts, _named(tensors, INPUT), _named(tensors, RESULT))
+
+
+def _named(tensors: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    return {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}
 
 
 def compare(native: Run, upstream: Run) -> list[Difference]:
     """Compare a stage's results, one by one.
 
     Raises:
-        UserError: They are of different stages or models, on different types of device or in
-            different precisions, or have different results.
+        UserError: They are not of one engine each; of different stages or models, on different
+            types of device or in different precisions; computed from different inputs, or have
+            different results.
     """
+    if [native.is_native, upstream.is_native] != [True, False]:
+        raise UserError(
+            "cannot compare: one file is to be of the native engine and one of the other, not of "
+            f"{native.facts['engine']} and {upstream.facts['engine']}"
+        )
     for fact in ("stage", "models", "device_type", "precision"):
         if native.facts[fact] != upstream.facts[fact]:
             remedy = "; set 'device: cpu' in config.yaml" if fact == "device_type" else ""
             raise UserError(
                 f"cannot compare: {fact} is {native.facts[fact]} and {upstream.facts[fact]}{remedy}"
             )
+    if not (
+        native.inputs.keys() == upstream.inputs.keys()
+        and all(np.array_equal(x, upstream.inputs[name]) for name, x in native.inputs.items())
+    ):
+        raise UserError(
+            f"{native.facts['stage']}: the engines computed from different inputs; remove the "
+            "upstream engine's file and run again"
+        )
     shapes = [{name: x.shape for name, x in run.results.items()} for run in (native, upstream)]
     if shapes[0] != shapes[1]:
         raise UserError(f"{native.facts['stage']}: the engines' results are of different shapes")
