@@ -1,6 +1,6 @@
 """How small a mistake the comparison of the engines finds.
 
-    python benchmarks/sensitivity.py [--scale 1.01] [--models models/embedded]
+    python benchmarks/sensitivity.py [--scale 1.01] [--models models/embedded] [--only STAGE ...]
 
 Makes every second channel that a layer of a network makes larger, one layer at a time, as if it
 were computed a little wrongly (where all are, a normalisation after it undoes that), and compares
@@ -37,7 +37,7 @@ SIDES = {"upsampled": 64, "enlarged-1024": 96, "detailed": 256}
 def part_of_a_painting(side: int) -> Tensor:
     """Return a corner of the documentation's picture, (1, 3, side, side) in [0, 1]."""
     picture = images.read_rgb(HERE.parent / "docs/images/demo.jpg")[:side, :side]
-    return torch.from_numpy(images.to_float(picture)).movedim(-1, 0)[None]
+    return torch.from_numpy(images.to_float(picture))[None]
 
 
 def numbers(stage: str, network: Any, inputs: verification.Tensors) -> dict[str, Any]:
@@ -48,7 +48,9 @@ def numbers(stage: str, network: Any, inputs: verification.Tensors) -> dict[str,
         if network.options.super_res:
             denoiser = conditioned(network, text, inputs["low_res"])
         else:
-            denoiser = guided(network, text, network.encode_text(tokens, tokens < 0), 2.0)
+            denoiser = guided(
+                network, text, network.encode_text(tokens, tokens < 0), verification.GUIDANCE
+            )
         found = verification.passes(denoiser, inputs)
     else:
         found = verification.WORK[stage].compute(network, inputs, None)
