@@ -1,4 +1,4 @@
-"""A stand-in for conda, which is on no package index: the commands that Snakemake gives.
+"""A stand-in for conda, for tests: it takes the commands that Snakemake gives.
 
 What it does for real: py-rattler solves the specs of an environment, against a channel of two
 packages, and links these into it; pip then installs the pins there, from the index that it always
