@@ -103,7 +103,9 @@ def read(path: Path | str) -> Run:
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
     except (SafetensorError, KeyError, ValueError) as error:
-        raise UserError(f"{path} is no file of verify_stage.py, or damaged ({error})") from None
+        raise UserError(
+            f"{path} is no file of verify_stage.py, or damaged ({error}); remove it and run again"
+        ) from None
     return Run(facts, _named(tensors, INPUT), _named(tensors, RESULT))
 
 
