@@ -191,9 +191,8 @@ def test_a_whole_run_in_each_engine_through_snakemake(tmp_path: Path) -> None:
     for path in pictures[0]:
         off = np.abs(pictures[0][path].astype(np.int16) - pictures[1][path])
         print(f"{path}: largest {off.max()}, mean {off.mean():.2g} of 255")
-        if re.search("[12]-.*png", path):  # later VQGAN may choose another code for a patch
-            assert off.max() <= 2
-        assert off.mean() < 1
+        before_vqgan = re.search("/[1-4]-|candidates", path)  # which may choose other codes
+        assert off.mean() < (0.15 if before_vqgan else 0.7)
     project.snakemake("verify", "--sdm", "conda", **options)
     found = json.loads((project.folder / "results/verify/report.json").read_text())
     assert found["agrees"] is True
