@@ -65,4 +65,5 @@ rule verify:
 
 
 onstart:
+    check_packages()
     log_start()

@@ -158,6 +158,8 @@ def test_an_unsafe_id_is_answered_with_a_safe_one(faults, name, hint):
     [
         ("seed", "7.0", "Write it as 7."),
         ("seed", "1e3", "Write it as 1000."),
+        ("seed", "8,0", "Write it as 8."),
+        ("seed", "8,5", "It is not a whole number."),
         ("seed", "-1", "whole number 0 to 4294967295"),
         ("seed", "٣", "not a number"),
         ("seed", "1_000", "not a number"),
@@ -376,7 +378,7 @@ def test_words_that_the_models_were_never_shown_are_named(table):
         "lake\tA painting of a lake, at sunset\t\n"
         "dog\ta Corgi at sunset; a corgi's lake\tmist\n"
     )
-    known = ["a", "painting", "of", "lake", "at", "sunset", "s"]
+    known = ["a", "painting", "of", "lake", "at", "sunset"]
     of_the_prompt, of_the_negative = unknown_words(artworks, known, "embedded")
     assert "artwork `dog`, column `prompt`: the embedded models" in of_the_prompt
     assert "never shown `corgi` and" in of_the_prompt

@@ -171,29 +171,54 @@ def test_a_stage_begins_only_with_what_it_should(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "command"),
-    [(["--config", "engine=upstream"], "thumbnails"), (["verify"], "verify_stage")],
+    ("arguments", "packages"),
+    [
+        (["candidates", "--config", "engine=upstream"], ["glide"]),
+        (["--config", "engine=upstream"], ["glide", "basicsr", "taming"]),
+        (["results/verify/upstream/detailed.safetensors"], ["taming"]),
+        (["verify"], ["glide", "basicsr", "taming"]),
+    ],
 )
-def test_a_missing_package_is_named_with_the_remedy(
-    arguments: list[str], command: str, tmp_path: Path
+def test_missing_packages_are_named_before_anything_is_removed(
+    arguments: list[str], packages: list[str], tmp_path: Path
 ) -> None:
     project = Project(tmp_path / "project")
     project.table.write_text(TABLE)
     project.use_tiny_models()
+    kept = project.folder / "results/lake/1-thumbnails/1.png"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"hours of work")
     done = project.snakemake(*arguments, check=False)
     told = done.stdout + done.stderr
     assert done.returncode == 1
-    for package, name in (
-        ("glide-text2im", "glide"),
-        ("basicsr", "basicsr"),
-        ("taming-transformers", "taming"),
-    ):
-        assert f"warning: the upstream engine needs {package}, which is not installed" in told
-        assert f"envs/upstream-{name}.yaml" in told
-    error = re.search(rf"{command}: error: .*", told)
-    assert error
-    assert "error: the upstream engine needs glide-text2im, which is not installed" in error[0]
+    for name in ("glide", "basicsr", "taming"):
+        assert (f"envs/upstream-{name}.yaml" in told) == (name in packages)
+    assert told.count("error: the upstream engine needs") == len(packages)
+    assert "which is not installed here. `snakemake --sdm conda` makes" in told
+    assert "rule thumbnails:" not in told
     assert "Traceback" not in told
+    assert kept.read_bytes() == b"hours of work"
+
+
+def test_a_command_without_its_package_says_how_to_get_it(tmp_path: Path) -> None:
+    done = enlarged_by_basicsr(tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "error: the upstream engine needs basicsr, which is not installed here" in done.stderr
+    assert "envs/upstream-basicsr.yaml" in done.stderr
+
+
+def enlarged_by_basicsr(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Enlarge a picture in this folder, which may have a package."""
+    picture = folder / "small.png"
+    Image.new("RGB", (16, 16)).save(picture)
+    command = [sys.executable, ROOT / "workflow/scripts/enlarge.py", "--engine", "upstream"]
+    command += ["--model", ROOT / "models/embedded/enlarger.safetensors", "--image", picture]
+    command += ["--stage", "enlarged-1024", "--out", folder / "large.png", "--device", "cpu"]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(folder)}
+    return subprocess.run(
+        list(map(str, command)), env=environment, capture_output=True, text=True, timeout=120
+    )
 
 
 @pytest.mark.parametrize(
@@ -213,15 +238,7 @@ def test_a_package_that_is_of_no_use_is_blamed_for_it(
     module = tmp_path / "basicsr/archs"
     module.mkdir(parents=True)
     (module / "rrdbnet_arch.py").write_text(content)
-    picture = tmp_path / "small.png"
-    Image.new("RGB", (16, 16)).save(picture)
-    command = [sys.executable, ROOT / "workflow/scripts/enlarge.py", "--engine", "upstream"]
-    command += ["--model", ROOT / "models/embedded/enlarger.safetensors", "--image", picture]
-    command += ["--stage", "enlarged-1024", "--out", tmp_path / "large.png", "--device", "cpu"]
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(
-        list(map(str, command)), env=environment, capture_output=True, text=True, timeout=120
-    )
+    done = enlarged_by_basicsr(tmp_path)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "the upstream engine needs basicsr, which " + told in done.stderr

@@ -15,7 +15,7 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 MODELS_TABLE = ROOT / "config" / "models.yaml"
 sys.path.insert(0, str(SCRIPTS))
 
-from bigart import code, engines, environment, precision, project
+from bigart import code, engines, environment, precision, project, settings
 from bigart.errors import UserError
 from bigart.files import sha256
 from bigart.network_stages import STAGES
@@ -69,7 +69,8 @@ def networks_environment(architecture, engine=CONFIG.engine):
 def row(wildcards):
     """Return the artwork at hand."""
     if wildcards.artwork not in ARTWORKS:
-        raise WorkflowError(f"{CONFIG.table} has no artwork `{wildcards.artwork}`")
+        hint = settings.suggest(wildcards.artwork, ARTWORKS)
+        sys.exit(f"error: {CONFIG.table} has no artwork `{wildcards.artwork}`. {hint}")
     return ARTWORKS[wildcards.artwork]
 
 
@@ -127,6 +128,21 @@ def contact_sheet(artwork):
     return f"{RESULTS}/{artwork}/candidates.png"
 
 
+def check_packages():
+    """Stop before Snakemake removes what is to be made anew, if a job's package is not here."""
+    if not workflow.local_exec or workflow.deployment_settings.deployment_method:
+        return
+    architectures = set()
+    for job in workflow.dag.needrun_jobs():
+        stage, engine = job.rule.name.replace("_", "-"), CONFIG.engine
+        if job.rule.name == "verify_stage":
+            stage, engine = job.wildcards.stage, job.wildcards.engine
+        if engine == engines.UPSTREAM and stage in STAGES:
+            architectures.add(STAGES[stage].architecture)
+    if missing := engines.missing_packages(architectures):
+        sys.exit("\n".join(f"error: {message}" for message in missing))
+
+
 def log_start():
     """Say what is painted with what."""
     logger.info(
@@ -135,16 +151,6 @@ def log_start():
         f"engine {CONFIG.engine}, device {CONFIG.device}, precision {PRECISION}. "
         "Each stage says its device, and its time left after the first step."
     )
-    in_one_environment = (
-        workflow.local_exec and not workflow.deployment_settings.deployment_method
-    )
-    verifies = any(
-        target == "verify" or str(target).startswith(f"{VERIFY}/")
-        for target in workflow.dag_settings.targets
-    )
-    if in_one_environment and (verifies or CONFIG.engine == engines.UPSTREAM):
-        for message in engines.missing_packages():
-            logger.warning(f"warning: {message}")
     warnings = project.unknown_words(CONFIG, ARTWORKS, MODELS)
     for warning in warnings[:WARNINGS_SHOWN]:
         logger.warning(f"warning: {warning}")

@@ -32,7 +32,7 @@ LARGEST_TABLE = 50_000_000  # bytes
 # room is kept for the rest, which is 2 kB with the embedded models.
 JPEG_TEXT_ROOM = recipe.JPEG_ROOM * 9 // 10
 
-_WORDS = re.compile(r"\w+")
+_WORDS = re.compile(r"(?<!\w)(?<!\w['’])\w+")  # of "lake's" the lake
 _WRAPPED = re.compile(r'"((?:[^"]|"")*)"')
 _LINE_END = re.compile("\r\n|\n|\r")
 

@@ -8,7 +8,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,6 +116,7 @@ def environment(engine: str, architecture: str) -> str:
     return PACKAGES[architecture].environment if engine == UPSTREAM else "networks.yaml"
 
 
-def missing_packages() -> list[str]:
-    """Return a message for each original package that this Python does not have."""
-    return [str(package.missing) for package in PACKAGES.values() if not package.is_installed]
+def missing_packages(architectures: Collection[str]) -> list[str]:
+    """Return a message for each of these networks' packages that this Python does not have."""
+    packages = [package for name, package in PACKAGES.items() if name in architectures]
+    return [str(package.missing) for package in packages if not package.is_installed]

@@ -171,7 +171,12 @@ def check_present(files: Mapping[str, ModelFile], weights: Path | str = "weights
         if file.words is not None and not file.words.is_file():
             faults.append(f"{role}: the words of `{file.name}` are to be at {file.words}")
         if file.path is not None and not file.path.is_file():
-            faults.append(f"{role}: `{file.name}` is to be at {file.path}, and is not there")
+            remedy = "; `git checkout models/embedded` brings it back" * (
+                file.path.parent.name == "embedded"
+            )
+            faults.append(
+                f"{role}: `{file.name}` is to be at {file.path}, and is not there{remedy}"
+            )
         elif file.needs_fetch and path == file.source_path(weights) and path.is_file():
             found = disk.sha256(path) if file.sha256 else None
             if found != file.sha256:

@@ -58,7 +58,10 @@ class Network(nn.Module):
         return UserError(f"{path} does not fit its own header. {_REDO}\n" + "\n".join(lines))
 
 
-_REDO = "Remove it and run again, so that it is made anew; a file of your own needs converting."
+_REDO = (
+    "Remove it and run again, so that it is made anew; one of the embedded models comes back with "
+    "`git checkout models/embedded`; a file of your own needs converting."
+)
 
 Kind = TypeVar("Kind", bound=Network)
 

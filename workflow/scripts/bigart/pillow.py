@@ -10,6 +10,8 @@ from PIL import Image, UnidentifiedImageError
 
 from bigart.errors import UserError
 
+_REDO = "if it is of this workflow, delete it and run again to have it remade"
+
 
 @contextlib.contextmanager
 def opened(path: Path | str) -> Iterator[Image.Image]:
@@ -30,12 +32,10 @@ def opened(path: Path | str) -> Iterator[Image.Image]:
         raise UserError(f"{path} is a folder, not a picture") from None
     except UnidentifiedImageError:
         what = "is empty" if Path(path).stat().st_size == 0 else "is not a picture"
-        raise UserError(f"{path} {what}; delete it and run again to have it remade") from None
+        raise UserError(f"{path} {what}; {_REDO}") from None
     except Image.DecompressionBombError as error:
         raise UserError(f"{path} is far too large: {error}") from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise UserError(
-            f"{path} is damaged or cut short ({error}); delete it and run again to have it remade"
-        ) from None
+        raise UserError(f"{path} is damaged or cut short ({error}); {_REDO}") from None

@@ -195,7 +195,10 @@ def _typed_text(types: set[str], text: str) -> tuple[Any, str]:
     if "number" in types and _NUMBER.fullmatch(word):
         return _finite(float(word))
     if _DECIMAL_COMMA.fullmatch(word):
-        return text, f"Write the number with a point: {word.replace(',', '.')}."
+        point = word.replace(",", ".")
+        if "number" not in types:
+            return text, _whole_hint(float(point))
+        return text, f"Write the number with a point: {point}."
     if _NUMBER.fullmatch(word):
         return text, _whole_hint(float(word))
     if re.fullmatch(r"[+-]?(nan|\.nan|inf|\.inf|infinity)", word, re.IGNORECASE):

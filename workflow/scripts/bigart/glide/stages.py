@@ -165,7 +165,7 @@ def sample(
     with device.turn():
         size = _batch(arguments.batch, candidates, network.options, device, passes)
         log.info(
-            "%s: %d candidates, %d at a time, %d steps (%s)",
+            "%s: candidates: %d, %d at a time, %d steps (%s)",
             *(label, candidates, size, len(process), sampler),
         )
         pictures, state = unfinished.read(device.device)
