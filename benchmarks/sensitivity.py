@@ -19,18 +19,12 @@ from torch import Tensor
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "workflow" / "scripts")]
 
-from bigart import comparison, images, networks, verification  # noqa: E402
+from bigart import comparison, images, verification  # noqa: E402
+from bigart.checkpoints import open_network  # noqa: E402
 from bigart.glide.model import Text2ImUNet  # noqa: E402
 from bigart.glide.samplers import conditioned, guided  # noqa: E402
 from bigart.network_stages import STAGES  # noqa: E402
-from bigart.rrdbnet import RRDBNet  # noqa: E402
-from bigart.vqgan import VQGAN  # noqa: E402
 
-KINDS: dict[str, type[networks.Network]] = {
-    "glide": Text2ImUNet,
-    "rrdbnet": RRDBNet,
-    "vqgan": VQGAN,
-}
 SIDES = {"upsampled": 64, "enlarged-1024": 96, "detailed": 256}
 
 
@@ -60,8 +54,8 @@ def numbers(stage: str, network: Any, inputs: verification.Tensors) -> dict[str,
 @torch.inference_mode()
 def missed(stage: str, model: Path, scale: float) -> tuple[list[str], int]:
     """Return the layers of a stage's network that are not found, and how many there are."""
-    job, work = STAGES[stage], verification.WORK[stage]
-    network, _ = networks.open_network(model, KINDS[job.architecture], dtype=torch.float32)
+    work = verification.WORK[stage]
+    network, _ = open_network(model, dtype=torch.float32)
     inputs = work.inputs(network, part_of_a_painting(SIDES[stage]) if stage in SIDES else None)
     exact = numbers(stage, network, inputs)
     layers = [

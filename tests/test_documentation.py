@@ -11,7 +11,7 @@ from projects import ROOT
 
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("config/*.md")]
 #: What a target may look like here: a file, or a rule of the Snakefile.
-TARGETS = r"[\w./-]+\.(png|safetensors)|candidates|weights|verify|benchmark_.*"
+TARGETS = r"[\w./-]+\.(png|safetensors)|candidates|weights|verify"
 
 
 def commands() -> list[tuple[str, str]]:

@@ -132,14 +132,12 @@ def check_packages():
     """Stop before Snakemake removes what is to be made anew, if a job's package is not here."""
     if not workflow.local_exec or workflow.deployment_settings.deployment_method:
         return
-    architectures = set()
-    for job in workflow.dag.needrun_jobs():
-        stage, engine = job.rule.name.replace("_", "-"), CONFIG.engine
-        if job.rule.name == "verify_stage":
-            stage, engine = job.wildcards.stage, job.wildcards.engine
-        if engine == engines.UPSTREAM and stage in STAGES:
-            architectures.add(STAGES[stage].architecture)
-    if missing := engines.missing_packages(architectures):
+    environments = {
+        Path(job.conda_env_spec.file.get_path_or_uri(secret_free=True)).name
+        for job in workflow.dag.needrun_jobs()
+        if job.conda_env_spec
+    }
+    if missing := engines.missing_packages(environments):
         sys.exit("\n".join(f"error: {message}" for message in missing))
 
 

@@ -116,7 +116,7 @@ def environment(engine: str, architecture: str) -> str:
     return PACKAGES[architecture].environment if engine == UPSTREAM else "networks.yaml"
 
 
-def missing_packages(architectures: Collection[str]) -> list[str]:
-    """Return a message for each of these networks' packages that this Python does not have."""
-    packages = [package for name, package in PACKAGES.items() if name in architectures]
+def missing_packages(environments: Collection[str]) -> list[str]:
+    """Return a message for each package of these files in envs/ that this Python does not have."""
+    packages = [package for package in PACKAGES.values() if package.environment in environments]
     return [str(package.missing) for package in packages if not package.is_installed]

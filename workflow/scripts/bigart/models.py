@@ -171,9 +171,8 @@ def check_present(files: Mapping[str, ModelFile], weights: Path | str = "weights
         if file.words is not None and not file.words.is_file():
             faults.append(f"{role}: the words of `{file.name}` are to be at {file.words}")
         if file.path is not None and not file.path.is_file():
-            remedy = "; `git checkout models/embedded` brings it back" * (
-                file.path.parent.name == "embedded"
-            )
+            is_embedded = file.path.parent.name == "embedded"
+            remedy = "; `git checkout models/embedded` brings it back" if is_embedded else ""
             faults.append(
                 f"{role}: `{file.name}` is to be at {file.path}, and is not there{remedy}"
             )

@@ -196,9 +196,8 @@ def _typed_text(types: set[str], text: str) -> tuple[Any, str]:
         return _finite(float(word))
     if _DECIMAL_COMMA.fullmatch(word):
         point = word.replace(",", ".")
-        if "number" not in types:
-            return text, _whole_hint(float(point))
-        return text, f"Write the number with a point: {point}."
+        with_point = f"Write the number with a point: {point}."
+        return text, with_point if "number" in types else _whole_hint(float(point))
     if _NUMBER.fullmatch(word):
         return text, _whole_hint(float(word))
     if re.fullmatch(r"[+-]?(nan|\.nan|inf|\.inf|infinity)", word, re.IGNORECASE):
