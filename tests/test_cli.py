@@ -142,9 +142,9 @@ def test_a_second_process_waits_for_the_end_of_the_first(
     assert f"process {first.pid} on {socket.gethostname()} is at work on it" in told
     assert second.poll() is None
     first.send_signal(number)
-    first.communicate(timeout=10)
+    first.communicate(timeout=60)
     assert first.returncode == ENDS.get(number, -number)
-    second.communicate(timeout=10)
+    second.communicate(timeout=60)
     assert second.returncode == 0
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
     assert left == {"log", "log/out.log", "log/.out.log.lock", "out"}
@@ -159,7 +159,7 @@ def test_nohup_outlives_its_terminal(tmp_path: Path) -> None:
     assert job.stdout is not None
     assert job.stdout.readline() == "begun\n"
     job.send_signal(signal.SIGHUP)
-    job.communicate(timeout=10)
+    job.communicate(timeout=60)
     assert job.returncode == 0
     assert (tmp_path / "out").exists()
 

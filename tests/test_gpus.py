@@ -5,12 +5,12 @@ The GPUs are names here; the jobs are processes of their own, as in a run.
 
 import contextlib
 import ctypes
-import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,27 +28,22 @@ JOB = """
 import json, sys, time
 from pathlib import Path
 from bigart import gpus
-folder, names, getting_ready, computing = json.loads(sys.argv[1])
+folder, names = json.loads(sys.argv[1])
 seat = gpus.take_seat(names, Path(folder))
 print(seat.index, flush=True)
-sits = time.time()
-time.sleep(getting_ready)
 with seat.taking_turns():
     print("begins", time.time(), flush=True)
-    time.sleep(computing)
+    sys.stdin.read()
     print("ends", time.time(), flush=True)
-print("sits", sits)
 """
 
 
-def start(
-    folder: Path, names: list[str], getting_ready: float = 0.0, computing: float = 30.0
-) -> tuple[subprocess.Popen[str], int]:
-    """Start a job; return it and the device it took."""
-    options = json.dumps([str(folder), names, getting_ready, computing])
+def start(folder: Path, names: list[str]) -> tuple[subprocess.Popen[str], int]:
+    """Start a job, which computes until its input is closed; return it and the device it took."""
     job = subprocess.Popen(
-        [sys.executable, "-c", JOB, options],
+        [sys.executable, "-c", JOB, json.dumps([str(folder), names])],
         env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -90,37 +85,46 @@ def test_a_job_goes_where_the_fewest_are(tmp_path: Path) -> None:
 
 
 def test_one_at_a_time_computes_while_the_next_gets_ready(tmp_path: Path) -> None:
-    running: list[subprocess.Popen[str]] = []
-    spans = []
-    for _ in range(8):
-        if len(running) == 3:
-            spans.append(_span(running.pop(0)))
-        running.append(start(tmp_path, ["a"], getting_ready=0.4, computing=0.5)[0])
-    spans += [_span(job) for job in running]
-    spans.sort()
-    got_ready_meanwhile = 0
-    for (_, ends, _), (begins, _, sits) in itertools.pairwise(spans):
-        assert begins >= ends
-        got_ready_meanwhile += sits < ends
-    assert got_ready_meanwhile >= 4
+    computing, _ = start(tmp_path, ["a"])
+    before = 0.0
+    for _ in range(5):
+        begins = _time_of("begins", computing)
+        assert begins >= before
+        ready, _ = start(tmp_path, ["a"])
+        time.sleep(0.3)  # in which it would begin, did it not have to wait
+        _let_end(computing)
+        before = _time_of("ends", computing)
+        computing = ready
+    computing.communicate(timeout=60)
 
 
-def _span(job: subprocess.Popen[str]) -> tuple[float, float, float]:
-    said, _ = job.communicate(timeout=60)
-    begins, ends, sits = (float(line.split()[1]) for line in said.splitlines())
-    return begins, ends, sits
-
-
-def test_a_job_says_that_it_waits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    job, _ = start(tmp_path, ["a"], computing=1.0)
+def _time_of(what: str, job: subprocess.Popen[str]) -> float:
     assert job.stdout is not None
-    assert job.stdout.readline().startswith("begins")
+    said, moment = job.stdout.readline().split()
+    assert said == what
+    return float(moment)
+
+
+def _let_end(job: subprocess.Popen[str]) -> None:
+    assert job.stdin is not None
+    job.stdin.close()
+
+
+def test_a_job_says_that_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, _ = start(tmp_path, ["a"])
+    _time_of("begins", job)
+    told = []
+
+    def info(message: str) -> None:
+        told.append(message)
+        _let_end(job)
+
+    monkeypatch.setattr(gpus.log, "info", info)
     seat = gpus.take_seat(["a"], tmp_path)
     assert seat is not None
     with seat.taking_turns():
         assert job.wait(timeout=60) == 0
-    assert "waiting for the turn" in caplog.text
+    assert told == ["another job computes on this device; waiting for the turn"]
 
 
 def test_where_all_seats_are_taken_a_job_takes_its_turn_all_the_same(
