@@ -65,5 +65,11 @@ rule verify:
 
 
 onstart:
-    check_packages()
+    check_packages(needed_environments())
+    log_start()
+
+
+# onstart counts in the main workflow alone, and only there are the jobs known
+if workflow.is_main_process and not workflow.modifier.is_main_snakefile():
+    check_packages(engine_environments())
     log_start()

@@ -78,7 +78,12 @@ def test_as_a_module_of_another_workflow(checkout: Project, sheet: bytes, tmp_pa
     told = snakemake_in(tmp_path).stderr
     assert "bigart_thumbnails" in told
     assert "not present in the Snakefile" not in told  # names of its rules that others do not know
+    assert "the embedded models were never shown `home`" in told
     assert (tmp_path / "copied.png").read_bytes() == sheet
+
+    done = snakemake_in(tmp_path, "--config", "engine=upstream", check=False)
+    assert "error: the upstream engine needs glide-text2im" in done.stderr
+    assert (tmp_path / "paintings/villa/1-thumbnails/1.png").exists()
 
 
 # With snakedeploy
@@ -220,12 +225,10 @@ def test_from_a_checkout_that_cannot_be_written(
     if mounted.returncode == 0 or subprocess.run([*command, "true"], timeout=60).returncode:
         missing("no folder can be mounted read-only here")
     own_config(checkout, tmp_path)
-    before = content(checkout.folder)
     done = snakemake_in(
         tmp_path, "--snakefile", str(checkout.folder / "Snakefile"), "candidates", before=command
     )
     assert (tmp_path / SHEET).read_bytes() == sheet
-    assert content(checkout.folder) == before
     assert "profiles/default" in done.stderr  # the checkout's, since there is no other
 
 
@@ -251,9 +254,25 @@ def test_in_another_directory(checkout: Project, sheet: bytes, tmp_path: Path) -
     work, elsewhere = tmp_path / "work", tmp_path / "elsewhere"
     own_config(checkout, work)
     elsewhere.mkdir()
+    before = content(checkout.folder)
     there = ["--snakefile", str(checkout.folder / "Snakefile"), "--directory", str(work)]
     snakemake_in(elsewhere, *there, "candidates")
     assert (work / SHEET).read_bytes() == sheet
     assert not list(elsewhere.iterdir())
+    assert content(checkout.folder) == before
     done = snakemake_in(elsewhere, *there, "candidates", "--dry-run")
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_another_place_changes_nothing(checkout: Project, sheet: bytes, tmp_path: Path) -> None:
+    """Neither of the installation nor of the folder that it is used in."""
+    work = tmp_path / "work"
+    own_config(checkout, work)
+    snakemake_in(work, "--snakefile", str(checkout.folder / "Snakefile"), "candidates")
+    assert (work / SHEET).read_bytes() == sheet
+    newer = tmp_path / "opt/newer"
+    made_there = shutil.ignore_patterns("results", ".snakemake")
+    shutil.copytree(checkout.folder, newer, ignore=made_there)
+    moved = work.rename(tmp_path / "opt/mine")
+    done = snakemake_in(moved, "--snakefile", str(newer / "Snakefile"), "candidates", "--dry-run")
     assert "Nothing to be done" in done.stdout + done.stderr

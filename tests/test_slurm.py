@@ -289,3 +289,28 @@ def test_a_killed_main_process(project: Project, slurm: Slurm) -> None:
         project.folder / f"results/{name}/1-thumbnails/1.png" for name in ("fruit", "again")
     )
     assert np.array_equal(images.read_rgb(made), images.read_rgb(expected))
+
+
+def test_what_ends_after_the_main_process_was_killed_is_made_again(
+    project: Project, slurm: Slurm
+) -> None:
+    """Nobody recorded what it was made with, so an edit would not be noticed."""
+    go_on = project.folder / "go-on"
+    wrap_samplers(project, HELD.format(go_on=str(go_on)))
+    thumbnails = "results/lake/1-thumbnails/1.png"
+    run = start(project, slurm, thumbnails)
+    follow(run, slurm, lambda jobs: bool(runs("thumbnails.py", project)))
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    go_on.touch()
+    deadline = time.monotonic() + 120
+    while slurm.jobs()[-1].state != "COMPLETED":
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+    of_the_old_seed = (project.folder / thumbnails).read_bytes()
+
+    project.snakemake("--unlock")
+    project.edit("77", "lake", "seed")
+    project.snakemake(thumbnails, "--config", "device=cuda")
+    assert (project.folder / thumbnails).read_bytes() != of_the_old_seed
+    assert project.jobs(thumbnails, "--config", "device=cuda") == set()

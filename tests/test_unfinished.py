@@ -177,7 +177,7 @@ def test_the_key_depends_on_all_that_decides_the_pictures(tmp_path: Path) -> Non
     for name, text in (("words", "{}"), ("other", "{ }")):
         (tmp_path / name).write_text(text)
     arguments = {"prompt": "a lake", "seed": 1}
-    arguments |= {"vocabulary": tmp_path / "words", "merges": tmp_path / "words"}
+    arguments |= dict.fromkeys(("model", "vocabulary", "merges"), tmp_path / "words")
     script = ROOT / "workflow/scripts/thumbnails.py"
     made, source = (
         recipe.extend(recipe.start(), "thumbnails", steps=4),
@@ -192,6 +192,7 @@ def test_the_key_depends_on_all_that_decides_the_pictures(tmp_path: Path) -> Non
         key(),
         key(prompt="a villa"),
         key(seed=2),
+        key(model=tmp_path / "other"),
         key(vocabulary=tmp_path / "other"),
         key(merges=tmp_path / "other"),
         key(recipe.extend(recipe.start(), "thumbnails", steps=5)),

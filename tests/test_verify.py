@@ -17,12 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 from PIL import Image
 
 import verify_report
 import verify_stage
 import verify_verdict
-from bigart import comparison, images, recipe
+from bigart import comparison, images, networks, recipe
 from bigart.comparison import Run
 from bigart.engines import Package
 from bigart.errors import UserError
@@ -146,6 +148,39 @@ def test_a_network_that_differs_is_an_error_and_the_report_stays(
     page = (results / "report.html").read_text()
     assert '<span class="differs">differs</span>' in page
     wrong.write_bytes(kept)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize(
+    ("stage", "before", "role"),
+    [
+        ("thumbnails", None, "base"),
+        ("upsampled", "thumbnails", "upsampler"),
+        ("enlarged-1024", "upsampled", "enlarger"),
+        ("detailed", "enlarged-1024", "detailer"),
+    ],
+)
+def test_a_network_that_gives_no_numbers_does_not_agree(
+    verified: Project, stage: str, before: str | None, role: str, tmp_path: Path
+) -> None:
+    results, models = (verified.folder / part for part in ("results/verify", "models/embedded"))
+    made = results / f"native/{stage}.safetensors"
+    weights = safetensors.torch.load_file(models / f"{role}.safetensors")
+    broken = {name: torch.full_like(tensor, torch.nan) for name, tensor in weights.items()}
+    model = tmp_path / f"{role}.safetensors"
+    safetensors.torch.save_file(broken, model, networks.load_metadata(models / model.name))
+    out = tmp_path / made.name
+    command = [sys.executable, ROOT / "workflow/scripts/verify_stage.py", "--stage", stage]
+    command += ["--engine", "native", "--model", model, "--out", out, "--device", "cpu"]
+    command += ["--precision", "fp32", "--vocabulary", models / "encoder.json"]
+    command += ["--merges", models / "vocab.bpe"]
+    command += ["--source", results / f"native/{before}.safetensors"] if before else []
+    subprocess.run(list(map(str, command)), check=True, timeout=120)
+    theirs = comparison.read(results / f"upstream/{stage}.safetensors")
+    sound, found = comparison.read(made), comparison.read(out)
+    pair = Run(sound.facts, theirs.inputs, found.results), theirs
+    faults = comparison.verdict(comparison.report([pair]))
+    assert "largest difference not a number" in " ".join(faults)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 # Finds the workflow's own folder, with the commands and models. No rules.
 #
+# Where that is not the working directory, a link in there leads to it: Snakemake compares the paths
+# of inputs, and the models are some, so their path is the same for every installation and version.
+#
 # A module with `snakefile: github(...)`, as snakedeploy writes it, gives Snakemake the rule files
 # alone. The rest then comes out of the clone of the repository that Snakemake keeps.
 
@@ -10,19 +13,20 @@ from pathlib import Path
 
 from snakemake.sourcecache import LocalSourceFile
 
-UNPACKED = Path(".snakemake/bigart")
+LINK = Path(".snakemake/bigart")
 
 
 def checkout(rules):
-    """Return the folder of the Snakefile.
+    """Return the folder of the Snakefile, or a link to it.
 
     Args:
         rules: Where the rule files are, as Snakemake knows it.
     """
     if isinstance(rules, LocalSourceFile):
-        return Path(rules.path).parent.parent
+        folder = Path(rules.path).parent.parent
+        return folder if folder.samefile(".") else linked(folder.absolute())
     if hasattr(rules, "hosted_repo"):
-        return unpack(rules.hosted_repo.repo, rules.ref)
+        return linked(unpack(rules.hosted_repo.repo, rules.ref))
     raise WorkflowError(
         f"BIG.art needs its whole folder, and Snakemake read its rules alone, from {rules}. "
         "Clone the repository, and let `snakefile:` be the path of the clone's Snakefile."
@@ -32,14 +36,16 @@ def checkout(rules):
 def unpack(repository, ref):
     """Bring the files of a version to the working directory, where they are not there yet.
 
-    Their path is the same for every version, since Snakemake compares the paths of inputs: a link
-    to the version at hand. Several processes may do this at once.
+    Several processes may do this at once.
+
+    Returns:
+        The folder, as seen from the link's.
     """
     commit = repository.commit(ref).hexsha
-    version = UNPACKED.with_name(f"bigart-{commit}")
-    UNPACKED.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="bigart-", dir=UNPACKED.parent) as folder:
-        if not version.exists():
+    version = LINK.with_name(f"bigart-{commit}")
+    LINK.parent.mkdir(exist_ok=True)
+    if not version.exists():
+        with tempfile.TemporaryDirectory(prefix="bigart-", dir=LINK.parent) as folder:
             archive, partial = Path(folder, "archive.zip"), Path(folder, "partial")
             with archive.open("wb") as file:
                 parts = ["workflow", "config", "models"]
@@ -51,7 +57,15 @@ def unpack(repository, ref):
             except OSError:
                 if not version.exists():  # else another process was quicker
                     raise
-        link = Path(folder, "link")
-        link.symlink_to(version.name)
-        link.replace(UNPACKED)
-    return UNPACKED.absolute()
+    return Path(version.name)
+
+
+def linked(folder):
+    """Let the link lead to a folder; return the link. Several processes may do this at once."""
+    LINK.parent.mkdir(exist_ok=True)
+    if not (LINK.is_symlink() and LINK.readlink() == folder):
+        with tempfile.TemporaryDirectory(prefix="bigart-", dir=LINK.parent) as temporary:
+            link = Path(temporary, "link")
+            link.symlink_to(folder)
+            link.replace(LINK)
+    return LINK.absolute()

@@ -5,6 +5,8 @@ import re
 import sys
 from pathlib import Path
 
+from snakemake.settings.types import SharedFSUsage
+
 
 include: "checkout.smk"
 
@@ -15,7 +17,7 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 MODELS_TABLE = ROOT / "config" / "models.yaml"
 sys.path.insert(0, str(SCRIPTS))
 
-from bigart import code, engines, environment, precision, project, settings
+from bigart import code, engines, environment, marks, precision, project, settings
 from bigart.errors import UserError
 from bigart.files import sha256
 from bigart.network_stages import STAGES
@@ -27,6 +29,8 @@ try:
 except UserError as error:
     sys.exit(f"error: {error}")
 environment.export(SCRIPTS, Path(CONFIG.models_table or MODELS_TABLE).absolute())
+if not workflow.is_main_process:
+    marks.leave_to_main_process()
 
 RESULTS = CONFIG.results
 VERIFY = f"{RESULTS}/verify"
@@ -128,17 +132,38 @@ def contact_sheet(artwork):
     return f"{RESULTS}/{artwork}/candidates.png"
 
 
-def check_packages():
-    """Stop before Snakemake removes what is to be made anew, if a job's package is not here."""
-    if not workflow.local_exec or workflow.deployment_settings.deployment_method:
+def check_packages(environments):
+    """Stop before Snakemake removes what is to be made anew, if a job's package is not here.
+
+    Args:
+        environments: Names of the files in envs/ of which the packages are needed.
+    """
+    if workflow.deployment_settings.deployment_method:
         return
-    environments = {
+    if (
+        SharedFSUsage.SOFTWARE_DEPLOYMENT
+        not in workflow.storage_settings.shared_fs_usage
+    ):
+        return  # the jobs run with other packages than this process
+    if missing := engines.missing_packages(environments):
+        sys.exit("\n".join(f"error: {message}" for message in missing))
+
+
+def needed_environments():
+    """Return the names of the files in envs/ of the jobs that are to run."""
+    return {
         Path(job.conda_env_spec.file.get_path_or_uri(secret_free=True)).name
         for job in workflow.dag.needrun_jobs()
         if job.conda_env_spec
     }
-    if missing := engines.missing_packages(environments):
-        sys.exit("\n".join(f"error: {message}" for message in missing))
+
+
+def engine_environments():
+    """Return the names of the files in envs/ of the engine's networks."""
+    return {
+        engines.environment(CONFIG.engine, architecture)
+        for architecture in engines.PACKAGES
+    }
 
 
 def log_start():

@@ -187,7 +187,9 @@ def detailed(network: VQGAN | UpstreamVQGAN, inputs: Tensors, reader: Reader | N
 
 
 def _picture(image: Tensor) -> Tensor:
-    return torch.from_numpy(images.to_uint8(image[0].float().cpu().numpy()))
+    # what is not a number is told of the image itself, which is compared as well
+    image = torch.nan_to_num(image[0].float().cpu())
+    return torch.from_numpy(images.to_uint8(image.numpy()))
 
 
 def _open_base(arguments: argparse.Namespace) -> tuple[Any, Device, dict[str, Any]]:

@@ -221,7 +221,7 @@ def sampling_key(
     """Return a hash of all that decides which pictures are sampled.
 
     Args:
-        arguments: With ``prompt``, ``seed``, ``vocabulary`` and ``merges``.
+        arguments: With ``prompt``, ``seed``, ``model``, ``vocabulary`` and ``merges``.
         script: The stage's command, whose code counts.
         recipes: Of the pictures that it makes.
         sources: What it makes them from.
@@ -230,8 +230,8 @@ def sampling_key(
         code.version(script),
         arguments.prompt,
         str(arguments.seed),
-        files.sha256(arguments.vocabulary),
-        files.sha256(arguments.merges),
+        # the recipe knows the model as it was published, without the options of its conversion
+        *map(files.sha256, (arguments.model, arguments.vocabulary, arguments.merges)),
         *map(recipe.to_json, recipes),
         *(hashlib.sha256(source.tobytes()).hexdigest() for source in sources),
     ]
