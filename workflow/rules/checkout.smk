@@ -64,7 +64,9 @@ def linked(folder):
     """Let the link lead to a folder; return the link. Several processes may do this at once."""
     LINK.parent.mkdir(exist_ok=True)
     if not (LINK.is_symlink() and LINK.readlink() == folder):
-        with tempfile.TemporaryDirectory(prefix="bigart-", dir=LINK.parent) as temporary:
+        with tempfile.TemporaryDirectory(
+            prefix="bigart-", dir=LINK.parent
+        ) as temporary:
             link = Path(temporary, "link")
             link.symlink_to(folder)
             link.replace(LINK)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from snakemake.persistence import PersistenceBase
+from snakemake.persistence import PersistenceBase  # type: ignore[import-untyped]
 
 
 def leave_to_main_process() -> None:
