@@ -54,7 +54,8 @@ class Device(Device):
         with super().turn():
             began = time.time()
             yield
-        line = f"{{self.seat.turn.lock_file}} {{began}} {{time.time()}}\\n"
+            ended = time.time()
+        line = f"{{self.seat.turn.lock_file}} {{began}} {{ended}}\\n"
         with open({turns!r}, "a") as file:
             file.write(line)
 """

@@ -8,6 +8,7 @@ has more memory than it asked for is killed, and `sacct` knows every job, from a
 
 import contextlib
 import os
+import random
 import re
 import shutil
 import socket
@@ -56,7 +57,9 @@ SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=sched_interval=1,sched_min_interval=0,bf_interval=1
 ReturnToService=2
 MinJobAge=3600
-KillWait=5
+KillWait=30
+MessageTimeout=100
+BatchStartTimeout=100
 GresTypes=gpu
 """
 NODE = (
@@ -96,6 +99,10 @@ class Job:
     def rule(self) -> str:
         return self.about.partition("_wildcards")[0]
 
+    @property
+    def has_ended(self) -> bool:
+        return self.state not in ("PENDING", "RUNNING", "COMPLETING")
+
     def with_gpus_of(self, before: "Job | None") -> "Job":
         """The same, with the GPUs of a record of it when it ran."""
         return replace(self, gpus=before.gpus) if before and not self.gpus else self
@@ -125,9 +132,14 @@ class Slurm:
         """Whether one of its commands can be run yet."""
         return self._run(command).returncode == 0
 
+    def is_idle(self) -> bool:
+        """Whether every node is there and has nothing to do."""
+        done = self._run(["sinfo", "--noheader", "--format=%T"])
+        return done.returncode == 0 and done.stdout.split() == ["idle"]
+
     def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, **self.environment}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
     def jobs(self) -> list[Job]:
         """Every job so far, the oldest first."""
@@ -211,7 +223,7 @@ def running(folder: Path) -> Iterator[Slurm]:
         for command, is_ready in daemons:
             stack.enter_context(_daemon(slurm, command))
             _wait(is_ready, folder)
-        _wait(lambda: slurm("sinfo", "--noheader", "--format=%T").split() == ["idle"], folder)
+        _wait(slurm.is_idle, folder)
         stack.callback(slurm, "scancel", "--user", str(os.getuid()))
         yield slurm
 
@@ -235,7 +247,7 @@ def _daemon(slurm: Slurm, command: list[str]) -> Iterator[None]:
 
 
 def _wait(ready: Callable[[], bool], folder: Path) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 300
     while not ready():
         assert time.monotonic() < deadline, (folder / "daemons.out").read_text()[-4000:]
         time.sleep(0.2)
@@ -282,8 +294,13 @@ def _configured(folder: Path) -> Slurm:
 
 
 def _free_ports(count: int) -> list[int]:
+    """Ports below those that a system gives to connections."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for opened in sockets:
-            opened.bind(("127.0.0.1", 0))
-        return [opened.getsockname()[1] for opened in sockets]
+        found: list[int] = []
+        for port in random.sample(range(20000, 32000), 1000):
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                found.append(port)
+            if len(found) == count:
+                break
+        return found

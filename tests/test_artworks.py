@@ -292,9 +292,9 @@ def test_a_thousand_rows_load_in_well_under_a_second(table):
     rows = "".join(
         f"boat-{i}\ta boat and {i} gulls\t{i}\t{i % 7 + 1}\t2.5\t3\tyes\n" for i in range(1000)
     )
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(table(HEADER + rows)) == 1000
-    assert time.perf_counter() - start < 0.8
+    assert time.process_time() - start < 0.8
 
 
 @pytest.mark.parametrize("letter", ["a", "🎨", "&", '"', "\ufffe"])

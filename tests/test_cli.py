@@ -102,7 +102,7 @@ from pathlib import Path
 from bigart import cli, files
 
 def run(arguments):
-    time.sleep(0.3)  # as a stage gets ready: the one before it, killed, may still be on its way out
+    time.sleep(1)  # as a stage gets ready: the one before it, killed, may still be on its way out
     with files.atomic(arguments.out) as temporary:
         temporary.write_text("half")
         print("begun", flush=True)
@@ -148,6 +148,37 @@ def test_a_second_process_waits_for_the_end_of_the_first(
     assert second.returncode == 0
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
     assert left == {"log", "log/out.log", "log/.out.log.lock", "out"}
+
+
+def test_a_second_signal_does_not_cut_the_end_short(tmp_path: Path) -> None:
+    """Slurm sends SIGTERM twice."""
+    code = """
+import argparse, time
+from bigart import cli
+
+def run(arguments):
+    try:
+        print("begun", flush=True)
+        time.sleep(60)
+    finally:
+        print("saving", flush=True)
+        time.sleep(1)
+        print("saved", flush=True)
+
+cli.main(argparse.ArgumentParser(), run)
+"""
+    job = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert job.stdout is not None
+    for line in ("begun\n", "saving\n"):
+        assert job.stdout.readline() == line
+        job.send_signal(signal.SIGTERM)
+    assert job.stdout.readline() == "saved\n"
+    assert job.wait(timeout=60) == 143
 
 
 def test_nohup_outlives_its_terminal(tmp_path: Path) -> None:

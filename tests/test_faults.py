@@ -97,7 +97,7 @@ def kill_at(
         run = tiny.project.start(target, "--cores", "2")
         process = _stage_of(tiny, rule, run)
         time.sleep(chance.uniform(0, latest))
-        if process.is_running() and run.poll() is None:
+        if process and process.is_running() and run.poll() is None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 if not main:
                     process.send_signal(number)
@@ -105,23 +105,23 @@ def kill_at(
                     os.killpg(run.pid, number)  # Ctrl-C in a terminal reaches the stages as well
                 else:
                     run.send_signal(number)  # its stages go on
-                if run.wait(timeout=120) != 0:
+                if run.wait(timeout=600) != 0:
                     return
-        run.wait(timeout=120)
+        run.wait(timeout=600)
         latest /= 2
     raise AssertionError(f"{rule} ended before it could be killed")
 
 
-def _stage_of(tiny: Tiny, rule: str, run: subprocess.Popen[bytes]) -> psutil.Process:
-    """The process that makes the rule's file, as soon as it is there."""
-    deadline = time.monotonic() + 120
+def _stage_of(tiny: Tiny, rule: str, run: subprocess.Popen[bytes]) -> psutil.Process | None:
+    """The process that makes the rule's file, as soon as it is there; None if it was not seen."""
+    deadline = time.monotonic() + 600
     while run.poll() is None and time.monotonic() < deadline:
         for words, process in tiny.project.stages():
             place = words.index("--out") if "--out" in words else len(words)
             if f"results/lake/{RULES[rule]}" in words[place:]:
                 return process
         time.sleep(0.01)
-    raise AssertionError(f"{rule} did not begin")
+    return None
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +229,7 @@ def test_the_weights_vanish_under_a_run(tiny: Tiny) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     away = models.rename(models.with_name("away"))
-    assert run.wait(timeout=120) != 0
+    assert run.wait(timeout=600) != 0
     tiny.expect_whole_files()
     done = tiny.project.snakemake(check=False)
     told = done.stdout + done.stderr

@@ -85,7 +85,7 @@ class Painted:
             env={**self.environment, "KUBECONFIG": str(self.kubeconfig)},
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1200,
         )
         logs = [(pod.folder / "log").read_text() for pod in self.cluster.pods]
         assert done.returncode == 0, "\n".join([done.stdout, done.stderr, *logs])

@@ -212,11 +212,20 @@ def test_sampling_goes_on_where_nothing_can_be_saved(caplog: pytest.LogCaptureFi
 # The commands themselves
 
 TALKATIVE = """
-import runpy, sys
+import pathlib, runpy, sys, time
 from bigart import progress
 from bigart.glide import unfinished
 progress.LOG_EVERY_SECONDS = 0
 unfinished.SAVE_EVERY_SECONDS = float(sys.argv.pop(1))
+go_on = pathlib.Path(sys.argv.pop(1))
+advance = progress.Progress.advance
+
+def held_after_ten(self, steps=1):
+    advance(self, steps)
+    while self.done == 10 and not go_on.exists():
+        time.sleep(0.05)
+
+progress.Progress.advance = held_after_ten
 sys.argv.pop(0)
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -257,7 +266,7 @@ def test_a_killed_command_goes_on(
     arguments = words(command, tmp_path, thumbnails=thumbnails)
     every = "0" if number == signal.SIGKILL else "60"
     running = subprocess.Popen(
-        [sys.executable, "-c", TALKATIVE, every, *arguments],
+        [sys.executable, "-c", TALKATIVE, every, str(tmp_path / "never"), *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT / "workflow/scripts")},
     )
     try:
@@ -283,11 +292,13 @@ def test_what_nobody_waits_for_any_more_is_kept(
 ) -> None:
     """A stage whose Snakemake was killed ends by itself; its pictures are asked for once more."""
     arguments = words("thumbnails", tmp_path)
+    go_on = undisturbed / f"go-on-{tmp_path.name}"
     as_snakemake = """BIGART_SNAKEMAKE=$$ sh -c '"$@" & wait' sh "$@" & wait"""
     busy = files.locked(tmp_path / "log.txt") if "waiting" in moment else contextlib.nullcontext()
     with busy:
+        command = [sys.executable, "-c", TALKATIVE, "60", str(go_on), *arguments]
         snakemake = subprocess.Popen(
-            ["sh", "-c", as_snakemake, "sh", sys.executable, "-c", TALKATIVE, "60", *arguments],
+            ["sh", "-c", as_snakemake, "sh", *command],
             env={**os.environ, "PYTHONPATH": str(ROOT / "workflow/scripts")},
             stderr=subprocess.PIPE,
             text=True,
@@ -296,6 +307,7 @@ def test_what_nobody_waits_for_any_more_is_kept(
         assert any(moment in line for line in snakemake.stderr)
         snakemake.kill()
         snakemake.wait()
+    go_on.touch()
     deadline = time.monotonic() + 120
     while not (tmp_path / ".1-unfinished.safetensors").exists():
         assert time.monotonic() < deadline

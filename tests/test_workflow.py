@@ -96,7 +96,7 @@ def test_a_stage_says_its_device_and_time(painted: Project) -> None:
     log = (painted.folder / "results/lake/log/1-thumbnails.log").read_text()
     assert "base.safetensors on cpu" in log
     assert "in fp32" in log
-    assert re.search(r"thumbnails: \d+/8, \d+ s left", log)
+    assert re.search(r"thumbnails: \d+/8, (\d+ min )?\d+ s left", log)
     assert "thumbnails: 8/8, done in" in log
 
 

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 
 from bigart import files
 from bigart.errors import UserError
@@ -55,7 +56,7 @@ def main(
         sys.stdout.reconfigure(errors="backslashreplace")
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
+            signal.signal(number, _end)
     _log_to_terminal()
     try:
         with files.locked(arguments.log) if arguments.log else contextlib.nullcontext():
@@ -74,6 +75,12 @@ def main(
         else:
             log.error("%s: error: %s", name, message)
         sys.exit(1)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    # once: Slurm sends SIGTERM twice, and the second would cut short what the first has saved
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def _log_to_terminal() -> None:
