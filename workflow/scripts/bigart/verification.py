@@ -187,7 +187,7 @@ def detailed(network: VQGAN | UpstreamVQGAN, inputs: Tensors, reader: Reader | N
 
 
 def _picture(image: Tensor) -> Tensor:
-    # what is not a number is told of the image itself, which is compared as well
+    # black where it is not a number: the network's other results, which are compared too, tell that
     image = torch.nan_to_num(image[0].float().cpu())
     return torch.from_numpy(images.to_uint8(image.numpy()))
 
