@@ -22,7 +22,7 @@ from project import ROOT, snakemake, write_project
 
 sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
-from bigart.devices import NETWORK_TOOK
+from bigart.running.device import NETWORK_TOOK
 
 PROMPTS = (
     "a painting of a sunset over a lake",

@@ -28,13 +28,16 @@ from torch import Tensor
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "workflow" / "scripts")]
 
-import originals  # noqa: E402
+import originals
 
-from bigart import convolution, networks, rrdbnet, vqgan  # noqa: E402
-from bigart.allocator import keep_freed_memory  # noqa: E402
-from bigart.checkpoints import save_network  # noqa: E402
-from bigart.devices import Device, peak_memory  # noqa: E402
-from bigart.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet  # noqa: E402
+from bigart.networks import rrdbnet, vqgan
+from bigart.networks.cpu import winograd
+from bigart.networks.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
+from bigart.networks.network import Network
+from bigart.running.allocator import keep_freed_memory
+from bigart.running.device import Device, peak_memory
+from bigart.weights.conversion import save_network
+from bigart.weights.network_file import open_network
 
 CANDIDATES = 7
 OF_UPSAMPLER = 2  # pictures at once, what `batch: auto` comes to on a CPU
@@ -56,7 +59,7 @@ class Work:
 
     spoken: str
     checkout: str
-    kind: type[networks.Network]
+    kind: type[Network]
     options: Any
     side: int
     target: float
@@ -99,7 +102,7 @@ class Figures:
 # ---- one measurement, in a process of its own ---------------------------------------------------
 
 
-def random_network(work: Work) -> networks.Network:
+def random_network(work: Work) -> Network:
     """Return a network with torch's first weights, which are as good as any for time and memory."""
     torch.manual_seed(0)
     network = work.kind(work.options)
@@ -122,7 +125,7 @@ def glide_inputs(options: GlideOptions) -> tuple[Tensor, Tensor, Tensor, int]:
 
 def run_of(work: Work, side: str, weights: Path, checkout: Path | None, precision: str) -> Any:
     """Return what does the work once, for the original or for ours."""
-    network = networks.open_network(weights, work.kind, dtype=torch.float32)[0]
+    network = open_network(weights, work.kind, dtype=torch.float32)[0]
     # ours lets parts of it go
     state = network.state_dict() if side == "original" else {}
 
@@ -179,7 +182,7 @@ def measure(work: Work, side: str, a: argparse.Namespace) -> Figures:
         keep_freed_memory(work.kind.kept)
     checkout = getattr(a, work.checkout)
     if side == "original" and not checkout:
-        convolution.QUICK, vqgan.STRIP_BYTES = False, 10**12
+        winograd.QUICK, vqgan.STRIP_BYTES = False, 10**12
     start = time.perf_counter()
     run = run_of(work, side, a.weights, checkout, a.precision)
     loading = time.perf_counter() - start

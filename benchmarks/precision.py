@@ -18,15 +18,17 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
-from bigart import images, networks, rrdbnet, vqgan  # noqa: E402
-from bigart.checkpoints import open_network  # noqa: E402
-from bigart.devices import Device  # noqa: E402
-from bigart.glide.model import Text2ImUNet  # noqa: E402
+from bigart.networks import rrdbnet, vqgan
+from bigart.networks.glide.model import Text2ImUNet
+from bigart.networks.network import Network
+from bigart.pictures import images
+from bigart.running.device import Device
+from bigart.weights.conversion import open_network
 
 NOISY_TIME = 500
 
 
-def made_by(network: networks.Network, picture: Tensor, device: Device) -> tuple[Tensor, float]:
+def made_by(network: Network, picture: Tensor, device: Device) -> tuple[Tensor, float]:
     """Return what a network makes of RGB (1, 3, n, n) in [0, 1], and what is one step of 8 bits."""
     with device.autocast():
         if isinstance(network, rrdbnet.RRDBNet):
@@ -61,7 +63,7 @@ def main() -> None:
     print("|---|---|---|---|---|")
     for name in ("base", "upsampler", "enlarger", "detailer"):
         network, _ = open_network(a.weights / f"{name}.safetensors", exact.device, torch.float32)
-        assert isinstance(network, networks.Network)
+        assert isinstance(network, Network)
         size = 256 if name == "enlarger" else whole.shape[2]
         picture = F.interpolate(whole, size, mode="area")
         reference, step = made_by(network, picture, exact)

@@ -22,18 +22,21 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
-from bigart import images, networks, project, seeds  # noqa: E402
-from bigart.artworks import Artwork  # noqa: E402
-from bigart.devices import Device  # noqa: E402
-from bigart.glide.model import Text2ImUNet  # noqa: E402
-from bigart.glide.samplers import conditioned, guided  # noqa: E402
-from bigart.glide.stages import Reader  # noqa: E402
-from bigart.images import Picture  # noqa: E402
-from bigart.models import ModelFile  # noqa: E402
-from bigart.rrdbnet import RRDBNet  # noqa: E402
-from bigart.texture import texture_plane  # noqa: E402
-from bigart.verification import sampled  # noqa: E402
-from bigart.vqgan import VQGAN  # noqa: E402
+from bigart.commands.sampling_command import Reader
+from bigart.config import project
+from bigart.config.artworks import Artwork
+from bigart.networks.glide.model import Text2ImUNet
+from bigart.networks.rrdbnet import RRDBNet
+from bigart.networks.vqgan import VQGAN
+from bigart.pictures import images
+from bigart.pictures.images import Picture
+from bigart.pictures.texture import texture_plane
+from bigart.running.device import Device
+from bigart.sampling.noise import standard_normal
+from bigart.sampling.samplers import conditioned, guided
+from bigart.verify.work import sampled
+from bigart.weights.network_file import open_network
+from bigart.weights.table import ModelFile
 
 STAGES = (
     "thumbnails", "upsampled", "enlarged-1024", "textured-1024", "detailed", "enlarged-4096",
@@ -52,7 +55,7 @@ class Painter:
     def __init__(self, models: Mapping[str, ModelFile], device: Device) -> None:
         self.device = device
         self.networks: dict[str, Any] = {
-            role: networks.open_network(
+            role: open_network(
                 models[role].final_path(ROOT / "weights"), kind, device.device, torch.float32
             )[0]
             for role, kind in KINDS.items()
@@ -68,7 +71,7 @@ class Painter:
 
     def noise(self, artwork: Artwork, stage: str, draw: int, side: int) -> Tensor:
         """Return the noise that the stage has for the chosen candidate, (1, 3, side, side)."""
-        noise = seeds.noise(artwork.seed, stage, artwork.choose, draw, (3, side, side))
+        noise = standard_normal(artwork.seed, stage, artwork.choose, draw, (3, side, side))
         return torch.from_numpy(noise)[None].to(self.device.device)
 
     def thumbnail(self, artwork: Artwork) -> Tensor:
@@ -127,7 +130,7 @@ class Painter:
         planes = []
         for channel, values in enumerate(x[0].cpu().numpy()):
             draw = channel if colour else 0
-            noise = seeds.noise(artwork.seed, stage, artwork.choose, draw, values.shape)
+            noise = standard_normal(artwork.seed, stage, artwork.choose, draw, values.shape)
             planes.append(texture_plane(values, noise, amount, size))
         return torch.from_numpy(np.stack(planes))[None].to(x.device)
 

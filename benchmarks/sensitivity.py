@@ -19,11 +19,13 @@ from torch import Tensor
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "workflow" / "scripts")]
 
-from bigart import comparison, images, verification  # noqa: E402
-from bigart.checkpoints import open_network  # noqa: E402
-from bigart.glide.model import Text2ImUNet  # noqa: E402
-from bigart.glide.samplers import conditioned, guided  # noqa: E402
-from bigart.network_stages import STAGES  # noqa: E402
+from bigart.networks.glide.model import Text2ImUNet
+from bigart.pictures import images
+from bigart.sampling.samplers import conditioned, guided
+from bigart.stages import STAGES
+from bigart.verify import compare
+from bigart.verify.work import GUIDANCE, WORK, Tensors, passes
+from bigart.weights.conversion import open_network
 
 SIDES = {"upsampled": 64, "enlarged-1024": 96, "detailed": 256}
 
@@ -34,7 +36,7 @@ def part_of_a_painting(side: int) -> Tensor:
     return torch.from_numpy(images.to_float(picture))[None]
 
 
-def numbers(stage: str, network: Any, inputs: verification.Tensors) -> dict[str, Any]:
+def numbers(stage: str, network: Any, inputs: Tensors) -> dict[str, Any]:
     """Return what the passes of a stage compute, as the comparison takes it."""
     if isinstance(network, Text2ImUNet):
         tokens = torch.arange(1, 1 + network.options.text_ctx)[None]
@@ -42,19 +44,17 @@ def numbers(stage: str, network: Any, inputs: verification.Tensors) -> dict[str,
         if network.options.super_res:
             denoiser = conditioned(network, text, inputs["low_res"])
         else:
-            denoiser = guided(
-                network, text, network.encode_text(tokens, tokens < 0), verification.GUIDANCE
-            )
-        found = verification.passes(denoiser, inputs)
+            denoiser = guided(network, text, network.encode_text(tokens, tokens < 0), GUIDANCE)
+        found = passes(denoiser, inputs)
     else:
-        found = verification.WORK[stage].compute(network, inputs, None)
+        found = WORK[stage].compute(network, inputs, None)
     return {name: x.numpy() for name, x in found.items() if x.is_floating_point()}
 
 
 @torch.inference_mode()
 def missed(stage: str, model: Path, scale: float) -> tuple[list[str], int]:
     """Return the layers of a stage's network that are not found, and how many there are."""
-    work = verification.WORK[stage]
+    work = WORK[stage]
     network, _ = open_network(model, dtype=torch.float32)
     inputs = work.inputs(network, part_of_a_painting(SIDES[stage]) if stage in SIDES else None)
     exact = numbers(stage, network, inputs)
@@ -68,7 +68,7 @@ def missed(stage: str, model: Path, scale: float) -> tuple[list[str], int]:
         weight[::2].mul_(scale)
         found = numbers(stage, network, inputs)
         weight.copy_(kept)
-        if all(comparison.difference(what, found[what], exact[what]).agrees for what in exact):
+        if all(compare.difference(what, found[what], exact[what]).agrees for what in exact):
             unseen.append(name)
     return unseen, len(layers)
 

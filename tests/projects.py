@@ -17,10 +17,10 @@ import torch
 import yaml
 from torch import nn
 
-from bigart.checkpoints import save_network
-from bigart.glide.model import GlideOptions, Text2ImUNet
-from bigart.rrdbnet import RRDBNet, RRDBNetOptions
-from bigart.vqgan import VQGAN, VQGANOptions
+from bigart.networks.glide.model import GlideOptions, Text2ImUNet
+from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
+from bigart.networks.vqgan import VQGAN, VQGANOptions
+from bigart.weights.conversion import save_network
 
 ROOT = Path(__file__).parent.parent
 PATH = "/usr/bin:/bin"
@@ -160,7 +160,7 @@ class Project:
         Returns the file in which each turn at a device leaves a line: its lock, beginning, end.
         """
         turns = self.folder / "turns"
-        with (self.folder / "workflow/scripts/bigart/devices.py").open("a") as code:
+        with (self.folder / "workflow/scripts/bigart/running/device.py").open("a") as code:
             code.write(STAND_INS.format(turns=str(turns)))
         return turns
 

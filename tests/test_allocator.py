@@ -12,7 +12,7 @@ SCRIPTS = Path(__file__).parent.parent / "workflow" / "scripts"
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(SCRIPTS)}
 PROGRAM = """
 import resource, torch
-from bigart.allocator import keep_freed_memory
+from bigart.running.allocator import keep_freed_memory
 kept = {keep} and keep_freed_memory(2**28)
 def work():
     for _ in range(20):

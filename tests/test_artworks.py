@@ -12,8 +12,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bigart import images, recipe, settings
-from bigart.artworks import Artwork, prompt_warnings, read, unknown_words
+from bigart.config import options
+from bigart.config.artworks import Artwork, prompt_warnings, read, unknown_words
+from bigart.metadata import recipe
+from bigart.pictures import images
 
 HEADER = "artwork\tprompt\tseed\tchoose\tguidance\ttexture_size\tdetail\n"
 
@@ -129,8 +131,8 @@ def test_any_prompt_survives_the_way_through_a_spreadsheet(tmp_path_factory, pro
 @example("a.")
 def test_an_accepted_id_is_a_folder_right_under_results(name):
     try:
-        accepted = settings.read("artwork", name)
-    except settings.RefusedError:
+        accepted = options.read("artwork", name)
+    except options.RefusedError:
         return
     folder = Path("/results", str(accepted))
     assert folder.resolve().parent == Path("/results")
@@ -189,14 +191,14 @@ def test_each_fault_names_file_line_artwork_column_found_and_allowed(faults, col
     assert message.isprintable()
 
 
-@given(st.dictionaries(st.sampled_from(list(settings.columns())[2:]), st.text(max_size=20)))
+@given(st.dictionaries(st.sampled_from(list(options.columns())[2:]), st.text(max_size=20)))
 def test_whatever_a_cell_holds_is_read_or_refused_in_words(row):
     for column, cell in row.items():
         if not cell.strip():
             continue
         try:
-            settings.read(column, cell)
-        except settings.RefusedError as refused:
+            options.read(column, cell)
+        except options.RefusedError as refused:
             message = str(refused)
         else:
             continue
@@ -321,7 +323,9 @@ def test_the_longest_texts_that_are_not_refused_fit_into_a_jpeg(tmp_path, letter
 
 
 def test_reading_the_table_needs_neither_torch_nor_pillow():
-    code = "import sys, bigart.project; sys.exit(bool({'torch', 'PIL'} & sys.modules.keys()))"
+    code = (
+        "import sys, bigart.config.project; sys.exit(bool({'torch', 'PIL'} & sys.modules.keys()))"
+    )
     scripts = Path(__file__).parents[1] / "workflow" / "scripts"
     assert subprocess.run([sys.executable, "-c", code], cwd=scripts, check=False).returncode == 0
 

@@ -31,13 +31,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from bigart import archives, checkpoints, networks
-from bigart.checkpoints import convert, open_network, read_checkpoint
 from bigart.errors import UserError
-from bigart.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
-from bigart.models import ROLES
-from bigart.rrdbnet import RRDBNet, RRDBNetOptions
-from bigart.vqgan import VQGAN, VQGANOptions
+from bigart.networks.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
+from bigart.networks.network import on_meta
+from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
+from bigart.networks.vqgan import VQGAN, VQGANOptions
+from bigart.weights import archives, conversion
+from bigart.weights.conversion import convert, open_network, read_checkpoint
+from bigart.weights.network_file import options_from
+from bigart.weights.table import ROLES
 from conftest import rule_weight
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
@@ -55,8 +57,8 @@ SMALL_GLIDE = GlideOptions(
 State = dict[str, Tensor]
 
 
-def state_of(architecture: str, options: checkpoints.Options) -> State:
-    shapes = checkpoints.expected_shapes(architecture, options)
+def state_of(architecture: str, options: conversion.Options) -> State:
+    shapes = conversion.expected_shapes(architecture, options)
     return {name: rule_weight(name, shape) for name, shape in shapes.items()}
 
 
@@ -95,11 +97,11 @@ def test_every_published_layout_is_recognised_and_fits(
     published_shapes: dict[str, dict[str, list[int]]],
     layout: str,
     architecture: str,
-    options: checkpoints.Options,
+    options: conversion.Options,
 ) -> None:
     state = {name: stored(tuple(shape)) for name, shape in published_shapes[layout].items()}
-    assert checkpoints.infer_options(architecture, state) == options
-    checkpoints.verify(state, architecture, options)
+    assert conversion.infer_options(architecture, state) == options
+    conversion.verify(state, architecture, options)
 
 
 def stored(shape: tuple[int, ...]) -> archives.StoredTensor:
@@ -168,7 +170,7 @@ def test_a_lightning_checkpoint(lightning: types.ModuleType, tmp_path: Path, leg
     convert(source, tmp_path / "vqgan.safetensors", "vqgan")
     network, metadata = open_network(tmp_path / "vqgan.safetensors")
     assert isinstance(network, VQGAN)
-    assert networks.options_from(metadata, VQGANOptions) == SMALL_VQGAN
+    assert options_from(metadata, VQGANOptions) == SMALL_VQGAN
     assert equal(network, state)
 
 
@@ -290,14 +292,14 @@ def test_tensors_that_share_a_storage(tmp_path: Path) -> None:
 
 def test_a_network_trained_here_is_saved_in_the_same_form(tmp_path: Path) -> None:
     network = RRDBNet(SMALL_RRDB)
-    checkpoints.save_network(network, tmp_path / "a.safetensors", "rrdbnet")
+    conversion.save_network(network, tmp_path / "a.safetensors", "rrdbnet")
     opened, metadata = open_network(tmp_path / "a.safetensors")
     assert metadata["architecture"] == "rrdbnet"
     assert equal(opened, {n: v.half() for n, v in network.state_dict().items()})
     with torch.no_grad():
         network.conv_first.weight[0] = 1e6  # more than fp16 holds
     with pytest.raises(UserError, match=r"conv_first\.weight holds 27 values that are not finite"):
-        checkpoints.save_network(network, tmp_path / "b.safetensors", "rrdbnet")
+        conversion.save_network(network, tmp_path / "b.safetensors", "rrdbnet")
     assert not (tmp_path / "b.safetensors").exists()
 
 
@@ -414,7 +416,7 @@ def test_no_command_is_run(
         ("pickle", "loads"),
         ("operator", "attrgetter"),
         ("functools", "partial"),
-        ("bigart.files", "sha256"),
+        ("bigart.running.files", "sha256"),
         ("logging.config", "dictConfig"),
         ("collections", "OrderedDict.__reduce__"),
     ],
@@ -504,14 +506,14 @@ def test_random_damage_ends_in_a_message_or_in_nothing(
         path = tmp_path / name
         path.write_bytes(content)
         try:
-            state, options = checkpoints.open_checkpoint(path, "rrdbnet")
-            checkpoints.verify(state, "rrdbnet", options)
+            state, options = conversion.open_checkpoint(path, "rrdbnet")
+            conversion.verify(state, "rrdbnet", options)
             for tensor in state.values():
                 tensor.load().sum()
         except UserError:
             pass
         with contextlib.suppress(UserError):
-            checkpoints.check_zip(path)
+            conversion.check_zip(path)
         if name.endswith(".safetensors"):
             with contextlib.suppress(UserError):
                 open_network(path)
@@ -524,7 +526,7 @@ def test_a_flipped_bit_in_the_weights_shows_in_the_check_sum(
     content[len(content) // 2] ^= 1
     (tmp_path / "a.pth").write_bytes(content)
     with pytest.raises(UserError, match=r"data/\d+ has a wrong check sum"):
-        checkpoints.check(tmp_path / "a.pth", "rrdbnet")
+        conversion.check(tmp_path / "a.pth", "rrdbnet")
     with pytest.raises(UserError, match="wrong check sum"):
         convert(tmp_path / "a.pth", tmp_path / "a.safetensors", "rrdbnet")
 
@@ -571,7 +573,7 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="compressed"):
         read_checkpoint(path)
     with pytest.raises(UserError, match="compressed"):
-        checkpoints.check_zip(path)
+        conversion.check_zip(path)
 
 
 def tensor_program(count: int, offset: int, shape: str, stride: str) -> bytes:
@@ -730,9 +732,9 @@ def test_what_the_sizes_are_read_from_may_be_damaged(
 
 def recognised(architecture: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
     state = {name: stored(shape) for name, shape in shapes.items()}
-    state = checkpoints.to_published_names(state)
-    options = checkpoints.infer_options(architecture, state)
-    checkpoints.verify(state, architecture, options)
+    state = conversion.to_published_names(state)
+    options = conversion.infer_options(architecture, state)
+    conversion.verify(state, architecture, options)
 
 
 TELLING = [
@@ -749,7 +751,7 @@ shapes = st.lists(st.sampled_from([0, 1, 3, 6, 32, 2**40]), max_size=5).map(tupl
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from(sorted(checkpoints.ARCHITECTURES)), st.dictionaries(names, shapes))
+@given(st.sampled_from(sorted(conversion.ARCHITECTURES)), st.dictionaries(names, shapes))
 def test_any_names_and_shapes_end_in_a_message(
     architecture: str, found: dict[str, tuple[int, ...]]
 ) -> None:
@@ -769,16 +771,16 @@ stated_values = (
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from(sorted(checkpoints.ARCHITECTURES)), st.data())
+@given(st.sampled_from(sorted(conversion.ARCHITECTURES)), st.data())
 def test_any_options_in_a_header_end_in_a_network_or_a_message(
     name: str, data: st.DataObject
 ) -> None:
-    kind = checkpoints.ARCHITECTURES[name]
+    kind = conversion.ARCHITECTURES[name]
     some = st.sampled_from([field.name for field in fields(kind.options)])
     stated = data.draw(st.dictionaries(some, stated_values) | stated_values)
     metadata = {"architecture": name, "options": json.dumps(stated)}
     with contextlib.suppress(UserError):
-        networks.on_meta(kind.network, networks.options_from(metadata, kind.options))
+        on_meta(kind.network, options_from(metadata, kind.options))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -791,7 +793,7 @@ def test_values_that_are_not_finite_are_named(tmp_path: Path, value: float) -> N
         convert(source, tmp_path / "a.safetensors", "rrdbnet")
     assert [p.name for p in tmp_path.iterdir()] == ["a.pth"]
     with pytest.raises(UserError, match=message):
-        checkpoints.check(source, "rrdbnet")
+        conversion.check(source, "rrdbnet")
 
 
 # ---- converted files ---------------------------------------------------------------------------

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from bigart import cli, files, progress
+from bigart.commands import command
 from bigart.errors import UserError
+from bigart.running import files, progress
 
 SCRIPTS = Path(__file__).parent.parent / "workflow/scripts"
 COMMANDS = sorted(path.name for path in SCRIPTS.glob("*.py"))
@@ -27,7 +28,9 @@ def status(error: BaseException | None, log: Path | None = None) -> int:
 
     logging.getLogger().handlers.clear()
     try:
-        cli.main(argparse.ArgumentParser(prog="paint.py"), run, ["--log", str(log)] if log else [])
+        command.main(
+            argparse.ArgumentParser(prog="paint.py"), run, ["--log", str(log)] if log else []
+        )
     except SystemExit as leaving:
         return int(leaving.code or 0)
     return 0
@@ -99,7 +102,8 @@ def test_leftovers_of_killed_runs_are_removed(tmp_path: Path) -> None:
 MAKE = """
 import argparse, sys, time
 from pathlib import Path
-from bigart import cli, files
+from bigart.commands import command
+from bigart.running import files
 
 def run(arguments):
     time.sleep(1)  # as a stage gets ready: the one before it, killed, may still be on its way out
@@ -111,7 +115,7 @@ def run(arguments):
 parser = argparse.ArgumentParser(prog="make.py")
 parser.add_argument("--out")
 parser.add_argument("--seconds", type=float)
-cli.main(parser, run)
+command.main(parser, run)
 """
 
 
@@ -154,7 +158,7 @@ def test_a_second_signal_does_not_cut_the_end_short(tmp_path: Path) -> None:
     """Slurm sends SIGTERM twice."""
     code = """
 import argparse, time
-from bigart import cli
+from bigart.commands import command
 
 def run(arguments):
     try:
@@ -165,7 +169,7 @@ def run(arguments):
         time.sleep(1)
         print("saved", flush=True)
 
-cli.main(argparse.ArgumentParser(), run)
+command.main(argparse.ArgumentParser(), run)
 """
     job = subprocess.Popen(
         [sys.executable, "-c", code],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bigart import code
+from bigart.running import code_version
 
 SCRIPTS = Path(__file__).parent.parent / "workflow/scripts"
 
@@ -14,7 +14,7 @@ SCRIPTS = Path(__file__).parent.parent / "workflow/scripts"
 def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "scripts"
     shutil.copytree(SCRIPTS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(code, "LIBRARY", folder / "bigart")
+    monkeypatch.setattr(code_version, "LIBRARY", folder / "bigart")
     return folder
 
 
@@ -22,27 +22,27 @@ def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("edited", "changes"),
     [
         ("thumbnails.py", True),
-        ("bigart/glide/unet.py", True),
-        ("bigart/files.py", True),  # through images
+        ("bigart/networks/glide/unet.py", True),
+        ("bigart/running/files.py", True),  # through images
         ("bigart/__init__.py", True),  # holds the version
         ("upsample.py", False),
-        ("bigart/vqgan.py", False),
-        ("bigart/texture.py", False),
-        ("bigart/fetch.py", False),
+        ("bigart/networks/vqgan.py", False),
+        ("bigart/pictures/texture.py", False),
+        ("bigart/weights/download.py", False),
     ],
 )
 def test_what_counts(scripts: Path, edited: str, changes: bool) -> None:
-    before = code.version(scripts / "thumbnails.py")
+    before = code_version.version(scripts / "thumbnails.py")
     path = scripts / edited
     path.touch()
-    code._imported_files.cache_clear()
-    assert code.version(scripts / "thumbnails.py") == before
+    code_version._imported_files.cache_clear()
+    assert code_version.version(scripts / "thumbnails.py") == before
     path.write_text(path.read_text() + "\nADDED = 1\n")
-    code._imported_files.cache_clear()
-    assert (code.version(scripts / "thumbnails.py") != before) == changes
+    code_version._imported_files.cache_clear()
+    assert (code_version.version(scripts / "thumbnails.py") != before) == changes
 
 
 def test_the_folder_does_not_count(scripts: Path) -> None:
-    copied = code.version(scripts / "finish.py")
-    code.LIBRARY = SCRIPTS / "bigart"
-    assert code.version(SCRIPTS / "finish.py") == copied
+    copied = code_version.version(scripts / "finish.py")
+    code_version.LIBRARY = SCRIPTS / "bigart"
+    assert code_version.version(SCRIPTS / "finish.py") == copied

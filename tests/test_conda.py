@@ -19,7 +19,8 @@ import torch
 import yaml
 
 import conda_stub
-from bigart import images, recipe
+from bigart.metadata import recipe
+from bigart.pictures import images
 from projects import PATH, ROOT, Project, missing
 from test_environment import ENVIRONMENTS, OWN_ENVIRONMENTS, locked, pins, rules
 

@@ -11,11 +11,12 @@ import pytest
 import yaml
 
 import check_config
-from bigart import precision, project, settings
-from bigart.artworks import Artwork, Config, read, read_config_file
+from bigart.config import options, project
+from bigart.config.artworks import Artwork, Config, read, read_config_file
 from bigart.errors import UserError
-from bigart.glide import samplers
-from bigart.glide.diffusion import spaced_timesteps
+from bigart.running import precision
+from bigart.sampling import samplers
+from bigart.sampling.schedule import spaced_timesteps
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "config" / "config.yaml"
@@ -46,7 +47,7 @@ def refused(mapping, models=MODELS) -> list[str]:
 
 def test_the_shipped_config_holds_every_option_with_its_default():
     shipped = yaml.safe_load(SHIPPED.read_text())
-    assert shipped == {name: part["default"] for name, part in settings.options().items()}
+    assert shipped == {name: part["default"] for name, part in options.options().items()}
 
 
 def test_the_dataclass_has_every_option_in_the_type_of_the_schema():
@@ -54,33 +55,33 @@ def test_the_dataclass_has_every_option_in_the_type_of_the_schema():
     found = {
         field.name: getattr(field.type, "__name__", str(field.type)) for field in fields(Config)
     }
-    assert found.keys() == settings.options().keys()
-    for name, part in settings.options().items():
+    assert found.keys() == options.options().keys()
+    for name, part in options.options().items():
         types = {names[one["type"]] for one in part.get("anyOf", [part])}
         assert set(re.findall(r"\w+", found[name])) == types
 
 
 def test_the_table_takes_the_options_marked_as_columns():
-    columns = [name for name, part in settings.options().items() if part.get("x-column")]
-    assert list(settings.columns()) == ["artwork", "prompt", *columns]
-    assert {field.name for field in fields(Artwork)} == settings.columns().keys()
+    columns = [name for name, part in options.options().items() if part.get("x-column")]
+    assert list(options.columns()) == ["artwork", "prompt", *columns]
+    assert {field.name for field in fields(Artwork)} == options.columns().keys()
     for name in columns:
-        assert settings.columns()[name] is settings.options()[name]
+        assert options.columns()[name] is options.options()[name]
 
 
 def test_the_readme_documents_every_option_and_column():
     readme = (ROOT / "config" / "README.md").read_text()
     assert check_config.options_table() in readme
-    for name in settings.required_columns():
-        part = settings.columns()[name]
-        assert f"| `{name}` | {part['description']} | {settings.allowed(part)} |" in readme
+    for name in options.required_columns():
+        part = options.columns()[name]
+        assert f"| `{name}` | {part['description']} | {options.allowed(part)} |" in readme
 
 
 def test_the_schemas_are_valid_and_so_are_their_defaults():
-    schema = yaml.safe_load((settings.SCHEMAS / "config.schema.yaml").read_text())
+    schema = yaml.safe_load((options.SCHEMAS / "config.schema.yaml").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
-    assert validator.is_valid({name: settings.default(name) for name in settings.options()})
+    assert validator.is_valid({name: options.default(name) for name in options.options()})
 
 
 # What may be written
@@ -155,7 +156,7 @@ def test_a_file_in_place_of_the_results_folder_is_found_before_anything_runs(tmp
 
 
 def test_precision_auto_is_fp32_and_the_others_are_themselves():
-    found = {name: precision.resolved(name) for name in settings.options()["precision"]["enum"]}
+    found = {name: precision.resolved(name) for name in options.options()["precision"]["enum"]}
     assert found == {"auto": "fp32", "fp32": "fp32", "bf16": "bf16", "fp16": "fp16"}
 
 
@@ -342,7 +343,7 @@ def test_the_command_lists_faults_without_a_traceback(tmp_path):
 
 
 def test_the_samplers_of_the_schema_are_the_ones_there_are():
-    assert set(settings.options()["sampler"]["enum"]) == set(samplers.SAMPLERS)
+    assert set(options.options()["sampler"]["enum"]) == set(samplers.SAMPLERS)
 
 
 def test_upsample_steps_takes_the_strides_that_the_schedule_can_make():
@@ -357,6 +358,6 @@ def test_upsample_steps_takes_the_strides_that_the_schedule_can_make():
 
 def read_or_none(option, value):
     try:
-        return settings.read(option, value)
-    except settings.RefusedError:
+        return options.read(option, value)
+    except options.RefusedError:
         return None

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ImageFont
 
-from bigart import contact_sheet as sheets
-from bigart import images, recipe
 from bigart.errors import UserError
+from bigart.metadata import recipe
+from bigart.pictures import contact_sheet as sheets
+from bigart.pictures import images
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 FONT = ImageFont.load_default(20)

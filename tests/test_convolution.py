@@ -7,9 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from bigart import vqgan
-from bigart.convolution import CHANNELS, Conv3x3, DenseWinograd, EnlargingConv3x3, winograd
-from bigart.vqgan import VQGAN, VQGANOptions
+from bigart.networks import vqgan
+from bigart.networks.cpu.winograd import (
+    CHANNELS,
+    Conv3x3,
+    DenseWinograd,
+    EnlargingConv3x3,
+    winograd,
+)
+from bigart.networks.vqgan import VQGAN, VQGANOptions
 from conftest import fill
 
 
@@ -99,7 +105,7 @@ def test_training_reduced_precision_and_few_channels_take_the_plain_way(
 ) -> None:
     taken = []
     monkeypatch.setattr(
-        "bigart.convolution.winograd", lambda x, *_: taken.append("quick") or x[:, :1]
+        "bigart.networks.cpu.winograd.winograd", lambda x, *_: taken.append("quick") or x[:, :1]
     )
     conv = Conv3x3(CHANNELS, CHANNELS).requires_grad_(trained)
     conv(torch.randn(1, CHANNELS, 8, 8))
@@ -113,7 +119,7 @@ def test_training_reduced_precision_and_few_channels_take_the_plain_way(
 def test_a_large_picture_in_strips_is_the_same_round_trip(
     quick: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bigart.convolution.CHANNELS", 8 if quick else 10**6)
+    monkeypatch.setattr("bigart.networks.cpu.winograd.CHANNELS", 8 if quick else 10**6)
     options = VQGANOptions(channels=32, channel_mult=(1, 2, 2), res_blocks=1, groups=8, codes=64)
     network = fill(VQGAN(options))
     assert isinstance(network, VQGAN)

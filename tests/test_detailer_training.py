@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from bigart.rrdbnet import RRDBNet, RRDBNetOptions
-from bigart.vqgan import Codebook
+from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
+from bigart.networks.vqgan import Codebook
 from train_detailer import Codes, Critic, soften
 from train_enlarger import gradients, start_as_nearest
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bigart.checkpoints import open_network
+from bigart.weights.conversion import open_network
 from common import HELD_OUT, picture_at
 from degrade import degrade
 from train_detailer import blur_of_psnr

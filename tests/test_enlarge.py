@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigart import checkpoints, rrdbnet
-from bigart.rrdbnet import RRDBNet, RRDBNetOptions
+from bigart.networks import rrdbnet
+from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
+from bigart.weights import conversion
 from conftest import fill
 
 GIGABYTE = 10**9
@@ -69,7 +70,7 @@ def test_1024_to_4096_takes_little_memory(tmp_path: Path) -> None:
     network = RRDBNet(RRDBNetOptions(blocks=2))
     fill(network, gain=0.5)
     model, image, out = (tmp_path / name for name in ("net.safetensors", "in.png", "out.png"))
-    checkpoints.save_network(network, model, "rrdbnet", torch.float32)
+    conversion.save_network(network, model, "rrdbnet", torch.float32)
     probe = (
         "import runpy, sys, numpy as np\n"
         "from PIL import Image\n"

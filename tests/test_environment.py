@@ -9,7 +9,7 @@ import pytest
 
 import conda_stub
 import upstream
-from bigart import code, engines
+from bigart.running import code_version, engines
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
@@ -120,7 +120,7 @@ def test_every_command_of_a_rule_is_looked_at() -> None:
 @pytest.mark.parametrize(("command", "environment"), rules())
 def test_an_environment_has_what_its_rule_imports(command: str, environment: str) -> None:
     imported = set()
-    for path in code._used_files(ROOT / "workflow/scripts" / command):
+    for path in code_version._used_files(ROOT / "workflow/scripts" / command):
         for node in ast.parse(path.read_bytes()).body:
             if isinstance(node, ast.Import):
                 imported |= {alias.name.partition(".")[0] for alias in node.names}

@@ -23,10 +23,10 @@ import pytest
 import torch
 import yaml
 
-from bigart import fetch as fetching
 from bigart.errors import UserError
-from bigart.fetch import Patience, fetch
-from bigart.models import ROLES, ModelFile
+from bigart.weights import download as fetching
+from bigart.weights.download import Patience, fetch
+from bigart.weights.table import ROLES, ModelFile
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -397,7 +397,7 @@ def test_a_wrong_file_is_deleted_and_the_next_mirror_tried(server: Server, tmp_p
 
 def weights_archive(path: Path) -> bytes:
     """A small RRDBNet as torch.save writes it."""
-    from bigart.rrdbnet import RRDBNet, RRDBNetOptions
+    from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
 
     torch.save(RRDBNet(RRDBNetOptions(4, 8, 1, 4)).state_dict(), path)
     return path.read_bytes()
@@ -528,9 +528,10 @@ def test_local_files_are_checked_and_stay_where_they_are(tmp_path: Path) -> None
 SNAKEFILE = f"""
 import re
 from pathlib import Path
-from bigart import environment, models
+from bigart.running import environment
+from bigart.weights import table
 environment.export(Path({str(SCRIPTS)!r}), Path("models.yaml").resolve())
-WEIGHTS, MODELS = "weights", {{"enlarger": models.read_models("models.yaml").file("thing")}}
+WEIGHTS, MODELS = "weights", {{"enlarger": table.read_models("models.yaml").file("thing")}}
 source = lambda file: str(file.source_path(WEIGHTS))
 version = lambda name: "the same"
 grows = lambda limit: limit

@@ -19,17 +19,17 @@ from uuid import UUID
 import pytest
 import torch
 
-from bigart import devices, gpus
-from bigart.devices import Device
-from bigart.environment import expects_gpu
+from bigart.running import device, gpu_lock
+from bigart.running.device import Device
+from bigart.running.environment import expects_gpu
 
 SCRIPTS = Path(__file__).parent.parent / "workflow/scripts"
 JOB = """
 import json, sys, time
 from pathlib import Path
-from bigart import gpus
+from bigart.running import gpu_lock
 folder, names = json.loads(sys.argv[1])
-seat = gpus.take_seat(names, Path(folder))
+seat = gpu_lock.take_seat(names, Path(folder))
 print(seat.index, flush=True)
 with seat.taking_turns():
     print("begins", time.time(), flush=True)
@@ -71,7 +71,7 @@ def test_each_job_takes_a_device_of_its_own_and_a_killed_one_gives_it_back(tmp_p
 
 def test_a_job_goes_where_the_fewest_are(tmp_path: Path) -> None:
     names = ["a", "b"]
-    seats = [gpus.take_seat(names, tmp_path) for _ in range(4)]  # a, b, a, b
+    seats = [gpu_lock.take_seat(names, tmp_path) for _ in range(4)]  # a, b, a, b
     kept, *others = seats
     for seat in (others[0], others[2]):
         assert seat is not None
@@ -79,7 +79,7 @@ def test_a_job_goes_where_the_fewest_are(tmp_path: Path) -> None:
         seat.held.release()
     assert others[1] is not None  # a has both its seats
     assert kept is not None
-    found = gpus.take_seat(names, tmp_path)
+    found = gpu_lock.take_seat(names, tmp_path)
     assert found is not None
     assert found.index == 1
 
@@ -119,8 +119,8 @@ def test_a_job_says_that_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         told.append(message)
         _let_end(job)
 
-    monkeypatch.setattr(gpus.log, "info", info)
-    seat = gpus.take_seat(["a"], tmp_path)
+    monkeypatch.setattr(gpu_lock.log, "info", info)
+    seat = gpu_lock.take_seat(["a"], tmp_path)
     assert seat is not None
     with seat.taking_turns():
         assert job.wait(timeout=60) == 0
@@ -130,8 +130,8 @@ def test_a_job_says_that_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_where_all_seats_are_taken_a_job_takes_its_turn_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpus, "MOST_SEATS", 1)
-    first, second = (gpus.take_seat(["a"], tmp_path) for _ in range(2))
+    monkeypatch.setattr(gpu_lock, "MOST_SEATS", 1)
+    first, second = (gpu_lock.take_seat(["a"], tmp_path) for _ in range(2))
     assert first is not None
     assert second is not None
     assert second.held is None
@@ -142,7 +142,7 @@ def test_where_all_seats_are_taken_a_job_takes_its_turn_all_the_same(
 
 
 def test_without_lock_files_jobs_go_on_unaware(caplog: pytest.LogCaptureFixture) -> None:
-    assert gpus.take_seat(["a"], Path("/proc/nowhere")) is None
+    assert gpu_lock.take_seat(["a"], Path("/proc/nowhere")) is None
     assert "cannot share" in caplog.text
 
 
@@ -152,8 +152,8 @@ def test_a_job_takes_the_freest_of_the_gpus_it_sees(
     caplog.set_level("INFO")
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     stand_ins = {name: torch.device("meta", index) for index, name in enumerate(("x", "y"))}
-    monkeypatch.setattr(devices, "_device", lambda name: torch.device("meta"))
-    monkeypatch.setattr(devices, "_devices", lambda chosen: stand_ins)
+    monkeypatch.setattr(device, "_device", lambda name: torch.device("meta"))
+    monkeypatch.setattr(device, "_devices", lambda chosen: stand_ins)
     first, second, third = (Device.choose("cuda") for _ in range(3))
     assert [job.device.index for job in (first, second, third)] == [0, 1, 0]
     with first.turn():
@@ -190,8 +190,8 @@ def test_a_gpu_has_one_name_with_every_version_of_torch(
     monkeypatch.setattr("ctypes.CDLL", lambda name: Driver())
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda index: known[index])
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    assert list(devices._devices(torch.device("cuda"))) == [f"cuda-{uuid}" for uuid in uuids]
-    assert list(devices._devices(torch.device("cuda", 1))) == [f"cuda-{uuids[1]}"]
+    assert list(device._devices(torch.device("cuda"))) == [f"cuda-{uuid}" for uuid in uuids]
+    assert list(device._devices(torch.device("cuda", 1))) == [f"cuda-{uuids[1]}"]
 
 
 def test_float32_is_float32_on_a_gpu_too() -> None:
@@ -204,7 +204,7 @@ def test_float32_is_float32_on_a_gpu_too() -> None:
 
 def test_where_a_gpu_is_expected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("platform.system", lambda: "Linux")
-    monkeypatch.setattr("bigart.environment._DRIVERS", (tmp_path / "driver",))
+    monkeypatch.setattr("bigart.running.environment._DRIVERS", (tmp_path / "driver",))
     monkeypatch.setattr("importlib.metadata.version", lambda name: "2.13.0")
     answers = [expects_gpu(device) for device in ("cpu", "cuda", "cuda:1", "mps", "auto")]
     assert answers == [False, True, True, True, False]

@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from bigart import files, images, recipe
 from bigart.errors import UserError
+from bigart.metadata import recipe
+from bigart.pictures import images
+from bigart.running import files
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 SUFFIXES = [".png", ".jpg", ".tif"]
@@ -223,7 +225,8 @@ def test_the_same_picture_gives_the_same_bytes(tmp_path, suffix):
     images.srgb_profile.cache_clear()
     images.write_picture(first, images.read_rgb(source), again, dpi=300)
     code = (
-        "import sys; from bigart import images, recipe\n"
+        "import sys; from bigart.metadata import recipe; "
+        "from bigart.pictures import images\n"
         "source, target = sys.argv[1:]\n"
         "again = recipe.extend(recipe.read_recipe(source), 'again')\n"
         "images.write_picture(target, images.read_rgb(source), again, dpi=300)"

@@ -18,7 +18,7 @@ import kubernetes.client
 import pytest
 import yaml
 
-from bigart import images
+from bigart.pictures import images
 from kubernetes_stub import Cluster, RefusedError, quantity
 from projects import ROOT, Project
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from bigart import models
 from bigart.errors import UserError
-from bigart.models import ROLES, ModelFile, read_models
+from bigart.weights import table
+from bigart.weights.table import ROLES, ModelFile, read_models
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "config" / "models.yaml"
@@ -86,7 +86,7 @@ def test_a_set_of_ones_own_is_one_more_entry(tmp_path: Path) -> None:
     assert files["detailer"].name == "vqgan-wikiart"
     assert files["base"].name == "glide-base"
     with pytest.raises(UserError, match=r"enlarger: `my-enlarger` is to be at .*my\.pth"):
-        models.check_present(files)
+        table.check_present(files)
 
 
 def test_identity_changes_with_the_content_alone(tmp_path: Path) -> None:
@@ -218,12 +218,12 @@ def test_a_path_that_snakemake_would_read_as_wildcards_is_refused(
 def test_a_download_that_is_read_as_it_is_must_be_what_its_entry_states(tmp_path: Path) -> None:
     """No rule runs again when a hash is edited; so this is checked before anything runs."""
     entry = ModelFile("words", "vocabulary", urls=("https://x/y.json",), sha256="0" * 64)
-    models.check_present({"vocabulary": entry}, tmp_path)  # still to be fetched
+    table.check_present({"vocabulary": entry}, tmp_path)  # still to be fetched
     path = entry.download_path(tmp_path)
     path.parent.mkdir()
     path.write_text("{}")
     with pytest.raises(UserError, match=r"vocabulary: .*words\.json is another file than `words`"):
-        models.check_present({"vocabulary": entry}, tmp_path)
+        table.check_present({"vocabulary": entry}, tmp_path)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
@@ -247,9 +247,9 @@ def test_the_schema_knows_the_options_of_the_networks() -> None:
     """The schema repeats the option names so that reading the table needs no torch."""
     from dataclasses import fields
 
-    from bigart.checkpoints import ARCHITECTURES
+    from bigart.weights.conversion import ARCHITECTURES
 
-    schema = yaml.safe_load(models.SCHEMA.read_text())
+    schema = yaml.safe_load(table.SCHEMA.read_text())
     for name, architecture in ARCHITECTURES.items():
         known = set(schema["$defs"][f"{name}_options"]["properties"])
         assert known == {field.name for field in fields(architecture.options)}
@@ -260,7 +260,8 @@ def test_reading_the_table_needs_no_torch() -> None:
     import subprocess
     import sys
 
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import bigart.models, bigart.fetch; "
+    code = "import sys; sys.path.insert(0, sys.argv[1]); "
+    code += "import bigart.weights.table, bigart.weights.download; "
     code += "sys.exit('torch' in sys.modules)"
     scripts = str(ROOT / "workflow" / "scripts")
     subprocess.run([sys.executable, "-c", code, scripts], check=True)

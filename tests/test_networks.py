@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bigart.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
-from bigart.glide.tokenizer import Tokenizer
-from bigart.rrdbnet import RRDBNet, RRDBNetOptions
-from bigart.vqgan import VQGAN, Codebook, VQGANOptions
+from bigart.networks.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
+from bigart.networks.glide.tokenizer import Tokenizer
+from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
+from bigart.networks.vqgan import VQGAN, Codebook, VQGANOptions
 from conftest import DATA, PARITY, fill, glide_options, normal, uniform
 
 TOLERANCE = 1e-4

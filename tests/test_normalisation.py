@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bigart import networks
-from bigart.glide import model
-from bigart.glide.model import Text2ImUNet
-from bigart.normalisation import GroupNorm
+from bigart.networks.cpu.group_norm import GroupNorm
+from bigart.networks.glide import model
+from bigart.networks.glide.model import Text2ImUNet
+from bigart.weights.network_file import open_network
 from projects import ROOT
 
 
@@ -64,7 +64,7 @@ def test_the_upsampler_is_exact_on_flat_pictures(
     path = ROOT / "models/embedded/upsampler.safetensors"
     results = []
     for dtype in (torch.float32, torch.float64):
-        network, _ = networks.open_network(path, Text2ImUNet, dtype=dtype)
+        network, _ = open_network(path, Text2ImUNet, dtype=dtype)
         tokens = torch.ones(1, network.options.text_ctx, dtype=torch.int64)
         text = network.encode_text(tokens, tokens.bool())
         x = torch.randn(1, 3, 256, 256, generator=torch.Generator().manual_seed(1)).to(dtype)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from bigart import images, recipe
 from bigart.errors import UserError
+from bigart.metadata import recipe
+from bigart.pictures import images
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 PICTURE = np.full((8, 8, 3), 100, np.uint8)

@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from bigart.glide.diffusion import Schedule, spaced_timesteps
-from bigart.glide.model import Text, Text2ImUNet
-from bigart.glide.samplers import SAMPLERS, Denoiser, State, conditioned, guided
-from bigart.glide.tokenizer import Tokenizer
+from bigart.networks.glide.model import Text, Text2ImUNet
+from bigart.networks.glide.tokenizer import Tokenizer
+from bigart.sampling.samplers import SAMPLERS, Denoiser, State, conditioned, guided
+from bigart.sampling.schedule import Schedule, spaced_timesteps
 from conftest import DATA, PARITY, fill, glide_options, normal
 
 TOLERANCE = 1e-3

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 import slurm as scheduler
-from bigart import images
+from bigart.pictures import images
 from projects import TABLE, Project
 from slurm import NODES, Job, Slurm
 
@@ -114,7 +114,7 @@ SAMPLERS = {{name: _held(sampler) for name, sampler in SAMPLERS.items()}}
 
 def wrap_samplers(project: Project, code: str) -> None:
     """Put something around each sampling of this project."""
-    path = project.folder / "workflow/scripts/bigart/glide/samplers.py"
+    path = project.folder / "workflow/scripts/bigart/sampling/samplers.py"
     path.write_text(path.read_text() + code)
 
 

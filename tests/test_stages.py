@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bigart import images, recipe
+from bigart.metadata import recipe
+from bigart.pictures import images
 
 ROOT = Path(__file__).parent.parent
 MODELS = ROOT / "models/embedded"

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bigart import seeds
 from bigart.errors import UserError
-from bigart.texture import gaussian_kernel, texture_picture, texture_plane
+from bigart.pictures.texture import gaussian_kernel, texture_picture, texture_plane
+from bigart.sampling.noise import standard_normal
 
 DATA = Path(__file__).parent / "data" / "parity" / "texture.npz"
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
@@ -33,7 +33,7 @@ def random_picture(height: int = 40, width: int = 50) -> np.ndarray:
 
 
 def noise(height: int = 40, width: int = 50):
-    return lambda draw: seeds.noise(1, "texture", 1, draw, (height, width))
+    return lambda draw: standard_normal(1, "texture", 1, draw, (height, width))
 
 
 @pytest.mark.parametrize(("amount", "size", "channels"), CASES)
@@ -126,10 +126,10 @@ def test_4096_in_little_memory():
     """The colour texture of a final picture needs a fraction of what the networks need."""
     code = (
         "import pathlib, re, numpy as np\n"
-        "from bigart import seeds\n"
-        "from bigart.texture import texture_picture\n"
+        "from bigart.sampling.noise import standard_normal\n"
+        "from bigart.pictures.texture import texture_picture\n"
         "picture = np.full((4096, 4096, 3), 128, np.uint8)\n"
-        "noise = lambda draw: seeds.noise(1, 'texture', 1, draw, (4096, 4096))\n"
+        "noise = lambda draw: standard_normal(1, 'texture', 1, draw, (4096, 4096))\n"
         "texture_picture(picture, noise, 0.05, 3, True)\n"
         "status = pathlib.Path('/proc/self/status').read_text()\n"
         "print(re.search(r'VmHWM:\\s+(\\d+) kB', status)[1])"

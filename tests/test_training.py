@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import common
-from bigart.glide.model import GlideOptions, Text2ImUNet
-from bigart.rrdbnet import RRDBNet, RRDBNetOptions
+from bigart.networks.glide.model import GlideOptions, Text2ImUNet
+from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
 from common import Pool, batches, command, parse, random_of, train
 from dead_leaves import dead_leaves
 from degrade import jag

@@ -17,12 +17,15 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from bigart import files, images, networks, recipe
-from bigart.devices import Device
-from bigart.glide import stages
-from bigart.glide.model import Text2ImUNet
-from bigart.glide.samplers import SAMPLERS, State
-from bigart.glide.unfinished import Unfinished
+from bigart.commands import sampling_command
+from bigart.commands.resume import Unfinished
+from bigart.metadata import recipe
+from bigart.networks.glide.model import Text2ImUNet
+from bigart.pictures import images
+from bigart.running import files
+from bigart.running.device import Device
+from bigart.sampling.samplers import SAMPLERS, State
+from bigart.weights.network_file import open_network
 from projects import ROOT
 
 MODELS = ROOT / "models/embedded"
@@ -33,7 +36,7 @@ CPU = Device(torch.device("cpu"), "fp32")
 @pytest.fixture(scope="module")
 def network() -> Text2ImUNet:
     path = MODELS / "base.safetensors"
-    return networks.open_network(path, Text2ImUNet, torch.device("cpu"), torch.float32)[0]
+    return open_network(path, Text2ImUNet, torch.device("cpu"), torch.float32)[0]
 
 
 @pytest.fixture
@@ -55,7 +58,7 @@ def sampled(
             return torch.sin(7 * x) + timestep / 1000, torch.cos(x)
 
         pictures: list[images.Picture] = []
-        run = stages.sample(
+        run = sampling_command.sample(
             argparse.Namespace(
                 steps=STEPS, batch=str(batch), out=[tmp_path / f"{k}.png" for k in (1, 2, 3)]
             ),
@@ -64,7 +67,7 @@ def sampled(
             CPU,
             sampler=sampler,
             denoiser=lambda chunk: denoise,
-            noise=stages.noise(1, "thumbnails", network.options.image_size),
+            noise=sampling_command.candidate_noise(1, "thumbnails", network.options.image_size),
             passes=1,
             key=key,
         )
@@ -186,7 +189,7 @@ def test_the_key_depends_on_all_that_decides_the_pictures(tmp_path: Path) -> Non
 
     def key(recipe_: recipe.Recipe = made, source: np.ndarray = source, **changed: object) -> str:
         namespace = argparse.Namespace(**(arguments | changed))
-        return stages.sampling_key(namespace, str(script), [recipe_], source)
+        return sampling_command.sampling_key(namespace, str(script), [recipe_], source)
 
     keys = [
         key(),
@@ -213,10 +216,10 @@ def test_sampling_goes_on_where_nothing_can_be_saved(caplog: pytest.LogCaptureFi
 
 TALKATIVE = """
 import pathlib, runpy, sys, time
-from bigart import progress
-from bigart.glide import unfinished
+from bigart.running import progress
+from bigart.commands import resume
 progress.LOG_EVERY_SECONDS = 0
-unfinished.SAVE_EVERY_SECONDS = float(sys.argv.pop(1))
+resume.SAVE_EVERY_SECONDS = float(sys.argv.pop(1))
 go_on = pathlib.Path(sys.argv.pop(1))
 advance = progress.Progress.advance
 
@@ -277,7 +280,7 @@ def test_a_killed_command_goes_on(
         assert running.wait(timeout=60) == {signal.SIGKILL: -9, signal.SIGTERM: 143}[number]
     finally:
         running.kill()
-    assert (tmp_path / ".1-unfinished.safetensors").exists()
+    assert (tmp_path / ".1-resume.safetensors").exists()
     subprocess.run([sys.executable, *arguments], check=True, timeout=300)
     assert "going on from a saved state" in (tmp_path / "log.txt").read_text()
     for name in ("1.png", "2.png"):
@@ -309,7 +312,7 @@ def test_what_nobody_waits_for_any_more_is_kept(
         snakemake.wait()
     go_on.touch()
     deadline = time.monotonic() + 120
-    while not (tmp_path / ".1-unfinished.safetensors").exists():
+    while not (tmp_path / ".1-resume.safetensors").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
     for name in ("1.png", "2.png"):

@@ -28,13 +28,16 @@ from torch import nn
 
 import conda_stub
 import upstream
-from bigart import comparison, images, recipe, seeds
-from bigart.checkpoints import open_network, save_network
-from bigart.engines import ENGINES, PACKAGES
-from bigart.glide.model import BASE, UPSAMPLER, Text2ImUNet
-from bigart.network_stages import STAGES
-from bigart.rrdbnet import RRDBNet, RRDBNetOptions
-from bigart.vqgan import VQGAN, VQGANOptions
+from bigart.metadata import recipe
+from bigart.networks.glide.model import BASE, UPSAMPLER, Text2ImUNet
+from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
+from bigart.networks.vqgan import VQGAN, VQGANOptions
+from bigart.pictures import images
+from bigart.running.engines import ENGINES, PACKAGES
+from bigart.sampling import noise
+from bigart.stages import STAGES
+from bigart.verify import compare
+from bigart.weights.conversion import open_network, save_network
 from conftest import fill
 from projects import PATH, ROOT, Project, missing
 from test_environment import OWN_ENVIRONMENTS
@@ -78,9 +81,9 @@ def python_with(package: str) -> Path:
 
 def soft_picture(side: int) -> np.ndarray:
     """Smooth colours with some grain."""
-    coarse = torch.from_numpy(seeds.noise(1, "soft", 1, 0, (3, 8, 8)))[None]
+    coarse = torch.from_numpy(noise.standard_normal(1, "soft", 1, 0, (3, 8, 8)))[None]
     smooth = nn.functional.interpolate(coarse, (side, side), mode="bicubic")[0].numpy()
-    grain = seeds.noise(1, "grain", 1, 0, (3, side, side))
+    grain = noise.standard_normal(1, "grain", 1, 0, (3, side, side))
     picture = 128 + 50 * smooth + 8 * grain
     return picture.clip(0, 255).astype(np.uint8).transpose(1, 2, 0).copy()
 
@@ -92,7 +95,7 @@ def compared(
     *,
     folder: Path,
     sizes: str = "embedded",
-) -> list[comparison.Difference]:
+) -> list[compare.Difference]:
     """Run a stage of the proof in both engines, each in its own environment.
 
     Prints what `pytest -rP` shows: the differences, and what each engine took.
@@ -120,9 +123,9 @@ def compared(
             list(map(str, command)), env=environment, capture_output=True, text=True, timeout=1200
         )
         assert done.returncode == 0, done.stderr
-    ours, theirs = (comparison.read(path) for path in runs.values())
+    ours, theirs = (compare.read(path) for path in runs.values())
     assert theirs.facts["engine"].startswith(PACKAGES[STAGES[stage].architecture].name)
-    found = comparison.compare(ours, theirs)
+    found = compare.compare(ours, theirs)
     for each in found:
         print(f"{each.what}: largest {each.largest:.2g}, mean {each.mean:.2g} {each.unit}")
     for facts in (ours.facts, theirs.facts):

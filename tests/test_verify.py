@@ -24,10 +24,13 @@ from PIL import Image
 import verify_report
 import verify_stage
 import verify_verdict
-from bigart import comparison, images, networks, recipe
-from bigart.comparison import Run
-from bigart.engines import Package
 from bigart.errors import UserError
+from bigart.metadata import recipe
+from bigart.pictures import images
+from bigart.running.engines import Package
+from bigart.verify import compare
+from bigart.verify.compare import Run
+from bigart.weights.network_file import load_metadata
 from projects import ROOT, Project
 
 STAND_INS = ROOT / "tests/stand_ins"
@@ -168,7 +171,7 @@ def test_a_network_that_gives_no_numbers_does_not_agree(
     weights = safetensors.torch.load_file(models / f"{role}.safetensors")
     broken = {name: torch.full_like(tensor, torch.nan) for name, tensor in weights.items()}
     model = tmp_path / f"{role}.safetensors"
-    safetensors.torch.save_file(broken, model, networks.load_metadata(models / model.name))
+    safetensors.torch.save_file(broken, model, load_metadata(models / model.name))
     out = tmp_path / made.name
     command = [sys.executable, ROOT / "workflow/scripts/verify_stage.py", "--stage", stage]
     command += ["--engine", "native", "--model", model, "--out", out, "--device", "cpu"]
@@ -176,10 +179,10 @@ def test_a_network_that_gives_no_numbers_does_not_agree(
     command += ["--merges", models / "vocab.bpe"]
     command += ["--source", results / f"native/{before}.safetensors"] if before else []
     subprocess.run(list(map(str, command)), check=True, timeout=120)
-    theirs = comparison.read(results / f"upstream/{stage}.safetensors")
-    sound, found = comparison.read(made), comparison.read(out)
+    theirs = compare.read(results / f"upstream/{stage}.safetensors")
+    sound, found = compare.read(made), compare.read(out)
     pair = Run(sound.facts, theirs.inputs, found.results), theirs
-    faults = comparison.verdict(comparison.report([pair]))
+    faults = compare.verdict(compare.report([pair]))
     assert "largest difference not a number" in " ".join(faults)
 
 
@@ -364,7 +367,7 @@ def upstream(**results: np.ndarray) -> Run:
 
 def test_numbers_count_in_spreads_of_the_original() -> None:
     theirs = np.array([0.0, 10.0], np.float32)
-    [found] = comparison.compare(native(y=theirs + np.float32([0, 1])), upstream(y=theirs))
+    [found] = compare.compare(native(y=theirs + np.float32([0, 1])), upstream(y=theirs))
     assert found.largest == pytest.approx(1 / 5)
     assert found.mean == pytest.approx(0.1)
     assert not found.agrees
@@ -376,7 +379,7 @@ def test_what_is_not_a_number_does_not_agree(bad: float) -> None:
     theirs = np.ones(4, np.float32)
     ours = np.array([1, 1, 1, bad], np.float32)
     for one, other in ((ours, theirs), (theirs, ours), (ours, ours)):
-        [found] = comparison.compare(native(y=one), upstream(y=other))
+        [found] = compare.compare(native(y=one), upstream(y=other))
         assert not found.agrees
 
 
@@ -386,9 +389,9 @@ def test_what_is_not_a_number_is_said_so_in_plain_json(
 ) -> None:
     ours = {"y": np.array([1, np.nan], np.float32), "picture": np.zeros((1, 1, 3), np.uint8)}
     theirs = ours | {"y": np.array([1, 2], np.float32)}
-    found = comparison.report([(native(**ours), upstream(**theirs))])
+    found = compare.report([(native(**ours), upstream(**theirs))])
     assert found["stages"][0]["differences"][0]["largest"] is None
-    [fault] = comparison.verdict(found)
+    [fault] = compare.verdict(found)
     assert "y: largest difference not a number" in fault
     figures = tmp_path / "report.json"
     figures.write_text(json.dumps(found, allow_nan=False))
@@ -420,16 +423,16 @@ def test_codes_count_as_the_share_that_differ() -> None:
     theirs = np.zeros(1000, np.int64)
     ours = theirs.copy()
     ours[:2] = 7
-    assert comparison.compare(native(codes=ours), upstream(codes=theirs))[0].agrees
+    assert compare.compare(native(codes=ours), upstream(codes=theirs))[0].agrees
     ours[:3] = 7
-    assert not comparison.compare(native(codes=ours), upstream(codes=theirs))[0].agrees
+    assert not compare.compare(native(codes=ours), upstream(codes=theirs))[0].agrees
 
 
 def test_one_wrong_patch_of_a_picture_does_not_agree() -> None:
     theirs = np.full((1000, 1000, 3), 100, np.uint8)
     ours = theirs.copy()
     ours[:3, :3] = 120
-    [found] = comparison.compare(native(picture=ours), upstream(picture=theirs))
+    [found] = compare.compare(native(picture=ours), upstream(picture=theirs))
     assert found.largest == 20
     assert not found.agrees
 
@@ -442,12 +445,12 @@ def test_what_cannot_be_compared_is_refused() -> None:
         ("precision", "bf16"),
     ):
         with pytest.raises(UserError, match=fact):
-            comparison.compare(ours, replace(theirs, facts=theirs.facts | {fact: other}))
+            compare.compare(ours, replace(theirs, facts=theirs.facts | {fact: other}))
     for inputs in ({}, {"x": np.zeros(3)}, {"z": np.ones(3)}):
         with pytest.raises(UserError, match="different inputs"):
-            comparison.compare(ours, replace(theirs, inputs=inputs))
+            compare.compare(ours, replace(theirs, inputs=inputs))
     with pytest.raises(UserError, match="shapes"):
-        comparison.compare(ours, upstream(y=np.zeros(3, np.float32)))
+        compare.compare(ours, upstream(y=np.zeros(3, np.float32)))
     for pair in ((ours, ours), (theirs, theirs), (theirs, ours)):
         with pytest.raises(UserError, match="one file is to be of the native engine"):
-            comparison.compare(*pair)
+            compare.compare(*pair)

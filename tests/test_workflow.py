@@ -21,7 +21,8 @@ import safetensors.torch
 import torch
 import yaml
 
-from bigart import images, recipe
+from bigart.metadata import recipe
+from bigart.pictures import images
 from projects import ROOT, TABLE, Project
 
 BASE = ["thumbnails", "upsampled", "contact_sheet", "enlarged_1024", "textured_1024"]
@@ -182,10 +183,10 @@ def test_the_machine_reruns_nothing(project: Project) -> None:
 @pytest.mark.parametrize(
     ("code", "rules"),
     [
-        ("scripts/bigart/texture.py", ["textured_1024", "detailed", *FINISH]),
+        ("scripts/bigart/pictures/texture.py", ["textured_1024", "detailed", *FINISH]),
         ("scripts/detail.py", ["detailed", *FINISH]),
         ("scripts/finish.py", ["final"]),
-        ("scripts/bigart/glide/samplers.py", [*BASE, "detailed", *FINISH]),
+        ("scripts/bigart/sampling/samplers.py", [*BASE, "detailed", *FINISH]),
         ("scripts/fetch_weights.py", []),
     ],
 )

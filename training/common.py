@@ -28,9 +28,9 @@ from torch import Tensor, nn
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "workflow" / "scripts")]
 
-from bigart.checkpoints import save_network  # noqa: E402
-from bigart.files import atomic  # noqa: E402
-from painter import Scene, paint, sample_scene  # noqa: E402
+from bigart.running.files import atomic
+from bigart.weights.conversion import save_network
+from painter import Scene, paint, sample_scene
 
 Network = TypeVar("Network", bound=nn.Module)
 Picture = NDArray[np.uint8]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 import common  # noqa: F401  (finds the library)
-from bigart.glide.diffusion import Schedule
+from bigart.sampling.schedule import Schedule
 
 VLB_WEIGHT = 0.001
 

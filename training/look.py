@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 import common
-from bigart.glide.samplers import SAMPLERS
+from bigart.sampling.samplers import SAMPLERS
 from common import HELD_OUT, picture_at, tensor
 from degrade import degrade
 from sampling import opened, sample

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 import common  # noqa: F401  (finds the library)
-from bigart.checkpoints import open_network
-from bigart.glide.diffusion import Schedule
-from bigart.glide.model import Text2ImUNet
-from bigart.glide.samplers import SAMPLERS, State, conditioned, guided
+from bigart.networks.glide.model import Text2ImUNet
+from bigart.sampling.samplers import SAMPLERS, State, conditioned, guided
+from bigart.sampling.schedule import Schedule
+from bigart.weights.conversion import open_network
 from train_base import read_vocabulary, tokenized
 
 TEMPERATURE = 0.997  # of the upsampler's first noise, the workflow's default

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import common  # noqa: F401  (finds the library)
-from bigart.rrdbnet import RRDBNet, RRDBNetOptions
+from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
 from common import (
     HELD_OUT,
     Picture,

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import common  # noqa: F401  (finds the library)
-from bigart.glide.model import GlideOptions, Text2ImUNet
-from bigart.glide.tokenizer import Tokenizer
+from bigart.networks.glide.model import GlideOptions, Text2ImUNet
+from bigart.networks.glide.tokenizer import Tokenizer
 from common import (
     HELD_OUT,
     Pool,

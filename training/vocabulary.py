@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 import common  # noqa: F401  (finds the library)
-from bigart.files import atomic
-from bigart.glide import tokenizer
+from bigart.networks.glide import tokenizer
+from bigart.running.files import atomic
 from painter import sample_scene
 
 END = "<|endoftext|>"

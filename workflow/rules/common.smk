@@ -17,10 +17,16 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 MODELS_TABLE = ROOT / "config" / "models.yaml"
 sys.path.insert(0, str(SCRIPTS))
 
-from bigart import code, engines, environment, marks, precision, project, settings
+from bigart.running import code_version
+from bigart.running import engines
+from bigart.running import environment
+from bigart.running import marks
+from bigart.running import precision
+from bigart.config import project
+from bigart.config import options
 from bigart.errors import UserError
-from bigart.files import sha256
-from bigart.network_stages import STAGES
+from bigart.running.files import sha256
+from bigart.stages import STAGES
 
 try:
     CONFIG, ARTWORKS, MODELS = project.load(
@@ -50,7 +56,7 @@ wildcard_constraints:
 
 def version(name):
     """Return a hash of a stage's code and of all it imports: as a param, it reruns the stage."""
-    return code.version(SCRIPTS / name)
+    return code_version.version(SCRIPTS / name)
 
 
 def grows(limit, upstream=None):
@@ -73,7 +79,7 @@ def networks_environment(architecture, engine=CONFIG.engine):
 def row(wildcards):
     """Return the artwork at hand."""
     if wildcards.artwork not in ARTWORKS:
-        hint = settings.suggest(wildcards.artwork, ARTWORKS)
+        hint = options.suggest(wildcards.artwork, ARTWORKS)
         sys.exit(f"error: {CONFIG.table} has no artwork `{wildcards.artwork}`. {hint}")
     return ARTWORKS[wildcards.artwork]
 

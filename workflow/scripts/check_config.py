@@ -7,8 +7,9 @@ import argparse
 import json
 from pathlib import Path
 
-from bigart import artworks, cli, models, project, settings
-from bigart.models import ModelFile
+from bigart.commands import command
+from bigart.config import artworks, options, project
+from bigart.weights.table import TABLE, ModelFile
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
         mapping["table"] = arguments.table
     if arguments.models:
         mapping["models_table"] = arguments.models
-    config, table, files = project.load(mapping, [arguments.config], models.TABLE, ROOT)
+    config, table, files = project.load(mapping, [arguments.config], TABLE, ROOT)
     print(summary(config, table), end="")
     warnings = _cut_prompts(table, files) + project.unknown_words(config, table, files)
     for warning in warnings:
@@ -54,8 +55,8 @@ def _cut_prompts(table: dict[str, artworks.Artwork], files: dict[str, ModelFile]
     if not (vocabulary.is_file() and merges.is_file()):
         return ["whether the prompts are too long shows once `snakemake weights` has run"]
     # only here, since torch comes with them
-    from bigart.glide.tokenizer import Tokenizer
-    from bigart.networks import load_metadata
+    from bigart.networks.glide.tokenizer import Tokenizer
+    from bigart.weights.network_file import load_metadata
 
     base = files["base"]
     path = base.final_path()
@@ -69,21 +70,21 @@ def summary(config: artworks.Config, table: dict[str, artworks.Artwork]) -> str:
     count = project.counted(len(table), "artwork")
     lines = [f"{count} in {config.table}, painted by the {config.models} models"]
     changed = [
-        f"  {name}: {settings.show(value)} (default {settings.show(standard)})"
-        for name in settings.options()
-        if (value := getattr(config, name)) != (standard := settings.default(name))
+        f"  {name}: {options.show(value)} (default {options.show(standard)})"
+        for name in options.options()
+        if (value := getattr(config, name)) != (standard := options.default(name))
     ]
     if changed:
         lines += ["", "Not the default, for all artworks:", *changed]
     lines.append("")
     for artwork in table.values():
         own = ", ".join(
-            f"{name} {settings.show(value)}"
-            for name in settings.columns()
-            if name not in settings.required_columns()
+            f"{name} {options.show(value)}"
+            for name in options.columns()
+            if name not in options.required_columns()
             and (value := getattr(artwork, name)) != getattr(config, name)
         )
-        lines.append(f"  {artwork.artwork}: {settings.show(artwork.prompt)}")
+        lines.append(f"  {artwork.artwork}: {options.show(artwork.prompt)}")
         if own:
             lines.append(f"    {own}")
     return "\n".join(lines) + "\n"
@@ -95,11 +96,11 @@ def options_table() -> str:
         "| option | meaning | allowed | default | column |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for name, schema in settings.options().items():
+    for name, schema in options.options().items():
         default = schema["default"]
-        written = settings.show(default) if isinstance(default, bool) else str(default)
+        written = options.show(default) if isinstance(default, bool) else str(default)
         lines.append(
-            f"| `{name}` | {schema['description']} | {settings.allowed(schema)} "
+            f"| `{name}` | {schema['description']} | {options.allowed(schema)} "
             f"| {f'`{written}`' if written else 'blank'} "
             f"| {'yes' if 'x-column' in schema else ''} |"
         )
@@ -107,4 +108,4 @@ def options_table() -> str:
 
 
 if __name__ == "__main__":
-    cli.main(parser(), run)
+    command.main(parser(), run)

@@ -2,8 +2,10 @@
 
 import argparse
 
-from bigart import cli, images, recipe
-from bigart.contact_sheet import contact_sheet
+from bigart.commands import command
+from bigart.metadata import recipe
+from bigart.pictures import images
+from bigart.pictures.contact_sheet import contact_sheet
 
 
 def main() -> None:
@@ -14,7 +16,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="the seed, shown under the prompt")
     parser.add_argument("--artwork", default="", help="the artwork's name, shown with the seed")
     parser.add_argument("--out", required=True, help="the sheet: .png, .jpg or .tif")
-    cli.main(parser, run)
+    command.main(parser, run)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -4,8 +4,9 @@ import argparse
 import logging
 from pathlib import Path
 
-from bigart import checkpoints, cli, fetch, models
+from bigart.commands import command
 from bigart.errors import UserError
+from bigart.weights import conversion, download, table
 
 log = logging.getLogger("bigart")
 
@@ -16,21 +17,21 @@ def main() -> None:
         description=__doc__,
         epilog="The result is WEIGHTS/NAME.safetensors, or what --out names.",
     )
-    models.add_arguments(parser)
+    table.add_arguments(parser)
     parser.add_argument("--source", help="the checkpoint (default: the entry's path or download)")
     parser.add_argument("--out", help="the safetensors file (default: WEIGHTS/NAME.safetensors)")
-    cli.main(parser, run)
+    command.main(parser, run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Convert the file and say where it is."""
-    file = models.asked_file(arguments)
+    file = table.asked_file(arguments)
     if not file.needs_conversion:
         raise UserError(f"{file.name} needs no conversion: {file.final_path(arguments.weights)}")
     source = Path(arguments.source or file.source_path(arguments.weights))
     out = Path(arguments.out or file.final_path(arguments.weights))
-    sha256 = fetch.check_stated(file, source, arguments.weights)
-    metadata = checkpoints.convert(source, out, file.architecture, file.options, sha256)
+    sha256 = download.check_stated(file, source, arguments.weights)
+    metadata = conversion.convert(source, out, file.architecture, file.options, sha256)
     log.info("%s: %s, %s", file.name, metadata["architecture"], metadata["options"])
     print(out)
 

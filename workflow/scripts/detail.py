@@ -6,10 +6,12 @@ import logging
 import torch
 import torch.nn.functional as F
 
-from bigart import cli, images, recipe, stage
-from bigart.progress import Progress
-from bigart.upstream.vqgan import UpstreamVQGAN
-from bigart.vqgan import VQGAN
+from bigart.commands import command, network_command
+from bigart.metadata import recipe
+from bigart.networks.upstream.vqgan import UpstreamVQGAN
+from bigart.networks.vqgan import VQGAN
+from bigart.pictures import images
+from bigart.running.progress import Progress
 
 log = logging.getLogger("bigart")
 
@@ -22,14 +24,14 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="the network, converted to safetensors")
     parser.add_argument("--image", required=True, help="the picture to detail")
     parser.add_argument("--out", required=True, help="the PNG to write")
-    stage.add_arguments(parser)
-    cli.main(parser, run)
+    network_command.add_arguments(parser)
+    command.main(parser, run)
 
 
 @torch.inference_mode()
 def run(arguments: argparse.Namespace) -> None:
     """Write the detailed picture, of the same size."""
-    network, device, made_with = stage.open_network(
+    network, device, made_with = network_command.open_network(
         arguments, arguments.model, VQGAN, UpstreamVQGAN
     )
     picture = images.read_rgb(arguments.image)

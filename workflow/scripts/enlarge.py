@@ -4,11 +4,13 @@ import argparse
 
 import torch
 
-from bigart import cli, images, recipe, stage
+from bigart.commands import command, network_command
 from bigart.errors import UserError
-from bigart.progress import Progress
-from bigart.rrdbnet import RRDBNet
-from bigart.upstream.rrdbnet import UpstreamRRDBNet
+from bigart.metadata import recipe
+from bigart.networks.rrdbnet import RRDBNet
+from bigart.networks.upstream.rrdbnet import UpstreamRRDBNet
+from bigart.pictures import images
+from bigart.running.progress import Progress
 
 
 def main() -> None:
@@ -28,8 +30,8 @@ def main() -> None:
         help="rows computed at once: fewer take less memory and more time, the picture is the "
         "same; a large network on a CPU in fp32 needs no strips but for its tail (default: 256)",
     )
-    stage.add_arguments(parser)
-    cli.main(parser, run)
+    network_command.add_arguments(parser)
+    command.main(parser, run)
 
 
 @torch.inference_mode()
@@ -37,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the enlarged picture."""
     if arguments.strip < 1:
         raise UserError(f"--strip is {arguments.strip}; at least 1 is needed")
-    network, device, made_with = stage.open_network(
+    network, device, made_with = network_command.open_network(
         arguments, arguments.model, RRDBNet, UpstreamRRDBNet
     )
     scale = network.options.scale

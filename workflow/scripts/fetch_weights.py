@@ -2,7 +2,8 @@
 
 import argparse
 
-from bigart import cli, fetch, models
+from bigart.commands import command
+from bigart.weights import download, table
 
 
 def main() -> None:
@@ -12,13 +13,13 @@ def main() -> None:
         epilog="The file comes to WEIGHTS/downloads/NAME with the suffix of its address. A file of "
         "that name that is already there is only verified.",
     )
-    models.add_arguments(parser)
-    cli.main(parser, run)
+    table.add_arguments(parser)
+    command.main(parser, run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Fetch the file and say where it is."""
-    print(fetch.fetch(models.asked_file(arguments), arguments.weights))
+    print(download.fetch(table.asked_file(arguments), arguments.weights))
 
 
 if __name__ == "__main__":

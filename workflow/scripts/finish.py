@@ -2,7 +2,9 @@
 
 import argparse
 
-from bigart import cli, images, recipe
+from bigart.commands import command
+from bigart.metadata import recipe
+from bigart.pictures import images
 
 
 def main() -> None:
@@ -12,7 +14,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, help="the final file: .png, .jpg or .tif")
     parser.add_argument("--dpi", type=float, default=300, help="pixels per inch (default: 300)")
     parser.add_argument("--quality", type=int, default=95, help="of a JPEG, 1-100 (default: 95)")
-    cli.main(parser, run)
+    command.main(parser, run)
 
 
 def run(arguments: argparse.Namespace) -> None:

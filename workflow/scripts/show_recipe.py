@@ -4,7 +4,8 @@ import argparse
 import json
 import sys
 
-from bigart import cli, recipe
+from bigart.commands import command
+from bigart.metadata import recipe
 
 
 def main() -> None:
@@ -12,7 +13,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("picture", help="a .png, .jpg or .tif")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
-    cli.main(parser, run)
+    command.main(parser, run)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -2,8 +2,11 @@
 
 import argparse
 
-from bigart import cli, images, recipe, seeds
-from bigart.texture import check, texture_picture
+from bigart.commands import command
+from bigart.metadata import recipe
+from bigart.pictures import images
+from bigart.pictures.texture import check, texture_picture
+from bigart.sampling import noise
 
 
 def main() -> None:
@@ -27,7 +30,7 @@ def main() -> None:
         help="a noise for each channel instead of one for all",
     )
     parser.add_argument("--mono", dest="colour", action="store_false", help="same as --no-colour")
-    cli.main(parser, run)
+    command.main(parser, run)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -38,7 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
     so_far = recipe.recipe_so_far(arguments.image)
     textured = texture_picture(
         picture,
-        lambda draw: seeds.noise(
+        lambda draw: noise.standard_normal(
             arguments.seed, arguments.stage, arguments.candidate, draw, (height, width)
         ),
         arguments.amount,

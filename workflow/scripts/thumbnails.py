@@ -4,9 +4,10 @@ import argparse
 
 import torch
 
-from bigart import cli, images, recipe, stage
-from bigart.glide import stages
-from bigart.glide.samplers import SAMPLERS, guided
+from bigart.commands import command, network_command, sampling_command
+from bigart.metadata import recipe
+from bigart.pictures import images
+from bigart.sampling.samplers import SAMPLERS, guided
 
 STAGE = "thumbnails"
 
@@ -14,7 +15,7 @@ STAGE = "thumbnails"
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    stages.add_arguments(parser)
+    sampling_command.add_arguments(parser)
     parser.add_argument(
         "--negative-prompt", default="", help="what to lead away from (default: nothing)"
     )
@@ -28,15 +29,15 @@ def main() -> None:
     parser.add_argument(
         "--guidance", type=float, default=2.0, help="how strongly the prompt pulls (default: 2)"
     )
-    stage.add_arguments(parser)
-    cli.main(parser, run)
+    network_command.add_arguments(parser)
+    command.main(parser, run)
 
 
 @torch.inference_mode()
 def run(arguments: argparse.Namespace) -> None:
     """Write one thumbnail per candidate."""
-    network, device, made_with = stages.open_network(arguments, super_res=False)
-    reader = stages.Reader(arguments, network, device)
+    network, device, made_with = sampling_command.open_network(arguments, super_res=False)
+    reader = sampling_command.Reader(arguments, network, device)
     text = reader.read("prompt", arguments.prompt)
     away = reader.read("negative prompt", arguments.negative_prompt)
     denoiser = guided(network, text, away, arguments.guidance)
@@ -56,16 +57,16 @@ def run(arguments: argparse.Namespace) -> None:
         )
         for candidate in range(len(arguments.out))
     ]
-    pictures = stages.sample(
+    pictures = sampling_command.sample(
         arguments,
         STAGE,
         network,
         device,
         sampler=arguments.sampler,
         denoiser=lambda chunk: denoiser,
-        noise=stages.noise(arguments.seed, STAGE, network.options.image_size),
+        noise=sampling_command.candidate_noise(arguments.seed, STAGE, network.options.image_size),
         passes=1 if arguments.guidance == 1 else 2,
-        key=stages.sampling_key(arguments, __file__, recipes),
+        key=sampling_command.sampling_key(arguments, __file__, recipes),
     )
     for candidate, picture in pictures:
         images.write_png(arguments.out[candidate], picture, recipes[candidate])

@@ -5,10 +5,11 @@ import argparse
 import numpy as np
 import torch
 
-from bigart import cli, images, recipe, stage
+from bigart.commands import command, network_command, sampling_command
 from bigart.errors import UserError
-from bigart.glide import stages
-from bigart.glide.samplers import conditioned
+from bigart.metadata import recipe
+from bigart.pictures import images
+from bigart.sampling.samplers import conditioned
 
 STAGE = "upsampled"
 
@@ -16,7 +17,7 @@ STAGE = "upsampled"
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    stages.add_arguments(parser)
+    sampling_command.add_arguments(parser)
     parser.add_argument(
         "--images", required=True, nargs="+", help="the thumbnails, candidates 1, 2, 3 ..."
     )
@@ -29,8 +30,8 @@ def main() -> None:
         default=0.997,
         help="strength of the starting noise; less than 1 is smoother (default: 0.997)",
     )
-    stage.add_arguments(parser)
-    cli.main(parser, run)
+    network_command.add_arguments(parser)
+    command.main(parser, run)
 
 
 @torch.inference_mode()
@@ -40,12 +41,12 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(
             f"{len(arguments.images)} thumbnails and {len(arguments.out)} names to write"
         )
-    network, device, made_with = stages.open_network(arguments, super_res=True)
-    text = stages.Reader(arguments, network, device).read("prompt", arguments.prompt)
+    network, device, made_with = sampling_command.open_network(arguments, super_res=True)
+    text = sampling_command.Reader(arguments, network, device).read("prompt", arguments.prompt)
     thumbnails = [images.read_rgb(path) for path in arguments.images]
     stacked = np.stack([images.to_float(thumbnail) for thumbnail in thumbnails])
     low_res = torch.from_numpy(stacked * 2 - 1).to(device.device)
-    noise = stages.noise(arguments.seed, STAGE, network.options.image_size)
+    noise = sampling_command.candidate_noise(arguments.seed, STAGE, network.options.image_size)
     recipes = [
         recipe.extend(
             recipe.recipe_so_far(path),
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
         for path in arguments.images
     ]
-    pictures = stages.sample(
+    pictures = sampling_command.sample(
         arguments,
         STAGE,
         network,
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
         denoiser=lambda chunk: conditioned(network, text, low_res[chunk]),
         noise=lambda candidate, draw: noise(candidate, draw) * np.float32(arguments.temperature),
         passes=1,
-        key=stages.sampling_key(arguments, __file__, recipes, *thumbnails),
+        key=sampling_command.sampling_key(arguments, __file__, recipes, *thumbnails),
     )
     for candidate, picture in pictures:
         images.write_png(arguments.out[candidate], picture, recipes[candidate])

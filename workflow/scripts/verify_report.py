@@ -11,10 +11,12 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from bigart import cli, comparison, files
+from bigart.commands import command
 from bigart.errors import UserError
-from bigart.images import Picture
-from bigart.progress import megabytes
+from bigart.pictures.images import Picture
+from bigart.running import files
+from bigart.running.progress import megabytes
+from bigart.verify import compare
 
 TEMPLATE = Path(__file__).parents[1] / "report" / "verify.html"
 SIDE = 320  # of a picture in the report, in pixels
@@ -29,7 +31,7 @@ def main() -> None:
     parser.add_argument("--models", default="", help="the model set's name, for the title")
     parser.add_argument("--json", required=True, help="the figures to write")
     parser.add_argument("--html", required=True, help="the page to write")
-    cli.main(parser, run)
+    command.main(parser, run)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -43,12 +45,12 @@ def run(arguments: argparse.Namespace) -> None:
             f"{len(arguments.native)} native files, {len(arguments.upstream)} of the other engine"
         )
     pairs = [
-        (comparison.read(ours), comparison.read(theirs))
+        (compare.read(ours), compare.read(theirs))
         for ours, theirs in zip(arguments.native, arguments.upstream, strict=True)
     ]
-    found = {"models": arguments.models, **comparison.report(pairs)}
+    found = {"models": arguments.models, **compare.report(pairs)}
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters |= {"megabytes": megabytes, "shown": comparison.shown}
+    environment.filters |= {"megabytes": megabytes, "shown": compare.shown}
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         found,
         pictures=[_pictures(*(run.results["picture"] for run in pair)) for pair in pairs],

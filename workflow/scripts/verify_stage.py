@@ -8,14 +8,18 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from bigart import cli, comparison, files, images, recipe, stage
-from bigart.comparison import INPUT, RESULT
-from bigart.devices import Device, peak_memory
-from bigart.engines import NATIVE
+from bigart.commands import command, network_command
+from bigart.commands.sampling_command import Reader
 from bigart.errors import UserError
-from bigart.glide.stages import Reader
-from bigart.network_stages import STAGES
-from bigart.verification import WORK
+from bigart.metadata import recipe
+from bigart.pictures import images
+from bigart.running import files
+from bigart.running.device import Device, peak_memory
+from bigart.running.engines import NATIVE
+from bigart.stages import STAGES
+from bigart.verify import compare
+from bigart.verify.compare import INPUT, RESULT
+from bigart.verify.work import WORK
 
 
 def main() -> None:
@@ -32,8 +36,8 @@ def main() -> None:
         "upstream: the native one of the same stage",
     )
     parser.add_argument("--out", required=True, help="the file to write (.safetensors)")
-    stage.add_arguments(parser)
-    cli.main(parser, run)
+    network_command.add_arguments(parser)
+    command.main(parser, run)
 
 
 @torch.inference_mode()
@@ -74,11 +78,11 @@ def run(arguments: argparse.Namespace) -> None:
         temporary.write_bytes(safetensors.torch.save(tensors, {"facts": json.dumps(facts)}))
 
 
-def _source(arguments: argparse.Namespace) -> comparison.Run | None:
+def _source(arguments: argparse.Namespace) -> compare.Run | None:
     """Return the native engine's run that this one begins with, where it needs one."""
     native = arguments.engine == NATIVE
     wanted = STAGES[arguments.stage].before if native else arguments.stage
-    source = comparison.read(arguments.source) if arguments.source else None
+    source = compare.read(arguments.source) if arguments.source else None
     if wanted and not (source and source.is_native and source.facts["stage"] == wanted):
         raise UserError(f"--source is to be the native engine's file of the stage {wanted}")
     if source and not wanted:
@@ -86,12 +90,12 @@ def _source(arguments: argparse.Namespace) -> comparison.Run | None:
     return source
 
 
-def _picture(source: comparison.Run, device: Device) -> Tensor:
+def _picture(source: compare.Run, device: Device) -> Tensor:
     """Return the picture that a stage made, (1, 3, height, width) in [0, 1]."""
     return _on(device, images.to_float(source.results["picture"])[None])
 
 
-def _on(device: Device, array: comparison.Array) -> Tensor:
+def _on(device: Device, array: compare.Array) -> Tensor:
     return torch.from_numpy(array).to(device.device)
 
 

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bigart import cli, comparison
+from bigart.commands import command
 from bigart.errors import UserError
+from bigart.verify import compare
 
 
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("figures", help="report.json of verify_report.py")
-    cli.main(parser, run)
+    command.main(parser, run)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -31,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f"{arguments.figures} is damaged: {error}") from None
     try:
         lines = [_line(stage) for stage in found["stages"]]
-        faults = comparison.verdict(found)
+        faults = compare.verdict(found)
         if not lines:
             raise KeyError("stages")
     except (KeyError, TypeError, StopIteration):
@@ -46,9 +47,9 @@ def _line(stage: Mapping[str, Any]) -> str:
     picture = next(each for each in stage["differences"] if each["what"] == "picture")
     return (
         f"{stage['stage']}: {'agrees' if stage['agrees'] else 'DIFFERS'}; network "
-        f"{comparison.shown(stage['largest'], '%.1e')} of the spread, picture "
-        f"{comparison.shown(picture['largest'], '%.0f')} of 255 at most, "
-        f"{comparison.shown(picture['mean'], '%.4f')} on average"
+        f"{compare.shown(stage['largest'], '%.1e')} of the spread, picture "
+        f"{compare.shown(picture['largest'], '%.0f')} of 255 at most, "
+        f"{compare.shown(picture['mean'], '%.4f')} on average"
     )
 
 

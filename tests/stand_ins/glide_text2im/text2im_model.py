@@ -2,9 +2,9 @@ import os
 
 from torch import nn
 
-from bigart.glide.model import GlideOptions, Text
-from bigart.glide.model import Text2ImUNet as Native
-from bigart.glide.unet import AttentionBlock
+from bigart.networks.glide.model import GlideOptions, Text
+from bigart.networks.glide.model import Text2ImUNet as Native
+from bigart.networks.glide.unet import AttentionBlock
 
 WRONG = os.environ.get("STAND_IN_FAULT") == "glide-text2im"
 

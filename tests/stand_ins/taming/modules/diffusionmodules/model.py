@@ -2,7 +2,7 @@ import os
 
 from torch import nn
 
-from bigart import vqgan
+from bigart.networks import vqgan
 
 WRONG = os.environ.get("STAND_IN_FAULT") == "taming-transformers"
 

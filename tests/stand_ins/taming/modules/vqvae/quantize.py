@@ -1,4 +1,4 @@
-from bigart.vqgan import Codebook
+from bigart.networks.vqgan import Codebook
 
 
 class VectorQuantizer(Codebook):

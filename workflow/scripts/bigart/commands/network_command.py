@@ -1,0 +1,84 @@
+"""What the stages that run a network share: their arguments, and opening the network."""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from bigart.errors import UserError
+from bigart.networks.network import Network
+from bigart.networks.upstream.network import UpstreamNetwork
+from bigart.running import files
+from bigart.running.allocator import keep_freed_memory
+from bigart.running.device import Device
+from bigart.running.engines import ENGINES, NATIVE
+from bigart.weights import network_file
+
+log = logging.getLogger("bigart")
+
+Native = TypeVar("Native", bound=Network)
+Upstream = TypeVar("Upstream", bound=UpstreamNetwork)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say where and how a network runs."""
+    group = parser.add_argument_group("machine")
+    group.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)"
+    )
+    group.add_argument(
+        "--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)"
+    )
+    group.add_argument("--threads", type=int, help="CPU threads (default: as many as cores)")
+    group.add_argument(
+        "--engine",
+        default=NATIVE,
+        choices=ENGINES,
+        help="whose network code runs: this project's, or the original package's (default: native)",
+    )
+
+
+def open_network(
+    arguments: argparse.Namespace,
+    path: Path | str,
+    native: type[Native],
+    upstream: type[Upstream],
+) -> tuple[Native | Upstream, Device, dict[str, Any]]:
+    """Open a stage's network on the device that the arguments ask for, and say so in the log.
+
+    Args:
+        arguments: With ``device``, ``precision``, ``threads`` and ``engine``, see
+            ``add_arguments``.
+        path: A converted model file.
+        native: The class that the stage needs.
+        upstream: The original's, which has the same methods.
+
+    Returns:
+        The network, the device, and what belongs in the recipe: engine, precision, and the
+        model's file name with the SHA-256 of the file it was published as.
+
+    Raises:
+        UserError: No such file, device, precision or package, or a network of another kind.
+    """
+    if arguments.threads is not None:
+        if arguments.threads < 1:
+            raise UserError(f"--threads is {arguments.threads}; at least 1 is needed")
+        torch.set_num_threads(arguments.threads)
+    device = Device.choose(arguments.device, arguments.precision)
+    kind: type[Native | Upstream] = native if arguments.engine == NATIVE else upstream
+    if device.device.type == "cpu":
+        keep_freed_memory(kind.kept)
+    network, metadata = network_file.open_network(path, kind, device.device, torch.float32)
+    engine = NATIVE
+    if isinstance(network, UpstreamNetwork):
+        engine = network.package.described
+    log.info("model %s on %s, engine %s", path, device, engine)
+    sha256 = metadata.get("source_sha256") or files.sha256(path)
+    record = {
+        "engine": engine,
+        "precision": device.precision,
+        "models": {Path(path).name: sha256},
+    }
+    return network, device, record

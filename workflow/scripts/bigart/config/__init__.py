@@ -1,0 +1,1 @@
+"""What a run is told: options, table of artworks, models; all checked together."""

@@ -1,0 +1,1 @@
+"""What a picture file says about itself: recipe, resolution, colour profile."""

@@ -1,0 +1,255 @@
+"""The recipe: how a picture was made, carried inside the picture itself.
+
+A recipe is plain JSON:
+
+    {"bigart": "0.1.0",
+     "stages": [{"stage": "thumbnails", "prompt": "...", "seed": 42, "candidate": 3, ...,
+                 "models": {"glide-base.safetensors": "<sha256>"}},
+                {"stage": "upsampled", ...}, ...],
+     "versions": {"python": "3.11.7", "torch": "2.5.1", ...}}
+
+Every stage reads the recipe of its input and appends its own record, so the last file tells
+the whole story. It holds no dates: the same inputs give the same bytes.
+
+In a PNG it is an iTXt chunk named ``bigart:recipe``. In every format it is also part of an XMP
+packet (Adobe's XMP specification, ISO 16684-1), which catalogues and image editors read, with
+the prompt as description and IPTC's marker for pictures made by a trained model.
+"""
+
+import json
+import platform
+import re
+import xml.etree.ElementTree as ET
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+from bigart import __version__
+from bigart.errors import UserError
+
+Recipe = dict[str, Any]
+
+CHUNK = "bigart:recipe"
+NAMESPACE = "urn:big-art:recipe:1.0#"
+JPEG_ROOM = 65_000  # bytes of XMP: one segment has 65,533 with its name
+# https://cv.iptc.org/newscodes/digitalsourcetype/: "created using a generative model".
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+
+# What XML 1.0 cannot hold even escaped: most control characters, lone surrogates, U+FFFE/F.
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+def start() -> Recipe:
+    """Return a recipe without stages, with the versions of the programs running now."""
+    return {"bigart": __version__, "stages": [], "versions": versions()}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide what pixels come out.
+
+    They are read from the installed packages' metadata: nothing is imported. A package that
+    is not installed is left out.
+    """
+    found = {"python": platform.python_version()}
+    for package in ("torch", "numpy", "pillow"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def extend(recipe: Recipe, stage: str, **record: Any) -> Recipe:
+    """Return a copy of ``recipe`` with one more stage; ``recipe`` itself is left alone.
+
+    Args:
+        recipe: The recipe of the stage's input, or ``start()``.
+        stage: The stage's name.
+        record: What the stage was told: JSON values. ``models`` maps the file name of each
+            network used to its SHA-256. Paths, dates and host names do not belong here.
+
+    Where this stage runs with other versions than the recipe began with (a rerun after an
+    upgrade), the record says which.
+    """
+    entry: dict[str, Any] = {"stage": stage, **record}
+    known = {"bigart": recipe.get("bigart"), **recipe.get("versions", {})}
+    current = {"bigart": __version__, **versions()}
+    changed = {name: version for name, version in current.items() if known.get(name) != version}
+    if changed:
+        entry["versions"] = changed
+    return {**recipe, "stages": [*recipe["stages"], entry]}
+
+
+def find(recipe: Recipe, name: str) -> Any:
+    """Return the value that the latest stage recorded under ``name``; None where none did."""
+    for stage in reversed(recipe["stages"]):
+        if name in stage:
+            return stage[name]
+    return None
+
+
+def to_json(recipe: Recipe) -> str:
+    r"""Return the recipe as one line of JSON that UTF-8 and XML can hold, whatever the prompt.
+
+    Other scripts stay readable; the characters that XML forbids become ``\uXXXX``.
+
+    Raises:
+        ValueError: A value is NaN or infinite.
+        TypeError: A value is not JSON.
+    """
+    text = json.dumps(recipe, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _NOT_XML.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def from_json(text: str) -> Recipe:
+    """Parse what ``to_json`` wrote.
+
+    Raises:
+        ValueError: It is not JSON, or not a recipe.
+    """
+    try:
+        recipe = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    stages = recipe.get("stages") if isinstance(recipe, dict) else None
+    if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
+        raise ValueError("it lists no stages")
+    return dict(recipe)
+
+
+def to_xmp(recipe: Recipe) -> bytes:
+    """Return the XMP packet (UTF-8) that says how the picture was made.
+
+    Title: the artwork's name, where a stage recorded ``artwork``. Description: the prompt, with
+    U+FFFD for characters that XML cannot hold (the recipe within keeps them).
+    """
+    properties = [
+        _alternative("dc:title", find(recipe, "artwork")),
+        _alternative("dc:description", find(recipe, "prompt")),
+        f"<xmp:CreatorTool>BIG.art {_text(__version__)}</xmp:CreatorTool>",
+        f"<Iptc4xmpExt:DigitalSourceType>{SOURCE_TYPE}</Iptc4xmpExt:DigitalSourceType>",
+        f"<bigart:recipe>{_text(to_json(recipe))}</bigart:recipe>",
+    ]
+    lines = "\n".join(f"   {line}" for line in properties if line)
+    packet = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/">
+ <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+  <rdf:Description rdf:about=""
+    xmlns:dc="http://purl.org/dc/elements/1.1/"
+    xmlns:xmp="http://ns.adobe.com/xap/1.0/"
+    xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+    xmlns:bigart="{NAMESPACE}">
+{lines}
+  </rdf:Description>
+ </rdf:RDF>
+</x:xmpmeta>
+<?xpacket end="r"?>"""
+    return packet.encode()
+
+
+def _alternative(name: str, text: str | None) -> str:
+    if not text:
+        return ""
+    item = f'<rdf:li xml:lang="x-default">{_text(text)}</rdf:li>'
+    return f"<{name}><rdf:Alt>{item}</rdf:Alt></{name}>"
+
+
+def _text(text: str) -> str:
+    return escape(_NOT_XML.sub("\ufffd", text), {"\r": "&#13;"})
+
+
+def from_xmp(packet: bytes) -> Recipe | None:
+    """Return the recipe in an XMP packet, or None where it holds none.
+
+    Editors that rewrite the packet may turn the element into an attribute; both are read.
+
+    Raises:
+        ValueError: The packet or the recipe in it is damaged.
+    """
+    if b"<!DOCTYPE" in packet or b"<!ENTITY" in packet:
+        raise ValueError("XMP with a document type is not read")
+    try:
+        root = ET.fromstring(packet.rstrip(b"\0 \r\n\t"))
+    except ET.ParseError as error:
+        raise ValueError(f"its XMP is damaged: {error}") from None
+    name = f"{{{NAMESPACE}}}recipe"
+    for element in root.iter():
+        text = element.text if element.tag == name else element.get(name)
+        if text:
+            return from_json(text)
+    return None
+
+
+def read_recipe(path: Path | str) -> Recipe:
+    """Return the recipe inside a PNG, JPEG or TIFF file.
+
+    Raises:
+        UserError: The file is missing or no picture, or it carries no recipe or a damaged one.
+    """
+    recipe = _read(path)
+    if recipe is None:
+        raise UserError(
+            f"{path} carries no recipe: it was not made by BIG.art, or a program that drops such "
+            "notes has saved it since"
+        )
+    return recipe
+
+
+def recipe_so_far(path: Path | str) -> Recipe:
+    """Return the recipe that a stage continues: that of its input.
+
+    A picture from elsewhere (painted over and saved by another program, or one's own) has none:
+    its recipe begins with a stage "picture from elsewhere", so that the result does not claim
+    to be made from nothing.
+
+    Raises:
+        UserError: The file is missing, no picture, or carries a damaged recipe.
+    """
+    return _read(path) or extend(start(), "picture from elsewhere", file=Path(path).name)
+
+
+def _read(path: Path | str) -> Recipe | None:
+    from bigart.pictures.pillow import (
+        opened,  # only here: reading a table needs recipes, but no Pillow
+    )
+
+    with opened(path) as image:
+        chunk = getattr(image, "text", {}).get(CHUNK)
+        packet = image.info.get("xmp")
+    try:
+        if chunk:
+            return from_json(chunk)
+        if packet:
+            return from_xmp(packet.encode() if isinstance(packet, str) else bytes(packet))
+    except ValueError as error:
+        raise UserError(f"the recipe in {path} cannot be read: {error}") from None
+    return None
+
+
+def describe(recipe: Recipe) -> str:
+    """Return the recipe as lines for a person: one block a stage, one line a parameter."""
+    blocks = [f"BIG.art {recipe.get('bigart', '(unknown version)')}", _lines(recipe, "versions")]
+    for number, stage in enumerate(recipe["stages"], 1):
+        title = f"\n{number}. {_printable(stage.get('stage', 'unnamed stage'))}"
+        rest = [_lines(stage, name) for name in stage if name != "stage"]
+        blocks.append("\n".join([title, *rest]))
+    return "\n".join(block for block in blocks if block)
+
+
+def _lines(record: dict[str, Any], name: str) -> str:
+    value = record.get(name)
+    if isinstance(value, dict):
+        pairs = list(value.items())
+        if name == "models":
+            rows = [f"     {_printable(key)}  sha256 {_printable(item)}" for key, item in pairs]
+            return "\n".join(["   models", *rows])
+        value = ", ".join(f"{key} {item}" for key, item in pairs)
+    return "" if value is None else f"   {_printable(name):<20} {_printable(value)}"
+
+
+def _printable(value: Any) -> str:
+    """Show control characters by their codes: a prompt must not steer the terminal."""
+    if isinstance(value, bool):
+        value = "yes" if value else "no"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))

@@ -1,0 +1,1 @@
+"""The networks: what computes pixels. A change here repaints."""

@@ -1,0 +1,1 @@
+"""Convolution, normalisation and strips that are fast on a CPU."""

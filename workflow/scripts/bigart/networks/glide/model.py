@@ -1,0 +1,272 @@
+"""GLIDE's two networks, base (64 px) and upsampler (256 px), with their inpainting variants.
+
+Source: Nichol et al., "GLIDE: Towards Photorealistic Image Generation and Editing with
+Text-Guided Diffusion Models" (2021, arXiv:2112.10741), sections 4.1 and 4.2. With the published
+options a state dict of the published names and shapes loads strictly.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bigart.networks.cpu.group_norm import GroupNorm
+from bigart.networks.glide.text import Transformer
+from bigart.networks.glide.unet import (
+    GROUPS,
+    AttentionBlock,
+    KeysValues,
+    ResBlock,
+    Stage,
+    repeated,
+    timestep_embedding,
+)
+from bigart.networks.network import Network, in_float32
+
+
+@dataclass(frozen=True)
+class GlideOptions:
+    """What fixes the shapes of a GLIDE network. The defaults are the published base model's.
+
+    Attributes:
+        image_size: Side of the picture in pixels.
+        channels: Channels of the first level; a multiple of ``groups``.
+        res_blocks: Residual blocks per level.
+        channel_mult: Channels of each level, as multiples of ``channels``.
+        head_channels: Channels of one head of the picture's attention.
+        attention_resolutions: Sides in pixels of the levels that have attention.
+        text_ctx: Longest prompt in tokens.
+        text_width: Channels of the text transformer.
+        text_layers: Layers of the text transformer.
+        text_heads: Heads of the text transformer.
+        vocab: Number of tokens.
+        super_res: Take a small picture besides (the upsampler).
+        inpaint: Take a picture to keep and its mask besides.
+        noise_schedule: "squaredcos_cap_v2" or "linear", see ``diffusion.Schedule``.
+        groups: Groups of every normalisation; narrow networks need fewer, for a group of one
+            channel loses that channel's mean.
+    """
+
+    image_size: int = 64
+    channels: int = 192
+    res_blocks: int = 3
+    channel_mult: tuple[int, ...] = (1, 2, 3, 4)
+    head_channels: int = 64
+    attention_resolutions: tuple[int, ...] = (32, 16, 8)
+    text_ctx: int = 128
+    text_width: int = 512
+    text_layers: int = 16
+    text_heads: int = 8
+    vocab: int = 50257
+    super_res: bool = False
+    inpaint: bool = False
+    noise_schedule: str = "squaredcos_cap_v2"
+    groups: int = GROUPS
+
+
+BASE = GlideOptions()
+UPSAMPLER = GlideOptions(
+    image_size=256,
+    res_blocks=2,
+    channel_mult=(1, 1, 2, 2, 4, 4),
+    super_res=True,
+    noise_schedule="linear",
+)
+
+PICTURE_CHANNELS = 3
+
+
+class Text(NamedTuple):
+    """What the network reads of T prompts; it holds for every step of a sampling.
+
+    Attributes:
+        proj: (T, 4 * channels), added to the time embedding.
+        attention: What each attention layer reads, from the first layer to the last.
+    """
+
+    proj: Tensor
+    attention: tuple[KeysValues, ...]
+
+    def beside(self, other: "Text") -> "Text":
+        """Return these prompts followed by as many of another text, which is repeated for it."""
+
+        def both(mine: Tensor, theirs: Tensor) -> Tensor:
+            return torch.cat([mine, repeated(theirs, len(mine))])
+
+        attention = zip(self.attention, other.attention, strict=True)
+        return Text(
+            both(self.proj, other.proj),
+            tuple(
+                KeysValues(both(mine.keys, theirs.keys), both(mine.values, theirs.values))
+                for mine, theirs in attention
+            ),
+        )
+
+
+class Text2ImUNet(Network):
+    """The network that predicts the noise in a picture, told the prompt.
+
+    Args:
+        options: Sizes; published ones are ``BASE`` and ``UPSAMPLER``.
+    """
+
+    architecture = "glide"
+    Options = GlideOptions
+    options: GlideOptions
+
+    def __init__(self, options: GlideOptions) -> None:
+        super().__init__(options)
+        self._build_text()
+        self._build_unet()
+
+    def _build_text(self) -> None:
+        o = self.options
+        self.transformer = Transformer(o.text_width, o.text_layers, o.text_heads)
+        self.final_ln = nn.LayerNorm(o.text_width)
+        self.token_embedding = nn.Embedding(o.vocab, o.text_width)
+        self.positional_embedding = nn.Parameter(torch.empty(o.text_ctx, o.text_width))
+        self.padding_embedding = nn.Parameter(torch.empty(o.text_ctx, o.text_width))
+        self.transformer_proj = nn.Linear(o.text_width, 4 * o.channels)
+        nn.init.normal_(self.positional_embedding, std=0.01)
+        nn.init.normal_(self.padding_embedding, std=0.01)
+
+    def _build_unet(self) -> None:
+        o = self.options
+        embedding = 4 * o.channels
+        self.time_embed = nn.Sequential(
+            nn.Linear(o.channels, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
+        )
+
+        def block(channels: int, out: int, resample: str | None = None) -> ResBlock:
+            return ResBlock(channels, embedding, out, resample, o.groups)
+
+        def attention(channels: int) -> AttentionBlock:
+            return AttentionBlock(channels, o.head_channels, o.text_width, o.groups)
+
+        def residual(channels: int, out: int, side: int) -> list[nn.Module]:
+            layers: list[nn.Module] = [block(channels, out)]
+            if side in o.attention_resolutions:
+                layers.append(attention(out))
+            return layers
+
+        in_channels = PICTURE_CHANNELS * (1 + o.super_res) + (PICTURE_CHANNELS + 1) * o.inpaint
+        widths = [o.channels * multiple for multiple in o.channel_mult]
+        channels, side = widths[0], o.image_size
+        skips = [channels]
+        self.input_blocks = nn.ModuleList([Stage(nn.Conv2d(in_channels, channels, 3, padding=1))])
+        for level, width in enumerate(widths):
+            for _ in range(o.res_blocks):
+                self.input_blocks.append(Stage(*residual(channels, width, side)))
+                channels = width
+                skips.append(channels)
+            if level < len(widths) - 1:
+                self.input_blocks.append(Stage(block(channels, channels, "down")))
+                skips.append(channels)
+                side //= 2
+
+        self.middle_block = Stage(
+            block(channels, channels),
+            attention(channels),
+            block(channels, channels),
+        )
+
+        self.output_blocks = nn.ModuleList()
+        for level, width in reversed(list(enumerate(widths))):
+            for position in range(o.res_blocks + 1):
+                layers = residual(channels + skips.pop(), width, side)
+                channels = width
+                if level > 0 and position == o.res_blocks:
+                    layers.append(block(channels, channels, "up"))
+                    side *= 2
+                self.output_blocks.append(Stage(*layers))
+
+        self.out = nn.Sequential(
+            GroupNorm(o.groups, channels),
+            nn.SiLU(),
+            nn.Conv2d(channels, 2 * PICTURE_CHANNELS, 3, padding=1),
+        )
+
+    def text_features(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Run the text transformer.
+
+        Args:
+            tokens: (T, text_ctx), int64; where ``mask`` is false the value does not matter.
+            mask: (T, text_ctx), bool, true where there is a token.
+
+        Returns:
+            (T, text_width, text_ctx).
+        """
+        x = self.token_embedding(tokens) + self.positional_embedding
+        x = torch.where(mask[..., None], x, self.padding_embedding)
+        return self.final_ln(self.transformer(x)).transpose(1, 2)
+
+    def encode_text(self, tokens: Tensor, mask: Tensor) -> Text:
+        """Return all that the network reads of prompts; arguments as of ``text_features``."""
+        features = self.text_features(tokens, mask)
+        layers = (layer for layer in self.modules() if isinstance(layer, AttentionBlock))
+        attention = tuple(layer.read(features) for layer in layers)
+        return Text(self.transformer_proj(features[:, :, -1]), attention)
+
+    def denoise(
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        text: Text,
+        low_res: Tensor | None = None,
+        inpaint_image: Tensor | None = None,
+        inpaint_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Predict the noise in ``x`` and its variance.
+
+        Args:
+            x: (B, 3, n, n), the noisy picture, about [-1, 1] plus noise.
+            timesteps: (B,), of the 1000-step process (also when steps are left out).
+            text: From ``encode_text``; each of its T prompts is for B / T pictures in a row.
+            low_res: (B, 3, m, m) in [-1, 1], needed when ``super_res``.
+            inpaint_image: (B, 3, n, n) in [-1, 1], needed when ``inpaint``.
+            inpaint_mask: (B, 1, n, n), 1 where ``inpaint_image`` is to be kept.
+
+        Returns:
+            (B, 6, n, n): the noise, then the variance as a place between the smallest (-1) and
+            the largest (1) possible log variance (Nichol and Dhariwal 2021, equation 15).
+        """
+        inputs = [x]
+        if self.options.inpaint:
+            if inpaint_image is None or inpaint_mask is None:
+                raise ValueError("an inpainting network needs inpaint_image and inpaint_mask")
+            inputs += [inpaint_image * inpaint_mask, inpaint_mask.to(x.dtype)]
+        if self.options.super_res:
+            if low_res is None:
+                raise ValueError("an upsampling network needs low_res")
+            size = (x.shape[2], x.shape[3])
+            inputs.append(F.interpolate(low_res, size, mode="bilinear", align_corners=False))
+        h = torch.cat(inputs, dim=1) if len(inputs) > 1 else x
+
+        times = timestep_embedding(timesteps, self.options.channels).to(text.proj.dtype)
+        embedding = self.time_embed(times) + repeated(text.proj, len(x))
+        h = h.contiguous(memory_format=torch.channels_last)
+        reading = iter(text.attention)
+        skips = []
+        for stage in self.input_blocks:
+            h = stage(h, embedding, reading)
+            skips.append(h)
+        h = self.middle_block(h, embedding, reading)
+        for stage in self.output_blocks:
+            h = stage(torch.cat([h, skips.pop()], dim=1), embedding, reading)
+        return in_float32(self.out, h)
+
+    def forward(
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        tokens: Tensor,
+        mask: Tensor,
+        low_res: Tensor | None = None,
+        inpaint_image: Tensor | None = None,
+        inpaint_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Encode the prompt and predict the noise; see ``encode_text`` and ``denoise``."""
+        text = self.encode_text(tokens, mask)
+        return self.denoise(x, timesteps, text, low_res, inpaint_image, inpaint_mask)

@@ -1,0 +1,1 @@
+"""The networks as their authors' own packages build them (`engine: upstream`)."""

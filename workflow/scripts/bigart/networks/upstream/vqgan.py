@@ -1,0 +1,64 @@
+"""VQGAN as its authors wrote it: github.com/CompVis/taming-transformers."""
+
+import torch
+from torch import Tensor, nn
+
+from bigart.networks.network import in_float32
+from bigart.networks.upstream.network import UpstreamNetwork, groups_of_normalisation
+from bigart.networks.vqgan import VQGAN, VQGANOptions
+
+
+class UpstreamVQGAN(UpstreamNetwork):
+    """The original encoder, quantiser and decoder; used like ``vqgan.VQGAN``.
+
+    They are put together as the package's ``VQModel`` does, which itself would need lightning.
+
+    Args:
+        options: Sizes.
+
+    Raises:
+        PackageError: The package is missing.
+    """
+
+    architecture = "vqgan"
+    Options = VQGANOptions
+    options: VQGANOptions
+    kept = VQGAN.kept
+
+    def __init__(self, options: VQGANOptions) -> None:
+        super().__init__(options)
+        model = self.package.load("modules.diffusionmodules.model")
+        quantisers = self.package.load("modules.vqvae.quantize")
+        sizes = {
+            "ch": options.channels,
+            "out_ch": 3,
+            "ch_mult": options.channel_mult,
+            "num_res_blocks": options.res_blocks,
+            "attn_resolutions": options.attention_resolutions,
+            "in_channels": 3,
+            "resolution": options.resolution,
+            "z_channels": options.z_channels,
+        }
+        with self.package.in_use(), groups_of_normalisation(options.groups):
+            self.encoder = model.Encoder(double_z=False, **sizes)
+            self.decoder = model.Decoder(**sizes)
+            self.quantize = quantisers.VectorQuantizer(options.codes, options.embed_dim, beta=0.25)
+        self.quant_conv = nn.Conv2d(options.z_channels, options.embed_dim, 1)
+        self.post_quant_conv = nn.Conv2d(options.embed_dim, options.z_channels, 1)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Map RGB in [-1, 1] to vectors; see ``VQGAN.encode``."""
+        return in_float32(lambda x: self.quant_conv(self.encoder(x)), x)
+
+    def indices(self, z: Tensor) -> Tensor:
+        """Map vectors (B, embed_dim, h, w) to the nearest codes, (B, h, w), int64."""
+        batch, _, height, width = z.shape
+        with torch.autocast(z.device.type, enabled=False):
+            _, _, (_, _, indices) = self.quantize(z.float())
+        return indices.view(batch, height, width)
+
+    def decode(self, indices: Tensor) -> Tensor:
+        """Map codes (B, h, w) to RGB (B, 3, factor * h, factor * w), about [-1, 1]."""
+        shape = (*indices.shape, self.options.embed_dim)
+        vectors = self.quantize.get_codebook_entry(indices.flatten(), shape)
+        return self.decoder(self.post_quant_conv(vectors))

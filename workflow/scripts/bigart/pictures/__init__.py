@@ -1,0 +1,1 @@
+"""Pictures as arrays: read, textured, laid on a sheet, encoded. A change here repaints."""

@@ -1,0 +1,170 @@
+"""The contact sheet: all candidates of an artwork side by side, numbered, so a person can pick.
+
+Every picture is shown pixel for pixel. Text is set in the font that comes inside Pillow, so that
+it looks the same everywhere. That font has the English letters and little else: an accented
+letter it lacks is drawn without its accent, and any other (Cyrillic, Chinese, emoji, ...) as a
+crossed box, so that the rest of the prompt stays readable. The recipe in the sheet keeps the
+exact prompt.
+"""
+
+import functools
+import math
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from bigart.errors import UserError
+from bigart.pictures.images import Picture
+
+PAPER = (242, 242, 240)
+INK = (38, 38, 38)
+FAINT = (122, 122, 120)
+EDGE = (214, 214, 211)
+
+MARGIN = 48  # all lengths in pixels
+GAP = 28
+NUMBER_SIZE = 34
+NUMBER_SPACE = 54  # from the foot of a picture to the foot of its number's line
+PROMPT_SIZE = 28
+PROMPT_LINE = 38
+PROMPT_MAX_LINES = 4
+SMALL_SIZE = 17
+SMALL_LINE = 28
+HEAD_SPACE = 30  # between the head and the pictures
+MIN_WIDTH = 560  # of the text, however few and small the pictures are
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def contact_sheet(pictures: Sequence[Picture], prompt: str, note: str = "") -> Picture:
+    """Lay out pictures in rows, numbered from 1, under their prompt.
+
+    Args:
+        pictures: uint8 (height, width, 3), all of one size.
+        prompt: Any text; wrapped, and cut with an ellipsis after four lines.
+        note: A smaller line under the prompt, such as the seed.
+
+    Returns:
+        uint8 (height, width, 3).
+
+    Raises:
+        UserError: There are no pictures, or their sizes differ.
+    """
+    if not pictures:
+        raise UserError("a contact sheet needs at least one picture")
+    sizes = sorted({picture.shape[1::-1] for picture in pictures})
+    if len(sizes) > 1:
+        found = ", ".join(f"{width}x{height}" for width, height in sizes)
+        raise UserError(f"the pictures of a contact sheet must be of one size, not {found}")
+    width, height = sizes[0]
+    rows, columns = grid(len(pictures))
+    inner = max(MIN_WIDTH, columns * width + (columns - 1) * GAP)
+    large, medium, small = map(_font, (NUMBER_SIZE, PROMPT_SIZE, SMALL_SIZE))
+    lines = wrap(prompt, medium, inner, PROMPT_MAX_LINES)
+    notes = wrap(note, small, inner, 1)
+    top = tiles_top(len(lines), bool(notes))
+    full_height = top + rows * (height + NUMBER_SPACE) + (rows - 1) * GAP + MARGIN - GAP // 2
+
+    sheet = Image.new("RGB", (2 * MARGIN + inner, full_height), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    y = MARGIN
+    for line in lines:
+        draw.text((MARGIN, y), line, INK, medium)
+        y += PROMPT_LINE
+    for line in notes:
+        draw.text((MARGIN, y + 5), line, FAINT, small)
+    for index, picture in enumerate(pictures):
+        x, y = tile_corner(index, columns, width, height, top)
+        draw.rectangle((x - 1, y - 1, x + width, y + height), outline=EDGE)
+        sheet.paste(Image.fromarray(picture), (x, y))
+        foot = y + height + NUMBER_SPACE // 2 + 2
+        draw.text((x + width // 2, foot), str(index + 1), INK, large, anchor="mm")
+    return np.array(sheet)
+
+
+@functools.cache
+def _font(size: int) -> Font:
+    return ImageFont.load_default(size)
+
+
+def grid(count: int) -> tuple[int, int]:
+    """Return (rows, columns): at most four in a row, rows as even as they can be."""
+    rows = math.ceil(count / 4)
+    return rows, math.ceil(count / rows)
+
+
+def tiles_top(prompt_lines: int, has_note: bool) -> int:
+    """Return where the first row of pictures begins, below the head."""
+    head = prompt_lines * PROMPT_LINE + (SMALL_LINE if has_note else 0)
+    return MARGIN + (head + HEAD_SPACE if head else 0)
+
+
+def tile_corner(index: int, columns: int, width: int, height: int, top: int) -> tuple[int, int]:
+    """Return the left and upper edge of picture ``index`` (from 0) on the sheet."""
+    row, column = divmod(index, columns)
+    return MARGIN + column * (width + GAP), top + row * (height + NUMBER_SPACE + GAP)
+
+
+def wrap(text: str, font: Font, width: int, max_lines: int) -> list[str]:
+    """Break text into lines of at most ``width`` pixels; an ellipsis marks what is cut.
+
+    White space is collapsed, control characters are left out, words wider than a line are broken.
+    """
+    words = _drawable(text).split()
+    lines: list[str] = []
+    line = ""
+    while words:
+        word = words.pop(0)
+        longer = f"{line} {word}" if line else word
+        if font.getlength(longer) <= width:
+            line = longer
+        elif line:
+            lines.append(line)
+            line = ""
+            words.insert(0, word)
+        else:
+            fits = _fitting(word, font, width)
+            lines.append(word[:fits])
+            words.insert(0, word[fits:])
+        if len(lines) > max_lines:
+            break
+    lines += [line] if line else []
+    if len(lines) > max_lines:
+        last = lines[max_lines - 1]
+        while last and font.getlength(f"{last}...") > width:
+            last = last[:-1]
+        lines = [*lines[: max_lines - 1], f"{last.rstrip(' ,.;')}..."]
+    return lines
+
+
+def _fitting(word: str, font: Font, width: int) -> int:
+    """Return how many letters of a word fit into ``width``: at least one."""
+    fits = 1
+    while fits < len(word) and font.getlength(word[: fits + 1]) <= width:
+        fits += 1
+    return fits
+
+
+def _drawable(text: str) -> str:
+    """Leave out what draws nothing or cannot be drawn: controls, joiners, lone surrogates."""
+    spaced = "".join(" " if c.isspace() else c for c in text)
+    kept = (c for c in spaced if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+    return "".join(_letter(c) for c in kept if not "\ufe00" <= c <= "\ufe0f")
+
+
+@functools.lru_cache(maxsize=4096)
+def _letter(letter: str) -> str:
+    """Return a letter as the font can draw it: without its accents where it lacks the whole."""
+    if _in_font(letter):
+        return letter
+    parts = unicodedata.normalize("NFKD", letter)
+    return "".join(c for c in parts if _in_font(c) or not unicodedata.combining(c))
+
+
+@functools.lru_cache(maxsize=4096)
+def _in_font(letter: str) -> bool:
+    """Tell a letter of the font from the crossed box that stands for those it lacks."""
+    font = _font(SMALL_SIZE)
+    return bytes(font.getmask(letter)) != bytes(font.getmask("\uffff"))

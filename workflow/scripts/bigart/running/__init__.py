@@ -1,0 +1,1 @@
+"""What runs need of the machine: files, locks, devices, progress, environments."""

@@ -1,0 +1,96 @@
+"""Progress: a bar in a terminal, readable lines in a log."""
+
+import logging
+import sys
+import time
+
+from tqdm import tqdm
+
+from bigart.commands.command import PROGRESS
+
+log = logging.getLogger(PROGRESS)
+
+LOG_EVERY_SECONDS = 10.0
+
+
+class Progress:
+    """Counts up to a total, and shows it with the time that is left.
+
+    In a terminal it is one moving bar. In a log it is a line after the first step, then one every
+    ten seconds and one at the end, without control characters.
+
+    Args:
+        label: What is being done ("thumbnails").
+        total: Steps or bytes in all; None where that is not known.
+        start: How many were done before.
+        unit: "" for steps, "B" for bytes, which are shown in megabytes and with their rate.
+    """
+
+    def __init__(self, label: str, total: int | None, *, start: int = 0, unit: str = "") -> None:
+        self.label, self.total, self.done, self.unit = label, total, start, unit
+        self._before, self._start, self._told = start, time.monotonic(), -LOG_EVERY_SECONDS
+        self._bar = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(
+                total=total, initial=start, desc=label, unit=unit or "it", unit_scale=bool(unit)
+            )
+
+    def advance(self, steps: int = 1) -> None:
+        """Count ``steps`` more (fewer when negative)."""
+        self.done += steps
+        if self._bar is not None:
+            self._bar.update(steps)
+        if self._complete:
+            self.close()
+        seconds = time.monotonic() - self._start
+        if self._complete or seconds - self._told >= LOG_EVERY_SECONDS:
+            self._told = seconds
+            log.info(self._line(seconds))
+
+    def to(self, done: int, total: int) -> None:
+        """Set the count and the total, for work that reports where it is."""
+        self.total = total
+        if self._bar is not None:
+            self._bar.total = total
+        self.advance(done - self.done)
+
+    def close(self) -> None:
+        """Leave the bar as it is, for work that ends before its total."""
+        if self._bar is not None:
+            self._bar.close()
+
+    @property
+    def _complete(self) -> bool:
+        return self.total is not None and self.done >= self.total
+
+    def _line(self, seconds: float) -> str:
+        if self.unit:
+            whole = f" of {megabytes(self.total)}" if self.total is not None else ""
+            line = f"{self.label}: {megabytes(self.done)}{whole}"
+        else:
+            line = f"{self.label}: {self.done}/{self.total}"
+        if self._complete:
+            return f"{line}, done in {duration(seconds)}"
+        gained = self.done - self._before
+        if gained <= 0 or seconds <= 0:
+            return line
+        if self.unit:
+            line += f", {megabytes(gained / seconds)}/s"
+        if self.total is None:
+            return line
+        return f"{line}, {duration(seconds / gained * (self.total - self.done))} left"
+
+
+def megabytes(count: float) -> str:
+    """Return a number of bytes as a person says it: "67.0 MB"."""
+    return f"{count / 1e6:,.1f} MB"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as a person says it: "8 s", "3 min 20 s", "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,1 @@
+"""From noise to candidates: schedules, samplers, noise. A change here repaints."""

@@ -1,0 +1,430 @@
+"""Published checkpoints: recognised, verified, and kept as safetensors from then on.
+
+``archives`` reads them without running what is in them. Here a state dict is recognised, brought
+to the published parameter names, checked to have exactly the names and shapes of its network, and
+written once as a safetensors file whose header says how to build the network: ``architecture``,
+``options`` (JSON), ``source_sha256``, ``format_version``. The stages read only that file.
+"""
+
+import json
+import math
+import re
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from bigart.running import files
+from bigart.networks.network import Network, on_meta
+from bigart.weights.network_file import FORMAT_VERSION, load_metadata, tuples
+from bigart.weights import network_file
+from bigart.weights.archives import (
+    SAFETENSORS_DTYPES,
+    Shape,
+    StateDict,
+    StoredTensor,
+    check_zip,
+    read_checkpoint,
+)
+from bigart.errors import UserError
+from bigart.networks.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
+from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions, published_name
+from bigart.networks.vqgan import VQGAN, VQGANOptions
+
+Options = GlideOptions | RRDBNetOptions | VQGANOptions
+_SAFETENSORS_NAMES = {dtype: name for name, dtype in SAFETENSORS_DTYPES.items()}
+
+
+class Architecture(NamedTuple):
+    """A network's class, its options, and what people call it."""
+
+    network: type[Network]
+    options: type[Options]
+    spoken: str
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "glide": Architecture(Text2ImUNet, GlideOptions, "a GLIDE network"),
+    "rrdbnet": Architecture(RRDBNet, RRDBNetOptions, "an RRDBNet (ESRGAN, BSRGAN)"),
+    "vqgan": Architecture(VQGAN, VQGANOptions, "a VQGAN"),
+}
+
+# ---- what a state dict is ----------------------------------------------------------------------
+
+
+def to_published_names(state: Mapping[str, StoredTensor]) -> StateDict:
+    """Give a state dict the parameter names that this project's networks have.
+
+    RRDBNets come with three sets of names: BSRGAN's (used here), those of later ESRGAN
+    trainers (``body.0.rdb1.conv1``), and those of the first ESRGAN (``model.1.sub.0...``). For a
+    VQGAN only what encodes and decodes is kept, not the discriminator and the loss.
+    """
+    if "quantize.embedding.weight" in state:
+        kept = ("encoder.", "decoder.", "quantize.", "quant_conv.", "post_quant_conv.")
+        return {name: tensor for name, tensor in state.items() if name.startswith(kept)}
+    if any(name.startswith("body.0.rdb1.") for name in state):
+        return {published_name(name): tensor for name, tensor in state.items()}
+    if any(name.startswith("model.1.sub.0.RDB1.") for name in state):
+        places = (re.fullmatch(r"model\.(\d{1,4})\.\w+", name) for name in state)
+        modules = 1 + max((int(place[1]) for place in places if place), default=0)
+        return {_from_sequential_names(name, modules): tensor for name, tensor in state.items()}
+    return dict(state)
+
+
+def _from_sequential_names(name: str, modules: int) -> str:
+    """Rename ESRGAN's first layout, where the tail's places depend on the scale."""
+    if found := re.fullmatch(r"model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0\.(\w+)", name):
+        block, dense, conv, kind = found.groups()
+        return f"RRDB_trunk.{block}.RDB{dense}.conv{conv}.{kind}"
+    if found := re.fullmatch(r"model\.1\.sub\.\d+\.(\w+)", name):
+        return f"trunk_conv.{found[1]}"
+    tail = {0: "conv_first", modules - 1: "conv_last", modules - 3: "HRconv"}
+    tail |= {at: f"upconv{at // 3}" for at in range(3, modules - 4, 3)}
+    if (found := re.fullmatch(r"model\.(\d{1,4})\.(\w+)", name)) and int(found[1]) in tail:
+        return f"{tail[int(found[1])]}.{found[2]}"
+    return name
+
+
+def describe(state: Mapping[str, StoredTensor]) -> tuple[str | None, str]:
+    """Say what network a state dict belongs to: its architecture (None: unknown) and in words."""
+    if "transformer_proj.weight" in state and "input_blocks.0.0.weight" in state:
+        names = {3: "base", 6: "upsampler", 7: "inpainting base", 10: "inpainting upsampler"}
+        first = state["input_blocks.0.0.weight"].shape
+        return "glide", f"a GLIDE {names.get(first[1], 'network') if len(first) > 1 else 'network'}"
+    if "quantize.embedding.weight" in state:
+        return "vqgan", "a VQGAN"
+    if any(name.startswith("RRDB_trunk.0.") for name in state):
+        return "rrdbnet", "an RRDBNet (ESRGAN, BSRGAN)"
+    if "quantize.embed.weight" in state:
+        return None, "a VQGAN with Gumbel quantisation, which is not supported"
+    if any(name.startswith("model.diffusion_model.") for name in state):
+        return None, "a Stable Diffusion checkpoint, which is not supported"
+    if "visual.conv1.weight" in state or "logit_scale" in state:
+        return None, "a CLIP network"
+    if "body.0.weight" in state:
+        return None, "a compact Real-ESRGAN (SRVGGNet), which is not supported"
+    return None, f"an unknown network ({', '.join(list(state)[:3])}, ...)"
+
+
+def infer_options(
+    architecture: str,
+    state: Mapping[str, StoredTensor],
+    stated: Mapping[str, Any] | None = None,
+    path: Path | str = "the checkpoint",
+) -> Options:
+    """Return a network's options: the stated ones, and the rest from its shapes.
+
+    An RRDBNet's and a VQGAN's follow from the shapes (a VQGAN's training resolution does not and
+    is taken as 256, which only says where attention is, and that the shapes tell). GLIDE's heads
+    leave no trace: what is not stated is as published.
+
+    Raises:
+        UserError: It is another network, or of a kind that is not supported.
+    """
+    found, words = describe(state)
+    if found != architecture:
+        raise UserError(f"{path} is {words}, not {ARCHITECTURES[architecture].spoken}")
+    try:
+        if architecture == "rrdbnet":
+            options: Options = _rrdbnet_options(state, path)
+        elif architecture == "vqgan":
+            options = _vqgan_options(state)
+        else:
+            options = _glide_options(state, stated or {}, path)
+    except _UnfitError as error:
+        raise UserError(f"{path} is {words}, but incomplete or damaged: {error}") from None
+    return replace(options, **tuples(stated or {}))
+
+
+class _UnfitError(Exception):
+    """What options are read from is not there, or has not the shape that tells them."""
+
+
+def _shape(state: Mapping[str, StoredTensor], name: str, dimensions: int) -> Shape:
+    if name not in state:
+        raise _UnfitError(f"{name} is missing")
+    shape = state[name].shape
+    if len(shape) != dimensions or 0 in shape:
+        raise _UnfitError(f"{name} has the shape {list(shape)}")
+    return shape
+
+
+def _rrdbnet_options(state: Mapping[str, StoredTensor], path: Path | str) -> RRDBNetOptions:
+    features, inputs, *_ = _shape(state, "conv_first.weight", 4)
+    if inputs != 3 or "upconv3.weight" in state or "upconv1.weight" not in state:
+        raise UserError(
+            f"{path} is an RRDBNet of a kind that is not supported ({inputs} input channels): "
+            "it must take RGB and enlarge 2 or 4 times by its own convolutions"
+        )
+    return RRDBNetOptions(
+        scale=4 if "upconv2.weight" in state else 2,
+        features=features,
+        blocks=_count(state, r"RRDB_trunk\.(\d{1,4})\."),
+        growth=_shape(state, "RRDB_trunk.0.RDB1.conv1.weight", 4)[0],
+    )
+
+
+def _vqgan_options(state: Mapping[str, StoredTensor]) -> VQGANOptions:
+    channels = _shape(state, "encoder.conv_in.weight", 4)[0]
+    levels = range(_count(state, r"encoder\.down\.(\d{1,4})\."))
+    widths = [_shape(state, f"encoder.down.{i}.block.0.conv1.weight", 4)[0] for i in levels]
+    if any(width % channels for width in widths):
+        raise _UnfitError(f"its levels have {widths} channels, its first convolution {channels}")
+    codes, embed_dim = _shape(state, "quantize.embedding.weight", 2)
+    return VQGANOptions(
+        channels=channels,
+        channel_mult=tuple(width // channels for width in widths),
+        res_blocks=_count(state, r"encoder\.down\.0\.block\.(\d{1,4})\."),
+        attention_resolutions=tuple(
+            VQGANOptions.resolution >> i
+            for i in levels
+            if f"encoder.down.{i}.attn.0.q.weight" in state
+        ),
+        z_channels=_shape(state, "encoder.conv_out.weight", 4)[0],
+        embed_dim=embed_dim,
+        codes=codes,
+    )
+
+
+def _glide_options(
+    state: Mapping[str, StoredTensor], stated: Mapping[str, Any], path: Path | str
+) -> GlideOptions:
+    kinds = {3: (False, False), 6: (True, False), 7: (False, True), 10: (True, True)}
+    found = kinds.get(_shape(state, "input_blocks.0.0.weight", 4)[1])
+    if found is None:
+        raise UserError(f"{path} is a GLIDE network with an unknown number of input channels")
+    super_res, inpaint = found
+    wanted = stated.get("super_res", super_res), stated.get("inpaint", inpaint)
+    if wanted != found:
+        raise UserError(f"{path} is {describe(state)[1]}, not a GLIDE {_glide_name(*wanted)}")
+    return replace(UPSAMPLER if super_res else BASE, inpaint=inpaint)
+
+
+def _glide_name(super_res: bool, inpaint: bool) -> str:
+    return ("inpainting " if inpaint else "") + ("upsampler" if super_res else "base")
+
+
+def _count(state: Iterable[str], pattern: str) -> int:
+    """Return one more than the highest number that the names carry, at least 1."""
+    matches = {name: match for name in state if (match := re.match(pattern, name))}
+    name, highest = max(
+        ((name, int(match[1])) for name, match in matches.items()),
+        key=lambda pair: pair[1],
+        default=("", 0),
+    )
+    if highest >= len(matches):
+        raise _UnfitError(f"{name} is there, and not all that come before it")
+    return highest + 1
+
+
+def expected_shapes(architecture: str, options: Options) -> dict[str, Shape]:
+    """Return the names and shapes of a network's parameters, without making it.
+
+    Raises:
+        UserError: The options do not fit together.
+    """
+    network = on_meta(ARCHITECTURES[architecture].network, options)
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
+def verify(
+    state: Mapping[str, StoredTensor],
+    architecture: str,
+    options: Options,
+    path: Path | str = "the checkpoint",
+) -> StateDict:
+    """Check that a state dict has exactly the names and shapes of a network.
+
+    Returns:
+        The state dict, in the network's order.
+
+    Raises:
+        UserError: The options do not fit together; or missing and unexpected names and wrong
+            shapes, the first five of each.
+    """
+    try:
+        expected = expected_shapes(architecture, options)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    missing = [name for name in expected if name not in state]
+    unexpected = [name for name in state if name not in expected]
+    wrong = [
+        f"{name}: {list(state[name].shape)} instead of {list(shape)}"
+        for name, shape in expected.items()
+        if name in state and state[name].shape != shape
+    ]
+    if missing or unexpected or wrong:
+        parts = [("missing", missing), ("unexpected", unexpected), ("wrong shape", wrong)]
+        lines = [
+            f"  {title} ({len(names)}): {', '.join(names[:5])}{', ...' if names[5:] else ''}"
+            for title, names in parts
+            if names
+        ]
+        raise UserError(
+            f"{path} does not fit {ARCHITECTURES[architecture].spoken} "
+            f"with these options:\n" + "\n".join(lines)
+        )
+    return {name: state[name] for name in expected}
+
+
+# ---- conversion --------------------------------------------------------------------------------
+
+
+def open_checkpoint(
+    path: Path | str, architecture: str, stated: Mapping[str, Any] | None = None
+) -> tuple[StateDict, Options]:
+    """Read a checkpoint, find its options and verify names and shapes.
+
+    Args:
+        path: Any format of ``read_checkpoint``.
+        architecture: A key of ``ARCHITECTURES``.
+        stated: Options that are known; see ``infer_options``.
+
+    Returns:
+        The tensors in the published names, in the network's order, and the options.
+
+    Raises:
+        UserError: Whatever is wrong with the file.
+    """
+    state = to_published_names(read_checkpoint(path))
+    options = infer_options(architecture, state, stated, path)
+    return verify(state, architecture, options, path), options
+
+
+def check(path: Path | str, architecture: str, stated: Mapping[str, Any] | None = None) -> None:
+    """Check a checkpoint from within: zip CRCs, names, shapes, finite values.
+
+    Raises:
+        UserError: The first kind of fault that is found.
+    """
+    check_zip(path)
+    state, _ = open_checkpoint(path, architecture, stated)
+    for name, tensor in state.items():
+        _check_finite(name, tensor.load(), path)
+
+
+def convert(
+    source: Path | str,
+    target: Path | str,
+    architecture: str,
+    stated: Mapping[str, Any] | None = None,
+    sha256: str | None = None,
+) -> dict[str, str]:
+    """Convert a checkpoint to this project's safetensors form.
+
+    Numbers become fp32, unless the whole file is fp16 or bf16, which it stays. One tensor at a
+    time is in memory. The target is whole or absent.
+
+    Args:
+        source: A checkpoint of any known format.
+        target: The ``.safetensors`` file to write.
+        architecture: A key of ``ARCHITECTURES``.
+        stated: Options that are known; see ``infer_options``.
+        sha256: The source's hash, if the caller has it already.
+
+    Returns:
+        The metadata that the target carries.
+
+    Raises:
+        UserError: Whatever is wrong with the source.
+    """
+    check_zip(source)
+    state, options = open_checkpoint(source, architecture, stated)
+    metadata = network_metadata(architecture, options, sha256 or files.sha256(source))
+    dtypes = {tensor.dtype for tensor in state.values()}
+    half = dtypes in ({torch.float16}, {torch.bfloat16})
+    dtype = dtypes.pop() if half else torch.float32
+    with files.atomic(target) as temporary:
+        _write_safetensors(temporary, state, dtype, metadata, source)
+    return metadata
+
+
+def network_metadata(architecture: str, options: Options, source_sha256: str) -> dict[str, str]:
+    """Return the header that makes a safetensors file one of this project's."""
+    return {
+        "architecture": architecture,
+        "options": json.dumps(asdict(options), sort_keys=True),
+        "source_sha256": source_sha256,
+        "format_version": FORMAT_VERSION,
+    }
+
+
+def save_network(
+    network: nn.Module,
+    path: Path | str,
+    architecture: str,
+    dtype: torch.dtype = torch.float16,
+    source_sha256: str = "",
+) -> dict[str, str]:
+    """Write a network of this project (trained, say) as a safetensors file.
+
+    Args:
+        network: Has ``options``, as all networks here do.
+        path: Whole or absent afterwards.
+        architecture: A key of ``ARCHITECTURES``.
+        dtype: Of the stored numbers.
+        source_sha256: Of the checkpoint it came from, if any.
+
+    Raises:
+        UserError: A value is not finite, also after rounding to ``dtype``.
+    """
+    options: Any = network.options
+    metadata = network_metadata(architecture, options, source_sha256)
+    state = {n: t.detach() for n, t in network.state_dict().items()}
+    with files.atomic(path) as temporary:
+        _write_safetensors(temporary, state, dtype, metadata, path)
+    return metadata
+
+
+def _write_safetensors(
+    target: Path,
+    state: Mapping[str, StoredTensor | Tensor],
+    dtype: torch.dtype,
+    metadata: Mapping[str, str],
+    source: Path | str,
+) -> None:
+    """Write header and tensors one after the other, each checked to be finite."""
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    at = 0
+    for name, tensor in state.items():
+        size = math.prod(tensor.shape) * dtype.itemsize
+        entry = {"dtype": _SAFETENSORS_NAMES[dtype], "shape": list(tensor.shape)}
+        header[name] = {**entry, "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with target.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name, stored in state.items():
+            tensor = stored.load() if isinstance(stored, StoredTensor) else stored.cpu()
+            tensor = tensor.to(dtype).contiguous()
+            _check_finite(name, tensor, source)
+            file.write(tensor.reshape(-1).view(torch.uint8).numpy().data)
+
+
+def _check_finite(name: str, tensor: Tensor, path: Path | str) -> None:
+    if not tensor.is_floating_point() or not tensor.numel():
+        return
+    low, high = tensor.aminmax()  # NaN shows in both
+    if not (math.isfinite(low) and math.isfinite(high)):
+        bad = tensor.numel() - int(torch.isfinite(tensor).sum())
+        raise UserError(f"{path} is damaged: {name} holds {bad} values that are not finite")
+
+
+# ---- the converted file --------------------------------------------------------------------------
+
+
+def open_network(
+    path: Path | str,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+) -> tuple[nn.Module, dict[str, str]]:
+    """Open a converted file of any architecture; see ``networks.open_network``."""
+    architecture = load_metadata(path)["architecture"]
+    if architecture not in ARCHITECTURES:
+        raise UserError(f"{path} holds a network of an unknown architecture, {architecture}")
+    return network_file.open_network(path, ARCHITECTURES[architecture].network, device, dtype)
