@@ -89,7 +89,7 @@ def model(role):
     return source(file)
 
 
-def network_file(stage, engine=CONFIG.engine):
+def network_file(stage, engine):
     """Return the model file of a stage, once the package that runs it is known to be there."""
     if not deploys_software():
         if missing := engines.missing_package(engine, stage.architecture):
@@ -99,7 +99,10 @@ def network_file(stage, engine=CONFIG.engine):
 
 def network(name):
     """Return an input: the network of a stage."""
-    return lambda wildcards: network_file(STAGES[name])
+    stage = STAGES[name]
+    if CONFIG.engine == engines.NATIVE:
+        return model(stage.role)
+    return lambda wildcards: network_file(stage, CONFIG.engine)
 
 
 def identity(*roles):
@@ -186,23 +189,31 @@ def changed(name):
     Snakemake reruns when it changes. So an option that is new changes nothing, until it is used.
     """
     stage = STAGES[name]
-    own = sorted(stage.options.values())
+    own = [(option, default(option)) for option in sorted(stage.options.values())]
     common = ("engine", "precision") if stage.role else ()
+    of_config = [
+        f"{option}={getattr(CONFIG, option)}"
+        for option in common
+        if getattr(CONFIG, option) != default(option)
+    ]
 
     def differences(wildcards):
-        found = {option: getattr(row(wildcards), option) for option in own}
-        found |= {option: getattr(CONFIG, option) for option in common}
+        artwork = row(wildcards)
+        found = [(option, getattr(artwork, option), usual) for option, usual in own]
         return [
-            f"{option}={value}"
-            for option, value in found.items()
-            if value != options.options().get(option, {}).get("default")
-        ]
+            f"{option}={value}" for option, value, usual in found if value != usual
+        ] + of_config
 
     return differences
 
 
+def default(option):
+    """Return the default of an option; None for a column that must be filled in."""
+    return options.options().get(option, {}).get("default")
+
+
 def arguments(name, *fixed):
-    """Return a param: the whole command line of a stage, but for its log.
+    """Return a param: the command line of a stage, but for its log and threads.
 
     Snakemake does not compare it, since it depends on inputs and outputs.
 
@@ -211,8 +222,13 @@ def arguments(name, *fixed):
         fixed: Arguments that are the same for every artwork.
     """
     stage = STAGES[name]
+    if "{candidate}" in stage.file:
+        fixed += ("--batch", str(CONFIG.batch))
+    if stage.role:
+        fixed += ("--device", CONFIG.device, "--precision", CONFIG.precision)
+        fixed += ("--engine", CONFIG.engine)
 
-    def of_artwork(wildcards, input, output, threads):
+    def of_artwork(wildcards, input, output):
         artwork = row(wildcards)
         found = [
             f"{flag}={getattr(artwork, option)}"
@@ -222,11 +238,6 @@ def arguments(name, *fixed):
             found.append(f"--artwork={artwork.artwork}")
         for kind, files in input.items():
             found += [f"--{kind}", *([files] if isinstance(files, str) else files)]
-        if stage.role:
-            found += ["--device", CONFIG.device, "--precision", CONFIG.precision]
-            found += ["--engine", CONFIG.engine, "--threads", str(threads)]
-        if "{candidate}" in stage.file:
-            found += ["--batch", str(CONFIG.batch)]
         return [*found, *fixed, "--out", *output]
 
     return of_artwork

@@ -27,7 +27,7 @@ rule enlarged_1024:
         code=code("enlarge.py"),
         arguments=arguments("enlarged-1024", "--stage", "enlarged-1024", "--scale", "4"),
     shell:
-        'python "$BIGART_SCRIPTS/enlarge.py" {params.arguments:q} --log {log:q}'
+        'python "$BIGART_SCRIPTS/enlarge.py" {params.arguments:q} --threads {threads} --log {log:q}'
 
 
 rule textured_1024:
@@ -78,7 +78,7 @@ rule detailed:
         code=code("detail.py"),
         arguments=arguments("detailed"),
     shell:
-        'python "$BIGART_SCRIPTS/detail.py" {params.arguments:q} --log {log:q}'
+        'python "$BIGART_SCRIPTS/detail.py" {params.arguments:q} --threads {threads} --log {log:q}'
 
 
 rule enlarged_4096:
@@ -105,7 +105,7 @@ rule enlarged_4096:
         code=code("enlarge.py"),
         arguments=arguments("enlarged-4096", "--stage", "enlarged-4096", "--scale", "4"),
     shell:
-        'python "$BIGART_SCRIPTS/enlarge.py" {params.arguments:q} --log {log:q}'
+        'python "$BIGART_SCRIPTS/enlarge.py" {params.arguments:q} --threads {threads} --log {log:q}'
 
 
 rule textured_4096:

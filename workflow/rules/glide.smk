@@ -26,7 +26,7 @@ rule thumbnails:
         code=code("thumbnails.py"),
         arguments=arguments("thumbnails"),
     shell:
-        'python "$BIGART_SCRIPTS/thumbnails.py" {params.arguments:q} --log {log:q}'
+        'python "$BIGART_SCRIPTS/thumbnails.py" {params.arguments:q} --threads {threads} --log {log:q}'
 
 
 rule upsampled:
@@ -55,7 +55,7 @@ rule upsampled:
         code=code("upsample.py"),
         arguments=arguments("upsampled"),
     shell:
-        'python "$BIGART_SCRIPTS/upsample.py" {params.arguments:q} --log {log:q}'
+        'python "$BIGART_SCRIPTS/upsample.py" {params.arguments:q} --threads {threads} --log {log:q}'
 
 
 rule contact_sheet:
