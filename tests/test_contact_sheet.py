@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import ImageFont
 
 from bigart.errors import UserError
-from bigart.metadata import recipe
+from bigart.metadata import picture_file, recipe
 from bigart.pictures import contact_sheet as sheets
 from bigart.pictures import images
 
@@ -110,13 +110,13 @@ def test_the_command(tmp_path, name):
     paths = []
     for number, picture in enumerate(candidates(), 1):
         paths.append(str(tmp_path / f"{number}.png"))
-        images.write_png(paths[-1], picture, recipe.start())
+        picture_file.write_png(paths[-1], picture, recipe.start())
     prompt = "--a \"cat\" & 'dog' $HOME 🎨"
     command = [sys.executable, str(SCRIPTS / "contact_sheet.py"), "--images", *paths]
     command += [f"--prompt={prompt}", "--seed", "42", "--out", str(tmp_path / name)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    stage = recipe.read_recipe(tmp_path / name)["stages"][0]
+    stage = picture_file.read_recipe(tmp_path / name)["stages"][0]
     assert (stage["prompt"], stage["seed"], stage["candidates"]) == (prompt, 42, 7)
     assert images.read_rgb(tmp_path / name).shape[2] == 3
 

@@ -4,7 +4,6 @@ The GPUs are names here; the jobs are processes of their own, as in a run.
 """
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -13,7 +12,6 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -29,9 +27,9 @@ import json, sys, time
 from pathlib import Path
 from bigart.running import gpu_lock
 folder, names = json.loads(sys.argv[1])
-seat = gpu_lock.take_seat(names, Path(folder))
-print(seat.index, flush=True)
-with seat.taking_turns():
+slot = gpu_lock.acquire_slot(names, Path(folder))
+print(slot.index, flush=True)
+with slot.locked():
     print("begins", time.time(), flush=True)
     sys.stdin.read()
     print("ends", time.time(), flush=True)
@@ -71,15 +69,15 @@ def test_each_job_takes_a_device_of_its_own_and_a_killed_one_gives_it_back(tmp_p
 
 def test_a_job_goes_where_the_fewest_are(tmp_path: Path) -> None:
     names = ["a", "b"]
-    seats = [gpu_lock.take_seat(names, tmp_path) for _ in range(4)]  # a, b, a, b
-    kept, *others = seats
-    for seat in (others[0], others[2]):
-        assert seat is not None
-        assert seat.held is not None
-        seat.held.release()
-    assert others[1] is not None  # a has both its seats
+    slots = [gpu_lock.acquire_slot(names, tmp_path) for _ in range(4)]  # a, b, a, b
+    kept, *others = slots
+    for slot in (others[0], others[2]):
+        assert slot is not None
+        assert slot.held is not None
+        slot.held.release()
+    assert others[1] is not None  # a has both its slots
     assert kept is not None
-    found = gpu_lock.take_seat(names, tmp_path)
+    found = gpu_lock.acquire_slot(names, tmp_path)
     assert found is not None
     assert found.index == 1
 
@@ -120,29 +118,29 @@ def test_a_job_says_that_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         _let_end(job)
 
     monkeypatch.setattr(gpu_lock.log, "info", info)
-    seat = gpu_lock.take_seat(["a"], tmp_path)
-    assert seat is not None
-    with seat.taking_turns():
+    slot = gpu_lock.acquire_slot(["a"], tmp_path)
+    assert slot is not None
+    with slot.locked():
         assert job.wait(timeout=60) == 0
-    assert told == ["another job computes on this device; waiting for the turn"]
+    assert told == ["another job computes on this device; waiting for the GPU lock"]
 
 
-def test_where_all_seats_are_taken_a_job_takes_its_turn_all_the_same(
+def test_where_all_slots_are_taken_a_job_still_waits_for_the_gpu_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpu_lock, "MOST_SEATS", 1)
-    first, second = (gpu_lock.take_seat(["a"], tmp_path) for _ in range(2))
+    monkeypatch.setattr(gpu_lock, "MAX_SLOTS", 1)
+    first, second = (gpu_lock.acquire_slot(["a"], tmp_path) for _ in range(2))
     assert first is not None
     assert second is not None
     assert second.held is None
-    with first.taking_turns(), pytest.raises(TimeoutError):
-        second.turn.acquire(timeout=0)
-    with second.taking_turns():
+    with first.locked(), pytest.raises(TimeoutError):
+        second.gpu_lock.acquire(timeout=0)
+    with second.locked():
         pass
 
 
 def test_without_lock_files_jobs_go_on_unaware(caplog: pytest.LogCaptureFixture) -> None:
-    assert gpu_lock.take_seat(["a"], Path("/proc/nowhere")) is None
+    assert gpu_lock.acquire_slot(["a"], Path("/proc/nowhere")) is None
     assert "cannot share" in caplog.text
 
 
@@ -156,42 +154,24 @@ def test_a_job_takes_the_freest_of_the_gpus_it_sees(
     monkeypatch.setattr(device, "_devices", lambda chosen: stand_ins)
     first, second, third = (Device.choose("cuda") for _ in range(3))
     assert [job.device.index for job in (first, second, third)] == [0, 1, 0]
-    with first.turn():
-        assert third.seat is not None
+    with first.locked():
+        assert third.slot is not None
         with pytest.raises(TimeoutError):
-            third.seat.turn.acquire(timeout=0)
+            third.slot.gpu_lock.acquire(timeout=0)
     assert "the network took" in caplog.text
-    with third.turn(), second.turn():
+    with third.locked(), second.locked():
         pass
 
 
-class Driver:
-    """Stands in for libcuda: two GPUs, whose UUIDs end in 0 and 1."""
-
-    def cuInit(self, flags: int) -> int:  # noqa: N802
-        return 0
-
-    def cuDeviceGet(self, device: Any, index: int) -> int:  # noqa: N802
-        device._obj.value = 40 + index
-        return 0 if index < 2 else 101
-
-    def cuDeviceGetUuid(self, found: Any, device: ctypes.c_int) -> int:  # noqa: N802
-        found._obj[0], found._obj[15] = 0xAB, device.value - 40
-        return 0
-
-
 @pytest.mark.parametrize("torch_knows", [True, False])
-def test_a_gpu_has_one_name_with_every_version_of_torch(
-    torch_knows: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Torch 2.1, which basicsr needs, does not know the UUIDs."""
-    uuids = [UUID(int=0xAB << 120), UUID(int=(0xAB << 120) + 1)]
-    known = [SimpleNamespace(uuid=uuid) if torch_knows else SimpleNamespace() for uuid in uuids]
-    monkeypatch.setattr("ctypes.CDLL", lambda name: Driver())
+def test_a_gpu_has_one_name_in_all_jobs(torch_knows: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch 2.1, which basicsr needs, does not know the UUIDs; there it is the index."""
+    names = [UUID(int=0), UUID(int=1)] if torch_knows else [0, 1]
+    known = [SimpleNamespace(uuid=name) if torch_knows else SimpleNamespace() for name in names]
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda index: known[index])
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    assert list(device._devices(torch.device("cuda"))) == [f"cuda-{uuid}" for uuid in uuids]
-    assert list(device._devices(torch.device("cuda", 1))) == [f"cuda-{uuids[1]}"]
+    assert list(device._devices(torch.device("cuda"))) == [f"cuda-{name}" for name in names]
+    assert list(device._devices(torch.device("cuda", 1))) == [f"cuda-{names[1]}"]
 
 
 def test_float32_is_float32_on_a_gpu_too() -> None:

@@ -14,8 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from bigart.errors import UserError
-from bigart.metadata import recipe
-from bigart.pictures import images
+from bigart.metadata import picture_file, recipe
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 PICTURE = np.full((8, 8, 3), 100, np.uint8)
@@ -73,8 +72,8 @@ def test_any_text_survives_json_and_xmp(prompt, name):
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
 def test_any_prompt_survives_every_format(tmp_path_factory, suffix, prompt):
     path = tmp_path_factory.getbasetemp() / f"any{suffix}"
-    images.write_picture(path, PICTURE, made(prompt), dpi=300)
-    assert recipe.read_recipe(path) == made(prompt)
+    picture_file.write_picture(path, PICTURE, made(prompt), dpi=300)
+    assert picture_file.read_recipe(path) == made(prompt)
 
 
 def test_numbers_that_are_not_json_are_refused():
@@ -127,14 +126,14 @@ def test_a_picture_without_a_recipe_says_so(tmp_path):
     path = tmp_path / "own.png"
     Image.new("RGB", (4, 4)).save(path)
     with pytest.raises(UserError, match="carries no recipe"):
-        recipe.read_recipe(path)
+        picture_file.read_recipe(path)
     assert show(str(path)).returncode == 1
 
 
 def test_a_picture_from_elsewhere_is_named_as_such(tmp_path):
     path = tmp_path / "own.png"
     Image.new("RGB", (4, 4)).save(path)
-    stages = recipe.recipe_so_far(path)["stages"]
+    stages = picture_file.recipe_so_far(path)["stages"]
     assert stages == [{"stage": "picture from elsewhere", "file": "own.png"}]
 
 
@@ -144,12 +143,12 @@ def test_a_damaged_recipe_says_so(tmp_path, text):
     info.add_itxt(recipe.CHUNK, text)
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png", pnginfo=info)
     with pytest.raises(UserError, match="cannot be read"):
-        recipe.read_recipe(tmp_path / "a.png")
+        picture_file.read_recipe(tmp_path / "a.png")
 
 
 def test_show_recipe_prints_for_people_and_for_programs(tmp_path):
     path = tmp_path / "a.png"
-    images.write_png(path, PICTURE, made(AWKWARD))
+    picture_file.write_png(path, PICTURE, made(AWKWARD))
     for_people = show(str(path))
     assert for_people.returncode == 0
     for part in ("1. thumbnails", "2. texture", "山水 🎨", "\\x07", "ab" * 32, "0.037", "torch"):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from bigart.commands import command, network_command
-from bigart.metadata import recipe
+from bigart.metadata import picture_file, recipe
 from bigart.networks.upstream.vqgan import UpstreamVQGAN
 from bigart.networks.vqgan import VQGAN
 from bigart.pictures import images
@@ -40,14 +40,16 @@ def run(arguments: argparse.Namespace) -> None:
     factor = network.options.factor
     x = F.pad(x, (0, -width % factor, 0, -height % factor), mode="replicate")
     log.info("detailed: one pass over the whole picture")
-    with device.turn():
+    with device.locked():
         progress = Progress(STAGE, 1)
         codes = network.indices(network.encode(x))
         del network.encoder  # its weights are mapped apart from the others: 0.1 GB less
         y = network.decode(codes)[0, :, :height, :width]
     progress.advance()
-    made = recipe.extend(recipe.recipe_so_far(arguments.image), STAGE, **made_with)
-    images.write_png(arguments.out, images.to_uint8(((y.float() + 1) / 2).cpu().numpy()), made)
+    made = recipe.extend(picture_file.recipe_so_far(arguments.image), STAGE, **made_with)
+    picture_file.write_png(
+        arguments.out, images.to_uint8(((y.float() + 1) / 2).cpu().numpy()), made
+    )
 
 
 if __name__ == "__main__":

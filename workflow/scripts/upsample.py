@@ -7,7 +7,7 @@ import torch
 
 from bigart.commands import command, network_command, sampling_command
 from bigart.errors import UserError
-from bigart.metadata import recipe
+from bigart.metadata import picture_file, recipe
 from bigart.pictures import images
 from bigart.sampling.samplers import conditioned
 
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     noise = sampling_command.candidate_noise(arguments.seed, STAGE, network.options.image_size)
     recipes = [
         recipe.extend(
-            recipe.recipe_so_far(path),
+            picture_file.recipe_so_far(path),
             STAGE,
             steps=arguments.steps,
             temperature=arguments.temperature,
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
         key=sampling_command.sampling_key(arguments, __file__, recipes, *thumbnails),
     )
     for candidate, picture in pictures:
-        images.write_png(arguments.out[candidate], picture, recipes[candidate])
+        picture_file.write_png(arguments.out[candidate], picture, recipes[candidate])
 
 
 if __name__ == "__main__":

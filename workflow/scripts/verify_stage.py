@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     source = _source(arguments)
     network, device, record = work.open(arguments)
     reader = Reader(arguments, network, device) if job.architecture == "glide" else None
-    with device.turn():
+    with device.locked():
         if arguments.engine == NATIVE:
             inputs = work.inputs(network, _picture(source, device) if source else None)
         else:

@@ -166,7 +166,7 @@ def sample(
     candidates = len(arguments.out)
     out = Path(arguments.out[0])
     unfinished = Unfinished(out.with_name(f".{out.stem}-unfinished.safetensors"), key)
-    with device.turn():
+    with device.locked():
         size = _batch(arguments.batch, candidates, network.options, device, passes)
         log.info(
             "%s: candidates: %d, %d at a time, %d steps (%s)",

@@ -21,12 +21,10 @@ import platform
 import re
 import xml.etree.ElementTree as ET
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
 from bigart import __version__
-from bigart.errors import UserError
 
 Recipe = dict[str, Any]
 
@@ -178,52 +176,6 @@ def from_xmp(packet: bytes) -> Recipe | None:
         text = element.text if element.tag == name else element.get(name)
         if text:
             return from_json(text)
-    return None
-
-
-def read_recipe(path: Path | str) -> Recipe:
-    """Return the recipe inside a PNG, JPEG or TIFF file.
-
-    Raises:
-        UserError: The file is missing or no picture, or it carries no recipe or a damaged one.
-    """
-    recipe = _read(path)
-    if recipe is None:
-        raise UserError(
-            f"{path} carries no recipe: it was not made by BIG.art, or a program that drops such "
-            "notes has saved it since"
-        )
-    return recipe
-
-
-def recipe_so_far(path: Path | str) -> Recipe:
-    """Return the recipe that a stage continues: that of its input.
-
-    A picture from elsewhere (painted over and saved by another program, or one's own) has none:
-    its recipe begins with a stage "picture from elsewhere", so that the result does not claim
-    to be made from nothing.
-
-    Raises:
-        UserError: The file is missing, no picture, or carries a damaged recipe.
-    """
-    return _read(path) or extend(start(), "picture from elsewhere", file=Path(path).name)
-
-
-def _read(path: Path | str) -> Recipe | None:
-    from bigart.pictures.pillow import (
-        opened,  # only here: reading a table needs recipes, but no Pillow
-    )
-
-    with opened(path) as image:
-        chunk = getattr(image, "text", {}).get(CHUNK)
-        packet = image.info.get("xmp")
-    try:
-        if chunk:
-            return from_json(chunk)
-        if packet:
-            return from_xmp(packet.encode() if isinstance(packet, str) else bytes(packet))
-    except ValueError as error:
-        raise UserError(f"the recipe in {path} cannot be read: {error}") from None
     return None
 
 

@@ -1,12 +1,10 @@
 """Where the networks run, and in which precision."""
 
 import contextlib
-import ctypes
 import logging
 import platform
 import resource
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +17,8 @@ from bigart.running import precision as precisions
 
 log = logging.getLogger("bigart")
 
-#: A stage's log says so; benchmarks/artworks.py reads it there.
-NETWORK_TOOK = "the network took %.1f s, after %.1f s for its turn"
+#: A line of a stage's log, which benchmarks/artworks.py reads.
+NETWORK_TOOK = "the network took %.1f s, after %.1f s of waiting for the GPU lock"
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -34,20 +32,20 @@ class Device:
         precision: "fp32", "bf16" or "fp16". Weights, normalisations and the samplers' own
             arithmetic stay fp32; the two others run most convolutions and matrix products in that
             type.
-        seat: This job's place at a GPU that others may use too; None on a CPU.
+        slot: This job's slot at a GPU that other jobs may use too; None on a CPU.
     """
 
     device: torch.device
     precision: str
-    seat: gpu_lock.Seat | None = None
+    slot: gpu_lock.Slot | None = None
 
     @classmethod
     def choose(cls, device: str = "auto", precision: str = "auto") -> "Device":
-        """Resolve what the configuration asks for, and let float32 be float32 on a GPU too.
+        """Resolve the options `device` and `precision`, and turn TF32 off.
 
         Args:
             device: "auto" (the GPU with the fewest jobs, else the CPU), "cpu", "cuda" (the same,
-                and a fault where there is none), "cuda:N" (that one) or "mps".
+                and an error where there is none), "cuda:N" (that one) or "mps".
             precision: "auto" (see ``bigart.running.precision``), "fp32", "bf16" or "fp16".
 
         Raises:
@@ -64,9 +62,9 @@ class Device:
         if chosen.type == "cpu":
             return cls(chosen, precise)
         devices = _devices(chosen)
-        seat = gpu_lock.take_seat(list(devices))
-        chosen = list(devices.values())[seat.index if seat else 0]
-        return cls(chosen, precise, seat)
+        slot = gpu_lock.acquire_slot(list(devices))
+        chosen = list(devices.values())[slot.index if slot else 0]
+        return cls(chosen, precise, slot)
 
     def __str__(self) -> str:
         """Return what a person reads: device and precision."""
@@ -82,13 +80,13 @@ class Device:
         return str(self.device)
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait until no other job computes on the device, and let the networks run there.
+    def locked(self) -> Iterator[None]:
+        """Hold the GPU lock (on a CPU there is none) in the context in which the networks run.
 
-        Says in the log how long that took: what is left of a job's time is not the network's.
+        Logs the time spent computing and the time spent waiting.
         """
         waiting = time.monotonic()
-        with self.seat.taking_turns() if self.seat else contextlib.nullcontext():
+        with self.slot.locked() if self.slot else contextlib.nullcontext():
             start = time.monotonic()
             with self.autocast():
                 yield
@@ -96,7 +94,7 @@ class Device:
         log.info(NETWORK_TOOK, time.monotonic() - start, start - waiting)
 
     def finish(self) -> None:
-        """Wait for what a GPU was given to do, and hand back the memory that it took."""
+        """Wait for a GPU to finish its work, and free the memory that torch caches there."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
             torch.cuda.empty_cache()
@@ -112,28 +110,19 @@ class Device:
 
 
 def _devices(chosen: torch.device) -> dict[str, torch.device]:
-    """Return the GPUs that a choice leaves open, by names that all jobs give them."""
+    """Return the GPUs that a choice leaves open, by names that are the same in all jobs.
+
+    The name is the GPU's UUID; before torch 2.4 (basicsr needs 2.1), which cannot tell it, the
+    index. There jobs with different CUDA_VISIBLE_DEVICES may wait for each other without need.
+    """
     if chosen.type != "cuda":
         return {chosen.type: chosen}
     indices = range(torch.cuda.device_count()) if chosen.index is None else [chosen.index]
-    return {f"cuda-{_uuid(index)}": torch.device("cuda", index) for index in indices}
-
-
-def _uuid(index: int) -> str:
-    """Return a GPU's UUID; from the driver before torch 2.4, which has none (basicsr's is 2.1)."""
-    properties = torch.cuda.get_device_properties(index)
-    if hasattr(properties, "uuid"):
-        return str(properties.uuid)
-    driver = ctypes.CDLL("libcuda.so.1")
-    device, found = ctypes.c_int(), (ctypes.c_ubyte * 16)()
-    for status in (
-        driver.cuInit(0),
-        driver.cuDeviceGet(ctypes.byref(device), index),
-        driver.cuDeviceGetUuid(ctypes.byref(found), device),
-    ):
-        if status:
-            raise RuntimeError(f"the driver does not name GPU {index}: CUDA error {status}")
-    return str(uuid.UUID(bytes=bytes(found)))
+    properties = {index: torch.cuda.get_device_properties(index) for index in indices}
+    return {
+        f"cuda-{getattr(properties[index], 'uuid', index)}": torch.device("cuda", index)
+        for index in indices
+    }
 
 
 def _device(name: str) -> torch.device:

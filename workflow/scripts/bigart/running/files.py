@@ -1,7 +1,6 @@
-"""Files that are either whole or absent, and made by one process at a time."""
+"""Files that are either whole or absent, and written by one process at a time."""
 
 import contextlib
-import fcntl
 import hashlib
 import logging
 import os
@@ -9,7 +8,8 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+
+from filelock import FileLock, Timeout
 
 log = logging.getLogger("bigart")
 
@@ -79,10 +79,10 @@ def _lives(pid: str) -> bool:
 
 @contextlib.contextmanager
 def locked(path: Path | str) -> Iterator[None]:
-    """Keep others from making ``path`` too; where another process does already, wait for its end.
+    """Hold an exclusive lock for writing ``path``; wait if another process holds it.
 
     A killed run may leave a job behind, which the next run starts again. The lock is on a hidden
-    file beside ``path`` that says who holds it, and that stays: to remove it would let two
+    file beside ``path`` that says who holds it. The file stays: to remove it would let two
     processes lock two files of one name. A lock ends with its process, however that ends.
 
     Raises:
@@ -90,25 +90,27 @@ def locked(path: Path | str) -> Iterator[None]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("a+", encoding="utf-8") as file:
-        _lock(file, path)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {_HOST}")
-        file.flush()
-        yield
-        file.truncate(0)
-
-
-def _lock(file: TextIO, path: Path) -> None:
+    file = path.with_name(f".{path.name}.lock")
+    file.touch()
+    lock = process_lock(file)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        holder = file.read() or "another process"
+        lock.acquire(timeout=0)
+    except Timeout:
+        holder = file.read_text() or "another process"
         log.info("%s: %s is at work on it; waiting until that ends", path, holder)
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock.acquire()
     except OSError as error:  # some network file systems know no locks
         log.warning("%s: the file system has no locks (%s)", path.parent, error.strerror)
+    try:
+        file.write_text(f"process {os.getpid()} on {_HOST}")
+        yield
+    finally:
+        lock.release()
+
+
+def process_lock(path: Path) -> FileLock:
+    """Return a lock on a file that the system releases when its process ends."""
+    return FileLock(path, fallback_to_soft=False)  # a soft lock outlives its process
 
 
 def sha256(path: Path | str) -> str:
