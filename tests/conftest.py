@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bigart.networks.glide.model import GlideOptions
+from bigart.networks.options import GlideOptions
 from projects import Project
 
 DATA = Path(__file__).parent / "data"

@@ -17,9 +17,10 @@ import torch
 import yaml
 from torch import nn
 
-from bigart.networks.glide.model import GlideOptions, Text2ImUNet
-from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
-from bigart.networks.vqgan import VQGAN, VQGANOptions
+from bigart.networks.glide.model import Text2ImUNet
+from bigart.networks.options import GlideOptions, RRDBNetOptions, VQGANOptions
+from bigart.networks.rrdbnet import RRDBNet
+from bigart.networks.vqgan import VQGAN
 from bigart.weights.conversion import save_network
 
 ROOT = Path(__file__).parent.parent

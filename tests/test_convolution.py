@@ -12,10 +12,11 @@ from bigart.networks.cpu.winograd import (
     CHANNELS,
     Conv3x3,
     DenseWinograd,
-    EnlargingConv3x3,
+    UpsamplingConv3x3,
     winograd,
 )
-from bigart.networks.vqgan import VQGAN, VQGANOptions
+from bigart.networks.options import VQGANOptions
+from bigart.networks.vqgan import VQGAN
 from conftest import fill
 
 
@@ -77,7 +78,7 @@ def test_dense_blocks_of_any_size_at_any_chunk(
 
 def test_enlarging_and_convolving_in_one() -> None:
     torch.manual_seed(0)
-    conv, x = EnlargingConv3x3(5, 7), torch.randn(2, 5, 1, 9)
+    conv, x = UpsamplingConv3x3(5, 7), torch.randn(2, 5, 1, 9)
     plain = conv(x)
     with torch.no_grad():
         quick = conv(x)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bigart.networks import rrdbnet
-from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
+from bigart.networks.options import RRDBNetOptions
+from bigart.networks.rrdbnet import RRDBNet
 from bigart.weights import conversion
 from conftest import fill
 

@@ -13,10 +13,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bigart.networks.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
+from bigart.networks.glide.model import Text2ImUNet
 from bigart.networks.glide.tokenizer import Tokenizer
-from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
-from bigart.networks.vqgan import VQGAN, Codebook, VQGANOptions
+from bigart.networks.options import BASE, UPSAMPLER, GlideOptions, RRDBNetOptions, VQGANOptions
+from bigart.networks.rrdbnet import RRDBNet
+from bigart.networks.vqgan import VQGAN, Codebook
 from conftest import DATA, PARITY, fill, glide_options, normal, uniform
 
 TOLERANCE = 1e-4

@@ -16,8 +16,9 @@ from bigart.commands import network_command
 from bigart.commands.resume import Unfinished
 from bigart.errors import UserError
 from bigart.metadata import recipe
-from bigart.networks.glide.model import GlideOptions, Text2ImUNet
+from bigart.networks.glide.model import Text2ImUNet
 from bigart.networks.glide.tokenizer import Tokenizer
+from bigart.networks.options import GlideOptions
 from bigart.networks.upstream.glide import UpstreamText2ImUNet
 from bigart.pictures import images
 from bigart.running import code_version, files
@@ -256,7 +257,7 @@ def _batch(asked: str, candidates: int, options: GlideOptions, device: Device, p
         free = psutil.virtual_memory().available
         # several pictures at once save nothing when one fills the processor, and larger arrays
         # would go back to the system
-        most = min(most, Text2ImUNet.kept // 2 // layer)
+        most = min(most, Text2ImUNet.heap_threshold // 2 // layer)
     return max(1, min(most, int(free * 0.6 / (ACTIVATIONS * layer))))
 
 

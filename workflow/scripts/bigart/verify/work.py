@@ -21,6 +21,7 @@ from torch import Tensor
 
 from bigart.commands import network_command, sampling_command
 from bigart.commands.sampling_command import GlideNetwork, Reader
+from bigart.networks.reconstruction import as_input
 from bigart.networks.rrdbnet import RRDBNet
 from bigart.networks.upstream.rrdbnet import UpstreamRRDBNet
 from bigart.networks.upstream.vqgan import UpstreamVQGAN
@@ -172,9 +173,7 @@ def enlarged(network: RRDBNet | UpstreamRRDBNet, inputs: Tensors, reader: Reader
 def detailer_inputs(network: VQGAN, before: Tensor | None) -> Tensors:
     """Return the picture, and its codes, so that both engines decode the same ones."""
     assert before is not None
-    factor = network.options.factor
-    x = before * 2 - 1
-    x = F.pad(x, (0, -x.shape[3] % factor, 0, -x.shape[2] % factor), mode="replicate")
+    x = as_input(before, network.options.factor)
     return {"x": x, "codes": network.indices(network.encode(x))}
 
 

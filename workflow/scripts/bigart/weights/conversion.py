@@ -18,9 +18,20 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bigart.running import files
+from bigart.errors import UserError
+from bigart.networks.glide.model import Text2ImUNet
 from bigart.networks.network import Network, on_meta
-from bigart.weights.network_file import FORMAT_VERSION, load_metadata, tuples
+from bigart.networks.options import (
+    BASE,
+    UPSAMPLER,
+    GlideOptions,
+    RRDBNetOptions,
+    VQGANOptions,
+    published_name,
+)
+from bigart.networks.rrdbnet import RRDBNet
+from bigart.networks.vqgan import VQGAN
+from bigart.running import files
 from bigart.weights import network_file
 from bigart.weights.archives import (
     SAFETENSORS_DTYPES,
@@ -30,10 +41,7 @@ from bigart.weights.archives import (
     check_zip,
     read_checkpoint,
 )
-from bigart.errors import UserError
-from bigart.networks.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
-from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions, published_name
-from bigart.networks.vqgan import VQGAN, VQGANOptions
+from bigart.weights.network_file import FORMAT_VERSION, load_metadata, tuples
 
 Options = GlideOptions | RRDBNetOptions | VQGANOptions
 _SAFETENSORS_NAMES = {dtype: name for name, dtype in SAFETENSORS_DTYPES.items()}
