@@ -5,7 +5,7 @@ import argparse
 from bigart.commands import command
 from bigart.metadata import picture_file, recipe
 from bigart.pictures import images
-from bigart.pictures.contact_sheet import contact_sheet
+from bigart.pictures.contact_sheet import contact_sheet, note_of
 
 
 def main() -> None:
@@ -21,10 +21,9 @@ def main() -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the sheet."""
-    picture_file.format_of(arguments.out)
     pictures = [images.read_rgb(path) for path in arguments.images]
-    parts = [arguments.artwork, "" if arguments.seed is None else f"seed {arguments.seed}"]
-    sheet = contact_sheet(pictures, arguments.prompt, ", ".join(filter(None, parts)))
+    note = note_of(arguments.artwork, arguments.seed)
+    sheet = contact_sheet(pictures, arguments.prompt, note)
     record = {"prompt": arguments.prompt, "seed": arguments.seed, "artwork": arguments.artwork}
     made = recipe.extend(
         recipe.start(),

@@ -1,4 +1,4 @@
-"""Where the networks run, and in which precision."""
+"""The device of the networks, and their precision."""
 
 import contextlib
 import logging
@@ -29,9 +29,8 @@ class Device:
 
     Attributes:
         device: The torch device.
-        precision: "fp32", "bf16" or "fp16". Weights, normalisations and the samplers' own
-            arithmetic stay fp32; the two others run most convolutions and matrix products in that
-            type.
+        precision: "fp32", "bf16" or "fp16": the type of most convolutions and matrix products.
+            Weights, normalisations and the samplers' own arithmetic are always fp32.
         slot: This job's slot at a GPU that other jobs may use too; None on a CPU.
     """
 
@@ -49,7 +48,7 @@ class Device:
             precision: "auto" (see ``bigart.running.precision``), "fp32", "bf16" or "fp16".
 
         Raises:
-            UserError: There is no such device here, or it cannot compute so.
+            UserError: There is no such device here, or it cannot compute in that precision.
         """
         chosen = _device(device)
         precise = precisions.resolved(precision)
@@ -57,7 +56,7 @@ class Device:
             raise UserError(f"precision is {precision!r}; possible: auto, {', '.join(PRECISIONS)}")
         if precise == "fp16" and chosen.type == "cpu":
             raise UserError("precision fp16 needs a GPU; on a CPU use bf16 or fp32")
-        # TF32, which torch lets convolutions use, keeps 10 bits of a float32's 23
+        # torch lets convolutions use TF32, which has 10 of float32's 23 bits of mantissa
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         if chosen.type == "cpu":
             return cls(chosen, precise)
@@ -67,12 +66,12 @@ class Device:
         return cls(chosen, precise, slot)
 
     def __str__(self) -> str:
-        """Return what a person reads: device and precision."""
+        """Return device and precision for a person."""
         return f"{self.name} in {self.precision}"
 
     @property
     def name(self) -> str:
-        """The device's name, with the number of threads for a CPU."""
+        """The device's name; for a CPU with the number of threads."""
         if self.device.type == "cuda":
             return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
         if self.device.type == "cpu":
@@ -137,7 +136,7 @@ def _device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(
             f"device is {name!r}, but torch sees {torch.cuda.device_count()} CUDA devices here; "
-            "'device: auto' takes what there is"
+            "'device: auto' chooses one that is there"
         )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UserError("device is 'mps', but torch sees no Apple GPU here")
@@ -147,9 +146,9 @@ def _device(name: str) -> torch.device:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Return the most bytes that this process has had: on a GPU there, else resident.
+    """Return the peak memory of this process in bytes: of the GPU, or resident for a CPU.
 
-    Linux's ``ru_maxrss`` begins with what the parent had when it forked, so it is not asked.
+    Linux's ``ru_maxrss`` is not used: it begins with the memory of the parent process.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
