@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bigart.networks.glide.tokenizer import Tokenizer
 from bigart.networks.options import GlideOptions
 from projects import Project
 
@@ -74,6 +75,13 @@ def glide_options(recorded: dict) -> GlideOptions:
         inpaint=recorded["inpaint"],
         noise_schedule=recorded["noise_schedule"],
     )
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    """GPT-2's."""
+    bpe = DATA / "gpt2-bpe"
+    return Tokenizer.from_files(bpe / "encoder.json.gz", bpe / "vocab.bpe.gz")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The recipe: told by every stage, kept in every file, read back whatever the prompt."""
+"""The recipe: every stage adds to it, every file holds it, any prompt survives in it."""
 
 import json
 import subprocess
@@ -120,6 +120,20 @@ def test_xmp_rewritten_by_an_editor_is_still_read():
 def test_damaged_xmp_is_refused(packet):
     with pytest.raises(ValueError, match=r"XMP|stages|nested"):
         recipe.from_xmp(packet)
+
+
+def test_a_recipe_is_read_without_the_pixels_and_also_found_behind_them(tmp_path):
+    path = tmp_path / "a.png"
+    picture_file.write_png(path, PICTURE, made())
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"IDAT") + 8])
+    assert picture_file.read_recipe(path) == made()
+    Image.fromarray(PICTURE).save(path)
+    own = path.read_bytes()
+    chunk = content.index(b"iTXt") - 4
+    length = 12 + int.from_bytes(content[chunk : chunk + 4], "big")
+    path.write_bytes(own[:-12] + content[chunk : chunk + length] + own[-12:])
+    assert picture_file.read_recipe(path) == made()
 
 
 def test_a_picture_without_a_recipe_says_so(tmp_path):
