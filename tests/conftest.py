@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 
 from bigart.networks.glide.tokenizer import Tokenizer
 from bigart.networks.options import GlideOptions
-from projects import Project
+from projects import ROOT, Project
 
 DATA = Path(__file__).parent / "data"
 PARITY = DATA / "parity"
@@ -26,6 +28,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Machines are busy at times: no deadline. On CI the examples are the same in every run.
 hypothesis.settings.register_profile("here", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("here")
+
+
+def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a stage command; the caller looks at its exit status."""
+    command = [sys.executable, str(ROOT / "workflow/scripts" / script), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
 
 
 def normal(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:

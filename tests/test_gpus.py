@@ -1,4 +1,4 @@
-"""Jobs share GPUs: each takes the freest, one at a time computes, a killed one leaves nothing.
+"""Jobs share GPUs: each goes where the fewest are, one computes, a killed one frees its locks.
 
 The GPUs are names here; the jobs are processes of their own, as in a run.
 """

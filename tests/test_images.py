@@ -18,6 +18,7 @@ from bigart.errors import UserError
 from bigart.metadata import picture_file, recipe
 from bigart.pictures import images
 from bigart.running import files
+from conftest import run
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 SUFFIXES = [".png", ".jpg", ".tif"]
@@ -34,11 +35,6 @@ def picture(height: int = 40, width: int = 60) -> np.ndarray:
 
 def made(prompt: str = "a corgi") -> recipe.Recipe:
     return recipe.extend(recipe.start(), "thumbnails", prompt=prompt, seed=42)
-
-
-def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPTS / script), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
 
 
 # Between files and networks
