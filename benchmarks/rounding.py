@@ -22,7 +22,7 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
-from bigart.commands.sampling_command import Reader
+from bigart.commands.sampling_command import prompt_reader
 from bigart.config import project
 from bigart.config.artworks import Artwork
 from bigart.networks.glide.model import Text2ImUNet
@@ -67,7 +67,7 @@ class Painter:
                 vocabulary=models["vocabulary"].final_path(ROOT / "weights"),
                 merges=models["merges"].final_path(ROOT / "weights"),
             )
-            self.readers[role] = Reader(arguments, self.networks[role], device)
+            self.readers[role] = prompt_reader(arguments, self.networks[role], device)
 
     def noise(self, artwork: Artwork, stage: str, draw: int, side: int) -> Tensor:
         """Return the noise that the stage has for the chosen candidate, (1, 3, side, side)."""
@@ -79,8 +79,8 @@ class Painter:
         network, reader = self.networks["base"], self.readers["base"]
         denoiser = guided(
             network,
-            reader.read("prompt", artwork.prompt),
-            reader.read("negative prompt", artwork.negative_prompt),
+            reader.read(artwork.prompt),
+            reader.read(artwork.negative_prompt),
             artwork.guidance,
         )
         side = network.options.image_size
@@ -105,7 +105,7 @@ class Painter:
         low_res = kept("thumbnails", x) * 2 - 1
         network = self.networks["upsampler"]
         side = network.options.image_size
-        text = self.readers["upsampler"].read("prompt", artwork.prompt)
+        text = self.readers["upsampler"].read(artwork.prompt)
 
         def draw(k: int) -> Tensor:
             return self.noise(artwork, "upsampled", k, side) * artwork.upsample_temp

@@ -8,7 +8,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,7 +118,7 @@ def environment(engine: str, architecture: str) -> str:
     return PACKAGES[architecture].environment if engine == UPSTREAM else "networks.yaml"
 
 
-def missing_packages(environments: Collection[str]) -> list[str]:
-    """Return a message for each package of these files in envs/ that this Python does not have."""
-    packages = [package for package in PACKAGES.values() if package.environment in environments]
-    return [str(package.missing) for package in packages if not package.is_installed]
+def missing_package(engine: str, architecture: str) -> PackageError | None:
+    """Return the error that this Python lacks the package of such a network, if it does."""
+    package = PACKAGES[architecture]
+    return package.missing if engine == UPSTREAM and not package.is_installed else None

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bigart.commands import network_command, sampling_command
-from bigart.commands.sampling_command import GlideNetwork, Reader
+from bigart.commands.sampling_command import GlideNetwork
 from bigart.networks.reconstruction import as_input
 from bigart.networks.rrdbnet import RRDBNet
 from bigart.networks.upstream.rrdbnet import UpstreamRRDBNet
@@ -30,6 +30,7 @@ from bigart.pictures import images
 from bigart.running.device import Device
 from bigart.running.progress import Progress
 from bigart.sampling import noise
+from bigart.sampling.prompts import PromptReader
 from bigart.sampling.samplers import SAMPLERS, Denoiser, State, conditioned, guided
 from bigart.sampling.schedule import Schedule
 
@@ -59,7 +60,7 @@ class Work:
 
     open: Callable[[argparse.Namespace], tuple[Any, Device, dict[str, Any]]]
     inputs: Callable[[Any, Tensor | None], Tensors]
-    compute: Callable[[Any, Tensors, Reader | None], Tensors]
+    compute: Callable[[Any, Tensors, PromptReader | None], Tensors]
 
 
 # ---- GLIDE ---------------------------------------------------------------------------------------
@@ -120,10 +121,10 @@ def sampled(
     return (x + 1) / 2
 
 
-def base(network: GlideNetwork, inputs: Tensors, reader: Reader | None) -> Tensors:
+def base(network: GlideNetwork, inputs: Tensors, reader: PromptReader | None) -> Tensors:
     """Run the base network: with guidance, as every step of a thumbnail does."""
     assert reader is not None
-    denoiser = guided(network, reader.read("prompt", PROMPT), reader.read("", ""), GUIDANCE)
+    denoiser = guided(network, reader.read(PROMPT), reader.read(""), GUIDANCE)
     device = inputs["x at 50"].device
     side = network.options.image_size
     thumbnail = sampled(
@@ -132,11 +133,11 @@ def base(network: GlideNetwork, inputs: Tensors, reader: Reader | None) -> Tenso
     return {**passes(denoiser, inputs), "picture": _picture(thumbnail)}
 
 
-def upsampler(network: GlideNetwork, inputs: Tensors, reader: Reader | None) -> Tensors:
+def upsampler(network: GlideNetwork, inputs: Tensors, reader: PromptReader | None) -> Tensors:
     """Run the upsampler on the thumbnail."""
     assert reader is not None
     low_res = inputs["low_res"]
-    denoiser = conditioned(network, reader.read("prompt", PROMPT), low_res)
+    denoiser = conditioned(network, reader.read(PROMPT), low_res)
     side = network.options.image_size
     picture = sampled(
         network,
@@ -164,7 +165,9 @@ def middle_of_picture(network: Any, before: Tensor | None) -> Tensors:
     return {"x": before[:, :, top : top + CROP, left : left + CROP].contiguous()}
 
 
-def enlarged(network: RRDBNet | UpstreamRRDBNet, inputs: Tensors, reader: Reader | None) -> Tensors:
+def enlarged(
+    network: RRDBNet | UpstreamRRDBNet, inputs: Tensors, reader: PromptReader | None
+) -> Tensors:
     """Enlarge: the native engine in strips, the original in one piece."""
     y = network.enlarge(inputs["x"])
     return {"enlarged": y, "picture": _picture(y)}
@@ -177,7 +180,9 @@ def detailer_inputs(network: VQGAN, before: Tensor | None) -> Tensors:
     return {"x": x, "codes": network.indices(network.encode(x))}
 
 
-def detailed(network: VQGAN | UpstreamVQGAN, inputs: Tensors, reader: Reader | None) -> Tensors:
+def detailed(
+    network: VQGAN | UpstreamVQGAN, inputs: Tensors, reader: PromptReader | None
+) -> Tensors:
     """Encode the picture, choose its codes, and decode them; and decode given codes."""
     vectors = network.encode(inputs["x"])
     codes = network.indices(vectors)

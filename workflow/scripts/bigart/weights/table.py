@@ -17,9 +17,8 @@ from urllib.parse import unquote, urlsplit
 import jsonschema
 import yaml
 
+from bigart.errors import UserError, suggest
 from bigart.running import files as disk
-from bigart.errors import UserError
-from bigart.config.options import suggest
 
 ROOT = Path(__file__).parents[4]  # where the Snakefile is
 TABLE = ROOT / "config" / "models.yaml"
