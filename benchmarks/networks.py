@@ -30,9 +30,9 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "workflow" / "scripts")]
 
 import originals
 
-from bigart.networks import rrdbnet, vqgan
-from bigart.networks.cpu import winograd
-from bigart.networks.glide.model import Text2ImUNet
+from bigart.networks.native import rrdbnet, vqgan
+from bigart.networks.native.cpu import winograd
+from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.network import Network
 from bigart.networks.options import BASE, UPSAMPLER, GlideOptions
 from bigart.running.allocator import keep_freed_memory

@@ -25,9 +25,9 @@ sys.path.insert(0, str(ROOT / "workflow/scripts"))
 from bigart.commands.sampling_command import prompt_reader
 from bigart.config import project
 from bigart.config.artworks import Artwork
-from bigart.networks.glide.model import Text2ImUNet
-from bigart.networks.rrdbnet import RRDBNet
-from bigart.networks.vqgan import VQGAN
+from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.native.vqgan import VQGAN
 from bigart.pictures import images
 from bigart.pictures.images import Picture
 from bigart.pictures.texture import grain

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bigart.networks.glide.tokenizer import Tokenizer
 from bigart.networks.options import GlideOptions
+from bigart.networks.tokenizer import Tokenizer
 from projects import ROOT, Project
 
 DATA = Path(__file__).parent / "data"

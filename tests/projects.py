@@ -17,10 +17,10 @@ import torch
 import yaml
 from torch import nn
 
-from bigart.networks.glide.model import Text2ImUNet
+from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.native.vqgan import VQGAN
 from bigart.networks.options import GlideOptions, RRDBNetOptions, VQGANOptions
-from bigart.networks.rrdbnet import RRDBNet
-from bigart.networks.vqgan import VQGAN
 from bigart.weights.conversion import save_network
 
 ROOT = Path(__file__).parent.parent

@@ -7,16 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from bigart.networks import vqgan
-from bigart.networks.cpu.winograd import (
+from bigart.networks.native import vqgan
+from bigart.networks.native.cpu.winograd import (
     CHANNELS,
     Conv3x3,
     DenseWinograd,
     UpsamplingConv3x3,
     winograd,
 )
+from bigart.networks.native.vqgan import VQGAN
 from bigart.networks.options import VQGANOptions
-from bigart.networks.vqgan import VQGAN
 from conftest import fill
 
 
@@ -106,7 +106,8 @@ def test_training_reduced_precision_and_few_channels_take_no_fast_path(
 ) -> None:
     taken = []
     monkeypatch.setattr(
-        "bigart.networks.cpu.winograd.winograd", lambda x, *_: taken.append("fast") or x[:, :1]
+        "bigart.networks.native.cpu.winograd.winograd",
+        lambda x, *_: taken.append("fast") or x[:, :1],
     )
     conv = Conv3x3(CHANNELS, CHANNELS).requires_grad_(trained)
     conv(torch.randn(1, CHANNELS, 8, 8))
@@ -120,7 +121,7 @@ def test_training_reduced_precision_and_few_channels_take_no_fast_path(
 def test_a_large_picture_in_strips_is_the_same_round_trip(
     fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bigart.networks.cpu.winograd.CHANNELS", 8 if fast else 10**6)
+    monkeypatch.setattr("bigart.networks.native.cpu.winograd.CHANNELS", 8 if fast else 10**6)
     options = VQGANOptions(channels=32, channel_mult=(1, 2, 2), res_blocks=1, groups=8, codes=64)
     network = fill(VQGAN(options))
     assert isinstance(network, VQGAN)

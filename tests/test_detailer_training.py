@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.native.vqgan import Codebook
 from bigart.networks.options import RRDBNetOptions
-from bigart.networks.rrdbnet import RRDBNet
-from bigart.networks.vqgan import Codebook
 from train_detailer import Codes, Critic, soften
 from train_enlarger import gradients, start_as_nearest
 

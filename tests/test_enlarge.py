@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigart.networks import rrdbnet
+from bigart.networks.native import rrdbnet
+from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.options import RRDBNetOptions
-from bigart.networks.rrdbnet import RRDBNet
 from bigart.weights import conversion
 from conftest import fill
 

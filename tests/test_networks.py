@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bigart.networks.glide.model import Text2ImUNet
-from bigart.networks.glide.tokenizer import Tokenizer
+from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.native.vqgan import VQGAN, Codebook
 from bigart.networks.network import Network, on_meta
 from bigart.networks.options import BASE, UPSAMPLER, GlideOptions, RRDBNetOptions, VQGANOptions
-from bigart.networks.rrdbnet import RRDBNet
-from bigart.networks.vqgan import VQGAN, Codebook
+from bigart.networks.tokenizer import Tokenizer
 from conftest import PARITY, fill, glide_options, normal, uniform
 
 TOLERANCE = 1e-4

@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bigart.networks.glide.model import Text, Text2ImUNet
-from bigart.networks.glide.tokenizer import Tokenizer
+from bigart.networks.native.glide.model import Text, Text2ImUNet
+from bigart.networks.tokenizer import Tokenizer
 from bigart.sampling.samplers import SAMPLERS, Denoiser, State, conditioned, guided
 from bigart.sampling.schedule import Schedule, spaced_timesteps
 from conftest import PARITY, fill, glide_options, normal

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import common
-from bigart.networks.glide.model import Text2ImUNet
+from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.options import GlideOptions, RRDBNetOptions
-from bigart.networks.rrdbnet import RRDBNet
 from common import Pool, batches, command, parse, random_of, train
 from dead_leaves import dead_leaves
 from degrade import jag

@@ -29,10 +29,10 @@ from torch import nn
 import conda_stub
 import upstream
 from bigart.metadata import picture_file
-from bigart.networks.glide.model import Text2ImUNet
+from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.native.vqgan import VQGAN
 from bigart.networks.options import BASE, UPSAMPLER, RRDBNetOptions, VQGANOptions
-from bigart.networks.rrdbnet import RRDBNet
-from bigart.networks.vqgan import VQGAN
 from bigart.pictures import images
 from bigart.running.engines import ENGINES, PACKAGES
 from bigart.sampling import noise

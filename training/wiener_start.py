@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bigart.networks.glide.model import Text2ImUNet
-from bigart.networks.glide.unet import ResBlock, timestep_embedding
+from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.native.glide.unet import ResBlock, timestep_embedding
 from bigart.networks.options import PICTURE_CHANNELS
 from diffusion_loss import Process
 

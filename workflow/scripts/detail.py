@@ -7,9 +7,9 @@ import torch
 
 from bigart.commands import command, network_command
 from bigart.metadata import picture_file, recipe
+from bigart.networks.native.vqgan import VQGAN
 from bigart.networks.reconstruction import reconstruct
 from bigart.networks.upstream.vqgan import UpstreamVQGAN
-from bigart.networks.vqgan import VQGAN
 from bigart.pictures import images
 from bigart.running.progress import Progress
 

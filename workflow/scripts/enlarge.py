@@ -7,7 +7,7 @@ import torch
 from bigart.commands import command, network_command
 from bigart.errors import UserError
 from bigart.metadata import picture_file, recipe
-from bigart.networks.rrdbnet import RRDBNet
+from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.upstream.rrdbnet import UpstreamRRDBNet
 from bigart.pictures import images
 from bigart.running.progress import Progress

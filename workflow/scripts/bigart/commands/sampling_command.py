@@ -14,7 +14,7 @@ from bigart.commands import network_command
 from bigart.commands.resume import SavedSampling
 from bigart.errors import UserError
 from bigart.metadata import recipe
-from bigart.networks.glide.model import Text2ImUNet
+from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.options import GlideOptions
 from bigart.networks.upstream.glide import UpstreamText2ImUNet
 from bigart.pictures.images import Picture

@@ -21,11 +21,11 @@ from torch import Tensor
 
 from bigart.commands import network_command, sampling_command
 from bigart.commands.sampling_command import GlideNetwork
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.native.vqgan import VQGAN
 from bigart.networks.reconstruction import as_input
-from bigart.networks.rrdbnet import RRDBNet
 from bigart.networks.upstream.rrdbnet import UpstreamRRDBNet
 from bigart.networks.upstream.vqgan import UpstreamVQGAN
-from bigart.networks.vqgan import VQGAN
 from bigart.pictures import images
 from bigart.running.device import Device
 from bigart.running.progress import Progress

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bigart.networks.cpu.group_norm import GroupNorm
-from bigart.networks.cpu.strips import strips, times
-from bigart.networks.cpu.winograd import TILE, Conv3x3, use_fast_path, winograd_into
+from bigart.networks.native.cpu.group_norm import GroupNorm
+from bigart.networks.native.cpu.strips import strips, times
+from bigart.networks.native.cpu.winograd import TILE, Conv3x3, use_fast_path, winograd_into
 from bigart.networks.network import Network, in_float32
 from bigart.networks.options import PICTURE_CHANNELS, VQGANOptions
 

@@ -9,7 +9,7 @@ channels, 128 px).
 import torch
 from torch import Tensor, nn
 
-from bigart.networks.cpu.winograd import use_fast_path
+from bigart.networks.native.cpu.winograd import use_fast_path
 
 #: Size of the parts that a picture's statistics are computed from, and of the largest temporary.
 PART_BYTES = 2**24

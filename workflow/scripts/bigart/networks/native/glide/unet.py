@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bigart.networks.cpu.group_norm import GroupNorm
-from bigart.networks.cpu.winograd import Conv3x3
+from bigart.networks.native.cpu.group_norm import GroupNorm
+from bigart.networks.native.cpu.winograd import Conv3x3
 from bigart.networks.network import repeated
 from bigart.networks.options import GROUPS
 

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bigart.networks.cpu.strips import strips, times
-from bigart.networks.cpu.winograd import DenseWinograd, UpsamplingConv3x3, use_fast_path
+from bigart.networks.native.cpu.strips import strips, times
+from bigart.networks.native.cpu.winograd import DenseWinograd, UpsamplingConv3x3, use_fast_path
 from bigart.networks.network import Network, in_float32
 from bigart.networks.options import RRDBNetOptions
 

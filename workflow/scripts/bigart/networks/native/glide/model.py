@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bigart.networks.cpu.group_norm import GroupNorm
-from bigart.networks.glide.text import Transformer
-from bigart.networks.glide.unet import (
+from bigart.networks.native.cpu.group_norm import GroupNorm
+from bigart.networks.native.glide.text import Transformer
+from bigart.networks.native.glide.unet import (
     AttentionBlock,
     KeysValues,
     ResBlock,
