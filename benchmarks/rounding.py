@@ -25,12 +25,12 @@ sys.path.insert(0, str(ROOT / "workflow/scripts"))
 from bigart.commands.sampling_command import prompt_reader
 from bigart.config import project
 from bigart.config.artworks import Artwork
-from bigart.networks.glide.model import Text2ImUNet
-from bigart.networks.rrdbnet import RRDBNet
-from bigart.networks.vqgan import VQGAN
+from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.native.vqgan import VQGAN
 from bigart.pictures import images
 from bigart.pictures.images import Picture
-from bigart.pictures.texture import texture_plane
+from bigart.pictures.texture import grain
 from bigart.running.device import Device
 from bigart.sampling.noise import standard_normal
 from bigart.sampling.samplers import conditioned, guided
@@ -131,7 +131,7 @@ class Painter:
         for channel, values in enumerate(x[0].cpu().numpy()):
             draw = channel if colour else 0
             noise = standard_normal(artwork.seed, stage, artwork.choose, draw, values.shape)
-            planes.append(texture_plane(values, noise, amount, size))
+            planes.append((values + grain(noise, amount, size)).clip(0, 1))
         return torch.from_numpy(np.stack(planes))[None].to(x.device)
 
 

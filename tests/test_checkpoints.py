@@ -32,10 +32,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bigart.errors import UserError
-from bigart.networks.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
+from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.native.vqgan import VQGAN
 from bigart.networks.network import on_meta
-from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
-from bigart.networks.vqgan import VQGAN, VQGANOptions
+from bigart.networks.options import BASE, UPSAMPLER, GlideOptions, RRDBNetOptions, VQGANOptions
 from bigart.weights import archives, conversion
 from bigart.weights.conversion import convert, open_network, read_checkpoint
 from bigart.weights.network_file import options_from

@@ -397,7 +397,8 @@ def test_a_wrong_file_is_deleted_and_the_next_mirror_tried(server: Server, tmp_p
 
 def weights_archive(path: Path) -> bytes:
     """A small RRDBNet as torch.save writes it."""
-    from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
+    from bigart.networks.native.rrdbnet import RRDBNet
+    from bigart.networks.options import RRDBNetOptions
 
     torch.save(RRDBNet(RRDBNetOptions(4, 8, 1, 4)).state_dict(), path)
     return path.read_bytes()

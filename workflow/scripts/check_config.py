@@ -56,7 +56,7 @@ def _cut_prompts(table: dict[str, artworks.Artwork], files: dict[str, ModelFile]
     if not (vocabulary.is_file() and merges.is_file()):
         return ["whether the prompts are too long shows once `snakemake weights` has run"]
     # only here, since torch comes with them
-    from bigart.networks.glide.tokenizer import Tokenizer
+    from bigart.networks.tokenizer import Tokenizer
     from bigart.weights.network_file import load_metadata
 
     base = files["base"]

@@ -5,8 +5,7 @@ import argparse
 import torch
 
 from bigart.commands import command, network_command, sampling_command
-from bigart.metadata import recipe
-from bigart.pictures import images
+from bigart.metadata import picture_file, recipe
 from bigart.sampling.candidates import candidate_noise
 from bigart.sampling.samplers import SAMPLERS, guided
 
@@ -70,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
         key=sampling_command.sampling_key(arguments, __file__, network.options, recipes),
     )
     for candidate, picture in pictures:
-        images.write_png(arguments.out[candidate], picture, recipes[candidate])
+        picture_file.write_png(arguments.out[candidate], picture, recipes[candidate])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import torch
 
 from bigart.commands import command, network_command, sampling_command
 from bigart.errors import UserError
-from bigart.metadata import recipe
+from bigart.metadata import picture_file, recipe
 from bigart.pictures import images
 from bigart.sampling.candidates import as_low_res, candidate_noise
 from bigart.sampling.samplers import conditioned
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     low_res = as_low_res(thumbnails, device.device)
     recipes = [
         recipe.extend(
-            recipe.recipe_so_far(path),
+            picture_file.recipe_so_far(path),
             STAGE,
             steps=arguments.steps,
             temperature=arguments.temperature,
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
         ),
     )
     for candidate, picture in pictures:
-        images.write_png(arguments.out[candidate], picture, recipes[candidate])
+        picture_file.write_png(arguments.out[candidate], picture, recipes[candidate])
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
     reader = None
     if job.architecture == "glide":
         reader = sampling_command.prompt_reader(arguments, network, device)
-    with device.turn():
+    with device.locked():
         if arguments.engine == NATIVE:
             inputs = work.inputs(network, _picture(source, device) if source else None)
         else:

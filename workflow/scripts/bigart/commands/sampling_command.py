@@ -14,7 +14,8 @@ from bigart.commands import network_command
 from bigart.commands.resume import SavedSampling
 from bigart.errors import UserError
 from bigart.metadata import recipe
-from bigart.networks.glide.model import GlideOptions, Text2ImUNet
+from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.options import GlideOptions
 from bigart.networks.upstream.glide import UpstreamText2ImUNet
 from bigart.pictures.images import Picture
 from bigart.running import code_version, files
@@ -146,7 +147,7 @@ def sample(
     count = len(arguments.out)
     out = Path(arguments.out[0])
     saved = SavedSampling(out.with_name(f".{out.stem}-unfinished.safetensors"), key)
-    with device.turn():
+    with device.locked():
         size = _batch(arguments.batch, count, network.options, device, passes)
         log.info(
             "%s: candidates: %d, %d at a time, %d steps (%s)",
@@ -231,5 +232,5 @@ def _batch(asked: str, candidates: int, options: GlideOptions, device: Device, p
         free = psutil.virtual_memory().available
         # several pictures at once save nothing when one fills the processor, and larger arrays
         # would return to the system
-        most = min(most, Text2ImUNet.kept // 2 // layer)
+        most = min(most, Text2ImUNet.heap_threshold // 2 // layer)
     return max(1, min(most, int(free * 0.6 / (ACTIVATIONS * layer))))

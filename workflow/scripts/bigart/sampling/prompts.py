@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bigart.errors import UserError
-from bigart.networks.glide.tokenizer import Tokenizer
+from bigart.networks.tokenizer import Tokenizer
 from bigart.sampling.samplers import Text
 
 

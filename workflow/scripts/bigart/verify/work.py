@@ -21,10 +21,11 @@ from torch import Tensor
 
 from bigart.commands import network_command, sampling_command
 from bigart.commands.sampling_command import GlideNetwork
-from bigart.networks.rrdbnet import RRDBNet
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.native.vqgan import VQGAN
+from bigart.networks.reconstruction import as_input
 from bigart.networks.upstream.rrdbnet import UpstreamRRDBNet
 from bigart.networks.upstream.vqgan import UpstreamVQGAN
-from bigart.networks.vqgan import VQGAN
 from bigart.pictures import images
 from bigart.running.device import Device
 from bigart.running.progress import Progress
@@ -175,9 +176,7 @@ def enlarged(
 def detailer_inputs(network: VQGAN, before: Tensor | None) -> Tensors:
     """Return the picture, and its codes, so that both engines decode the same ones."""
     assert before is not None
-    factor = network.options.factor
-    x = before * 2 - 1
-    x = F.pad(x, (0, -x.shape[3] % factor, 0, -x.shape[2] % factor), mode="replicate")
+    x = as_input(before, network.options.factor)
     return {"x": x, "codes": network.indices(network.encode(x))}
 
 

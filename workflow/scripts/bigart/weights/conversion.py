@@ -19,10 +19,18 @@ import torch
 from torch import Tensor, nn
 
 from bigart.errors import UserError
-from bigart.networks.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
+from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.native.vqgan import VQGAN
 from bigart.networks.network import Network, on_meta
-from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions, published_name
-from bigart.networks.vqgan import VQGAN, VQGANOptions
+from bigart.networks.options import (
+    BASE,
+    UPSAMPLER,
+    GlideOptions,
+    RRDBNetOptions,
+    VQGANOptions,
+    published_name,
+)
 from bigart.running import files
 from bigart.weights import network_file
 from bigart.weights.archives import (
