@@ -1,17 +1,36 @@
-"""What the documentation tells people to type, Snakemake takes as it is meant."""
+"""What the documentation says can be typed, followed and found: commands, links, messages, limits."""
 
+import ast
 import re
 import shlex
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 from snakemake.cli import parse_args
 from snakemake.exceptions import WorkflowError
 
 from projects import ROOT
 
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("config/*.md")]
+PAGES = [
+    *ROOT.glob("*.md"),
+    *ROOT.glob("docs/*.md"),
+    *ROOT.glob("config/*.md"),
+    *ROOT.glob("training/*.md"),
+]
 #: What a target may look like here: a file, or a rule of the Snakefile.
 TARGETS = r"[\w./-]+\.(png|safetensors)|candidates|weights|verify"
+#: Messages of other programs in the table of docs/when-it-stops.md.
+FOREIGN = {
+    "error:",
+    "Directory cannot be locked",
+    "UnicodeDecodeError",
+    "_read_locks",
+    "--unlock",
+    "Killed",
+    "Nothing to be done",
+}
 
 
 def commands() -> list[tuple[str, str]]:
@@ -41,3 +60,71 @@ def test_a_documented_command_is_understood(
 def test_a_command_that_is_not_understood_is_found() -> None:
     with pytest.raises((SystemExit, ValueError, WorkflowError)):
         parse_args(["--cores", "8", "--resources", "gpu=1", "results/sunset-lake/final.png"])
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\((?!\w+:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_that_a_file_names_is_there() -> None:
+    files = [
+        path for part in ("*.smk", "*.py", "*.yaml") for path in ROOT.glob(f"workflow/**/{part}")
+    ]
+    files += [*ROOT.glob("profiles/*/*.yaml"), *ROOT.glob("config/*"), *ROOT.glob("tests/*.py")]
+    files += [*ROOT.glob("benchmarks/*.py"), *ROOT.glob("training/*.py"), ROOT / "Snakefile"]
+    for path in [*files, *PAGES]:
+        for name in re.findall(r"\bdocs/[\w-]+\.md", path.read_text(encoding="utf-8")):
+            assert (ROOT / name).exists(), f"{path.relative_to(ROOT)}: {name}"
+
+
+def texts() -> Iterator[str]:
+    """Every string of the library and the commands, those of f-strings in their parts."""
+    for path in (ROOT / "workflow/scripts").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_the_messages_of_the_table_are_those_of_the_program() -> None:
+    page = (ROOT / "docs/when-it-stops.md").read_text(encoding="utf-8")
+    table = page.partition("## Messages")[2].partition("\n## ")[0]
+    first_column = re.findall(r"^\| (.*?) \|", table, re.MULTILINE)
+    quoted = {m for cell in first_column for m in re.findall(r"`([^`]+)`", cell)} - FOREIGN
+    assert len(quoted) > 5
+    said = "\n".join(texts())
+    for message in quoted:
+        for part in re.split(r"\.\.\. | 0 ", message):
+            assert part in said, message
+
+
+def test_the_readme_is_short_and_begins_with_the_commands() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "# BIG.art"
+    assert any("make demo" in line for line in lines[:30])
+    assert len(lines) <= 130
+    assert len(" ".join(lines).split()) <= 1300
+
+
+def test_the_catalog_of_workflows_finds_what_it_asks_for() -> None:
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    flags = shlex.split(usage["mandatory-flags"]["flags"])
+    assert parse_args(["--cores", "1", *flags])
+    assert usage["mandatory-flags"]["desc"]
+    assert usage["report"] == usage["software-stack-deployment"]["report"]
+
+
+def test_the_action_runs_what_ci_runs() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/main.yml").read_text())
+    steps = workflow["jobs"]["test"]["steps"]
+    assert any(".ci/run" in step.get("run", "") for step in steps)
