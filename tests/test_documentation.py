@@ -1,9 +1,9 @@
-"""What the documentation says can be typed, followed and found: commands, links, messages, limits."""
+"""What the documentation says can be typed, followed and found: commands, links, messages."""
 
 import ast
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from snakemake.exceptions import WorkflowError
 
 from projects import ROOT
 
+SCRIPTS = ROOT / "workflow/scripts"
 PAGES = [
     *ROOT.glob("*.md"),
     *ROOT.glob("docs/*.md"),
@@ -77,20 +78,37 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
+def named(pattern: str, files: Iterable[Path]) -> set[tuple[str, str]]:
+    """What matches in files: the file and the match."""
+    return {
+        (str(path.relative_to(ROOT)), name)
+        for path in files
+        for name in re.findall(pattern, path.read_text(encoding="utf-8"))
+    }
+
+
 def test_every_page_that_a_file_names_is_there() -> None:
-    files = [
-        path for part in ("*.smk", "*.py", "*.yaml") for path in ROOT.glob(f"workflow/**/{part}")
+    sources = [
+        path
+        for folder in ("workflow", "profiles", "config", "tests", "benchmarks", "training")
+        for suffix in ("py", "smk", "yaml", "tsv")
+        for path in (ROOT / folder).rglob(f"*.{suffix}")
     ]
-    files += [*ROOT.glob("profiles/*/*.yaml"), *ROOT.glob("config/*"), *ROOT.glob("tests/*.py")]
-    files += [*ROOT.glob("benchmarks/*.py"), *ROOT.glob("training/*.py"), ROOT / "Snakefile"]
-    for path in [*files, *PAGES]:
-        for name in re.findall(r"\bdocs/[\w-]+\.md", path.read_text(encoding="utf-8")):
-            assert (ROOT / name).exists(), f"{path.relative_to(ROOT)}: {name}"
+    found = named(r"\bdocs/[\w-]+\.md", [*sources, *PAGES, ROOT / "Snakefile"])
+    assert found
+    assert [one for one in found if not (ROOT / one[1]).exists()] == []
+
+
+def test_every_file_that_a_page_names_is_there() -> None:
+    found = named(r"`((?!results/)\w+/[\w/.-]+\.(?:py|smk|html|jpg)|envs/[\w.-]+)`", PAGES)
+    folders = (ROOT, SCRIPTS, SCRIPTS / "bigart")
+    assert found
+    assert [one for one in found if not any((folder / one[1]).exists() for folder in folders)] == []
 
 
 def texts() -> Iterator[str]:
     """Every string of the library and the commands, those of f-strings in their parts."""
-    for path in (ROOT / "workflow/scripts").rglob("*.py"):
+    for path in SCRIPTS.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_bytes())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield node.value
