@@ -63,6 +63,25 @@ def test_a_command_that_is_not_understood_is_found() -> None:
         parse_args(["--cores", "8", "--resources", "gpu=1", "results/sunset-lake/final.png"])
 
 
+def scripts() -> list[tuple[str, str]]:
+    """The script and the arguments of each documented `python workflow/scripts/...`."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        text = re.sub(
+            r"`(python [^`]+)`", lambda inline: f"\n{' '.join(inline[1].split())}\n", text
+        )
+        found += re.findall(r"^ *python (workflow/scripts/\w+\.py)([^#\n]*)", text, re.MULTILINE)
+    return found
+
+
+@pytest.mark.parametrize(("script", "arguments"), scripts())
+def test_a_documented_script_has_the_flags(script: str, arguments: str) -> None:
+    sources = [ROOT / script, *SCRIPTS.glob("bigart/*/*.py")]
+    strings = {text for path in sources for text in strings_of(path)}
+    assert set(re.findall(r"--[\w-]+", arguments)) <= strings
+
+
 def anchors(page: Path) -> set[str]:
     """The anchors that GitHub gives a page's headings."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
@@ -106,12 +125,11 @@ def test_every_file_that_a_page_names_is_there() -> None:
     assert [one for one in found if not any((folder / one[1]).exists() for folder in folders)] == []
 
 
-def texts() -> Iterator[str]:
-    """Every string of the library and the commands, those of f-strings in their parts."""
-    for path in SCRIPTS.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_bytes())):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                yield node.value
+def strings_of(path: Path) -> Iterator[str]:
+    """Every string of a Python file, those of f-strings in their parts."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
 
 
 def test_the_messages_of_the_table_are_those_of_the_program() -> None:
@@ -120,7 +138,7 @@ def test_the_messages_of_the_table_are_those_of_the_program() -> None:
     first_column = re.findall(r"^\| (.*?) \|", table, re.MULTILINE)
     quoted = {m for cell in first_column for m in re.findall(r"`([^`]+)`", cell)} - FOREIGN
     assert len(quoted) > 5
-    said = "\n".join(texts())
+    said = "\n".join(text for path in SCRIPTS.rglob("*.py") for text in strings_of(path))
     for message in quoted:
         for part in re.split(r"\.\.\. | 0 ", message):
             assert part in said, message
