@@ -3,7 +3,7 @@
 import ast
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -23,15 +23,9 @@ PAGES = [
 #: What a target may look like here: a file, or a rule of the Snakefile.
 TARGETS = r"[\w./-]+\.(png|safetensors)|candidates|weights|verify"
 #: Messages of other programs in the table of docs/when-it-stops.md.
-FOREIGN = {
-    "error:",
-    "Directory cannot be locked",
-    "UnicodeDecodeError",
-    "_read_locks",
-    "--unlock",
-    "Killed",
-    "Nothing to be done",
-}
+FOREIGN = re.compile(
+    "error:|Directory cannot|UnicodeDecodeError|_read_locks|--unlock|Killed|Nothing to"
+)
 
 
 def commands() -> list[tuple[str, str]]:
@@ -61,25 +55,6 @@ def test_a_documented_command_is_understood(
 def test_a_command_that_is_not_understood_is_found() -> None:
     with pytest.raises((SystemExit, ValueError, WorkflowError)):
         parse_args(["--cores", "8", "--resources", "gpu=1", "results/sunset-lake/final.png"])
-
-
-def scripts() -> list[tuple[str, str]]:
-    """The script and the arguments of each documented `python workflow/scripts/...`."""
-    found = []
-    for page in PAGES:
-        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-        text = re.sub(
-            r"`(python [^`]+)`", lambda inline: f"\n{' '.join(inline[1].split())}\n", text
-        )
-        found += re.findall(r"^ *python (workflow/scripts/\w+\.py)([^#\n]*)", text, re.MULTILINE)
-    return found
-
-
-@pytest.mark.parametrize(("script", "arguments"), scripts())
-def test_a_documented_script_has_the_flags(script: str, arguments: str) -> None:
-    sources = [ROOT / script, *SCRIPTS.glob("bigart/*/*.py")]
-    strings = {text for path in sources for text in strings_of(path)}
-    assert set(re.findall(r"--[\w-]+", arguments)) <= strings
 
 
 def anchors(page: Path) -> set[str]:
@@ -125,23 +100,21 @@ def test_every_file_that_a_page_names_is_there() -> None:
     assert [one for one in found if not any((folder / one[1]).exists() for folder in folders)] == []
 
 
-def strings_of(path: Path) -> Iterator[str]:
-    """Every string of a Python file, those of f-strings in their parts."""
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
-
-
 def test_the_messages_of_the_table_are_those_of_the_program() -> None:
     page = (ROOT / "docs/when-it-stops.md").read_text(encoding="utf-8")
     table = page.partition("## Messages")[2].partition("\n## ")[0]
     first_column = re.findall(r"^\| (.*?) \|", table, re.MULTILINE)
-    quoted = {m for cell in first_column for m in re.findall(r"`([^`]+)`", cell)} - FOREIGN
-    assert len(quoted) > 5
-    said = "\n".join(text for path in SCRIPTS.rglob("*.py") for text in strings_of(path))
+    quoted = {m for cell in first_column for m in re.findall(r"`([^`]+)`", cell)}
+    assert len(quoted) > 12
+    said = "\n".join(
+        node.value
+        for path in SCRIPTS.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
     for message in quoted:
-        for part in re.split(r"\.\.\. | 0 ", message):
-            assert part in said, message
+        parts = re.split(r"\.\.\. | 0 ", message)
+        assert FOREIGN.match(message) or all(part in said for part in parts), message
 
 
 def test_the_readme_is_short_and_begins_with_the_commands() -> None:
@@ -158,9 +131,3 @@ def test_the_catalog_of_workflows_finds_what_it_asks_for() -> None:
     assert parse_args(["--cores", "1", *flags])
     assert usage["mandatory-flags"]["desc"]
     assert usage["report"] == usage["software-stack-deployment"]["report"]
-
-
-def test_the_action_runs_what_ci_runs() -> None:
-    workflow = yaml.safe_load((ROOT / ".github/workflows/main.yml").read_text())
-    steps = workflow["jobs"]["test"]["steps"]
-    assert any(".ci/run" in step.get("run", "") for step in steps)
