@@ -11,6 +11,7 @@ import yaml
 from snakemake.cli import parse_args
 from snakemake.exceptions import WorkflowError
 
+from bigart import stages
 from projects import ROOT
 
 SCRIPTS = ROOT / "workflow/scripts"
@@ -115,6 +116,11 @@ def test_the_messages_of_the_table_are_those_of_the_program() -> None:
     for message in quoted:
         parts = re.split(r"\.\.\. | 0 ", message)
         assert FOREIGN.match(message) or all(part in said for part in parts), message
+
+
+def test_the_table_of_stages_is_that_of_the_program() -> None:
+    page = (ROOT / "docs/paint.md").read_text(encoding="utf-8")
+    assert f"<!-- stages -->\n{stages.table()}<!-- /stages -->" in page
 
 
 def test_the_readme_is_short_and_begins_with_the_commands() -> None:
