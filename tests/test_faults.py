@@ -1,7 +1,7 @@
 """Whatever happens to a run, the same command afterwards makes the files of an undisturbed one.
 
 The models are tiny (`use_tiny_models`), so that a round takes seconds. What README.md and
-docs/when-it-stops.md tell users to do is what the tests do: `--unlock` where it says so, then the same
+docs/operating.md tell users to do is what the tests do: `--unlock` where it says so, then the same
 command.
 """
 

@@ -20,7 +20,7 @@ from bigart.networks.network import Network, in_float32
 SLOPE = 0.2
 RESIDUAL = 0.2
 
-#: With fewer features a dense block is quicker the plain way (docs/speed.md).
+#: With fewer features a dense block is quicker the plain way (docs/performance.md).
 CHANNELS = 48
 
 # Rows of context that an exact result needs on either side of a strip: one per 3x3 convolution

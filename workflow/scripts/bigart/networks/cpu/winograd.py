@@ -20,7 +20,7 @@ REACH = TILE + KERNEL - 1  # inputs along one side of a tile
 
 #: Whether there is a quick way at all (benchmarks turn it off).
 QUICK = True
-#: Fewer channels than this are quicker the plain way (docs/speed.md).
+#: Fewer channels than this are quicker the plain way (docs/performance.md).
 CHANNELS = 128
 #: Tiles worked on at once: what they take stays in the processor's cache.
 CHUNK, CHUNK_DENSE = 128, 256
