@@ -44,8 +44,8 @@ class Device:
         Args:
             device: "auto" (the GPU with the fewest jobs, else the CPU), "cpu", "cuda" (the same,
                 and an error where there is none), "cuda:N" (that one) or "mps".
-            precision: "auto" (fp32, which agrees with the published networks on any device), "fp32",
-                "bf16" or "fp16".
+            precision: "auto" (fp32, which agrees with the published networks on any device),
+                "fp32", "bf16" or "fp16".
 
         Raises:
             UserError: There is no such device here, or it cannot compute in that precision.
