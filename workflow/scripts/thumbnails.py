@@ -5,9 +5,10 @@ import argparse
 import torch
 
 from bigart.commands import command, network_command, sampling_command
+from bigart.config.options import add_option
 from bigart.metadata import picture_file, recipe
 from bigart.sampling.candidates import candidate_noise
-from bigart.sampling.samplers import SAMPLERS, guided
+from bigart.sampling.samplers import guided
 
 STAGE = "thumbnails"
 
@@ -16,19 +17,8 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     sampling_command.add_arguments(parser)
-    parser.add_argument(
-        "--negative-prompt", default="", help="what to lead away from (default: nothing)"
-    )
-    parser.add_argument("--steps", type=int, default=400, help="2 to 1000 (default: 400)")
-    parser.add_argument(
-        "--sampler",
-        default="ancestral",
-        choices=list(SAMPLERS),
-        help="(default: ancestral)",
-    )
-    parser.add_argument(
-        "--guidance", type=float, default=2.0, help="how strongly the prompt pulls (default: 2)"
-    )
+    for option in ("negative_prompt", "steps", "sampler", "guidance"):
+        add_option(parser, f"--{option.replace('_', '-')}", option)
     network_command.add_arguments(parser)
     command.main(parser, run)
 

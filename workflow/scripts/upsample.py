@@ -5,6 +5,7 @@ import argparse
 import torch
 
 from bigart.commands import command, network_command, sampling_command
+from bigart.config.options import add_option
 from bigart.errors import UserError
 from bigart.metadata import picture_file, recipe
 from bigart.pictures import images
@@ -21,15 +22,8 @@ def main() -> None:
     parser.add_argument(
         "--images", required=True, nargs="+", help="the thumbnails, candidates 1, 2, 3 ..."
     )
-    parser.add_argument(
-        "--steps", default="fast27", help="2 to 1000, fast27 or ddimN (default: fast27)"
-    )
-    parser.add_argument(
-        "--temperature",
-        type=float,
-        default=0.997,
-        help="strength of the starting noise; less than 1 is smoother (default: 0.997)",
-    )
+    add_option(parser, "--steps", "upsample_steps")
+    add_option(parser, "--temperature", "upsample_temp")
     network_command.add_arguments(parser)
     command.main(parser, run)
 
@@ -50,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
         recipe.extend(
             picture_file.recipe_so_far(path),
             STAGE,
-            steps=arguments.steps,
+            steps=str(arguments.steps),
             temperature=arguments.temperature,
             **made_with,
         )

@@ -7,13 +7,14 @@ from typing import Any, TypeVar
 
 import torch
 
+from bigart.config.options import add_option
 from bigart.errors import UserError
 from bigart.networks.network import Network
 from bigart.networks.upstream.network import UpstreamNetwork
 from bigart.running import files
 from bigart.running.allocator import keep_freed_memory
 from bigart.running.device import Device
-from bigart.running.engines import ENGINES, NATIVE
+from bigart.running.engines import NATIVE
 from bigart.weights import network_file
 
 log = logging.getLogger("bigart")
@@ -25,19 +26,9 @@ Upstream = TypeVar("Upstream", bound=UpstreamNetwork)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say where and how a network runs."""
     group = parser.add_argument_group("machine")
-    group.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)"
-    )
-    group.add_argument(
-        "--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)"
-    )
+    for option in ("device", "precision", "engine"):
+        add_option(group, f"--{option}", option)
     group.add_argument("--threads", type=int, help="CPU threads (default: as many as cores)")
-    group.add_argument(
-        "--engine",
-        default=NATIVE,
-        choices=ENGINES,
-        help="whose network code runs: this project's, or the original package's (default: native)",
-    )
 
 
 def open_network(

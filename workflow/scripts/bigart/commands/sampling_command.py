@@ -12,6 +12,7 @@ import torch
 
 from bigart.commands import network_command
 from bigart.commands.resume import SavedSampling
+from bigart.config.options import add_option
 from bigart.errors import UserError
 from bigart.metadata import recipe
 from bigart.networks.native.glide.model import Text2ImUNet
@@ -40,12 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="the network, converted to safetensors")
     parser.add_argument("--vocabulary", required=True, help="encoder.json of its tokenizer")
     parser.add_argument("--merges", required=True, help="vocab.bpe of its tokenizer")
-    parser.add_argument("--prompt", required=True, help="what to paint")
+    add_option(parser, "--prompt", "prompt")
     parser.add_argument("--artwork", default="", help="the artwork's name, for the recipe")
-    parser.add_argument("--seed", type=int, default=42, help="seed of the noise (default: 42)")
-    parser.add_argument(
-        "--batch", default="auto", help="pictures at once: a number, or auto to fit the memory"
-    )
+    add_option(parser, "--seed", "seed")
+    add_option(parser, "--batch", "batch")
     parser.add_argument(
         "--out", required=True, nargs="+", help="the PNGs to write, candidates 1, 2, 3 ..."
     )
@@ -218,11 +217,11 @@ def sampling_key(
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _batch(asked: str, candidates: int, options: GlideOptions, device: Device, passes: int) -> int:
-    if asked != "auto":
-        if not asked.isdecimal() or int(asked) < 1:
-            raise UserError(f"--batch is {asked!r}; a number from 1, or auto")
-        return min(int(asked), candidates)
+def _batch(
+    asked: int | str, candidates: int, options: GlideOptions, device: Device, passes: int
+) -> int:
+    if isinstance(asked, int):
+        return min(asked, candidates)
     size = 4 if device.precision == "fp32" else 2
     layer = options.channels * options.image_size**2 * size * passes
     most = candidates

@@ -254,7 +254,7 @@ def checked(
     return None, {name: _message(name, values.get(name), hint) for name, hint in hints.items()}
 
 
-def add_option(parser: argparse.ArgumentParser, flag: str, option: str) -> None:
+def add_option(parser: argparse._ActionsContainer, flag: str, option: str) -> None:
     """Give a command a flag, such as ``--amount``, for an option or column.
 
     Type, default and help are the option's; a bad value is refused in the same words.
@@ -278,22 +278,6 @@ def add_option(parser: argparse.ArgumentParser, flag: str, option: str) -> None:
         kind = {"action": argparse.BooleanOptionalAction}
     words += f" (default: {written(DEFAULTS[option])})"
     parser.add_argument(flag, default=DEFAULTS[option], help=words, **kind)
-
-
-def flags(values: Options, names: Mapping[str, str]) -> list[str]:
-    """Return the flags that hand values to a command, without those that are the default.
-
-    Args:
-        values: The config or an artwork.
-        names: The option of each flag, such as ``{"--amount": "texture_amount"}``.
-    """
-    words = []
-    for flag, option in names.items():
-        value = getattr(values, option)
-        if option in REQUIRED or value != DEFAULTS[option]:
-            no = f"--no-{flag.removeprefix('--')}"
-            words.append((flag if value else no) if isinstance(value, bool) else f"{flag}={value}")
-    return words
 
 
 def written(default: object) -> str:
