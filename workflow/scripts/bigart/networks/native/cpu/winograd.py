@@ -209,17 +209,7 @@ class DenseWinograd:
                 self._clear_padding(0 if index == last else index + 1, step)
 
     def _convolve(self, new: Tensor, step: int, index: int, kernels: Tensor) -> Tensor:
-        """Convolve all input channels of a step.
-
-        Args:
-            new: Tiles (6, 6, h, w, C) of the channels that no convolution before has transformed.
-            step: Which step.
-            index: Which convolution.
-            kernels: Its transformed weights.
-
-        Returns:
-            (h, 4, w, 4, D).
-        """
+        """Convolve a step to (h, 4, w, 4, D); ``new`` has the inputs of no convolution before."""
         from_inputs, _, to_outputs = _transforms()
         inputs = self.inputs[step % len(self.inputs), :, :, : self.in_channels[index]]
         transformed = (from_inputs @ new.reshape(REACH**2, -1)).view(*inputs.shape[:2], -1)
