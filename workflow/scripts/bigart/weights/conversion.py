@@ -1,9 +1,9 @@
 """Published checkpoints: recognised, verified, and kept as safetensors from then on.
 
-``archives`` reads them without running what is in them. Here a state dict is recognised, brought
-to the published parameter names, checked to have exactly the names and shapes of its network, and
-written once as a safetensors file whose header says how to build the network: ``architecture``,
-``options`` (JSON), ``source_sha256``, ``format_version``. The stages read only that file.
+A state dict is recognised, brought to the published parameter names, checked to have exactly the
+names and shapes of its network, and written once as a safetensors file whose header says how to
+build the network: ``architecture``, ``options`` (JSON), ``source_sha256``, ``format_version``. The
+stages read only that file.
 """
 
 import json
@@ -16,35 +16,29 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bigart.running import files
-from bigart.networks.network import Network, on_meta
-from bigart.weights.network_file import FORMAT_VERSION, load_metadata, tuples
-from bigart.weights import network_file
-from bigart.weights.archives import (
-    SAFETENSORS_DTYPES,
-    Shape,
-    StateDict,
-    StoredTensor,
-    check_zip,
-    read_checkpoint,
-)
 from bigart.errors import UserError
 from bigart.networks.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
+from bigart.networks.network import Network, on_meta
 from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions, published_name
 from bigart.networks.vqgan import VQGAN, VQGANOptions
+from bigart.running import files
+from bigart.weights import network_file
+from bigart.weights.checkpoint import StateDict, read_checkpoint
+from bigart.weights.network_file import FORMAT_VERSION, load_metadata, tuples
 
 Options = GlideOptions | RRDBNetOptions | VQGANOptions
-_SAFETENSORS_NAMES = {dtype: name for name, dtype in SAFETENSORS_DTYPES.items()}
+Shape = tuple[int, ...]
 
 
 class Architecture(NamedTuple):
-    """A network's class, its options, and what people call it."""
+    """A network's class, its options, and its name in messages."""
 
     network: type[Network]
     options: type[Options]
-    spoken: str
+    display_name: str
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
@@ -56,7 +50,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 # ---- what a state dict is ----------------------------------------------------------------------
 
 
-def to_published_names(state: Mapping[str, StoredTensor]) -> StateDict:
+def to_published_names(state: Mapping[str, Tensor]) -> StateDict:
     """Give a state dict the parameter names that this project's networks have.
 
     RRDBNets come with three sets of names: BSRGAN's (used here), those of later ESRGAN
@@ -89,7 +83,7 @@ def _from_sequential_names(name: str, modules: int) -> str:
     return name
 
 
-def describe(state: Mapping[str, StoredTensor]) -> tuple[str | None, str]:
+def describe(state: Mapping[str, Tensor]) -> tuple[str | None, str]:
     """Say what network a state dict belongs to: its architecture (None: unknown) and in words."""
     if "transformer_proj.weight" in state and "input_blocks.0.0.weight" in state:
         names = {3: "base", 6: "upsampler", 7: "inpainting base", 10: "inpainting upsampler"}
@@ -112,7 +106,7 @@ def describe(state: Mapping[str, StoredTensor]) -> tuple[str | None, str]:
 
 def infer_options(
     architecture: str,
-    state: Mapping[str, StoredTensor],
+    state: Mapping[str, Tensor],
     stated: Mapping[str, Any] | None = None,
     path: Path | str = "the checkpoint",
 ) -> Options:
@@ -127,7 +121,7 @@ def infer_options(
     """
     found, words = describe(state)
     if found != architecture:
-        raise UserError(f"{path} is {words}, not {ARCHITECTURES[architecture].spoken}")
+        raise UserError(f"{path} is {words}, not {ARCHITECTURES[architecture].display_name}")
     try:
         if architecture == "rrdbnet":
             options: Options = _rrdbnet_options(state, path)
@@ -144,16 +138,16 @@ class _UnfitError(Exception):
     """What options are read from is not there, or has not the shape that tells them."""
 
 
-def _shape(state: Mapping[str, StoredTensor], name: str, dimensions: int) -> Shape:
+def _shape(state: Mapping[str, Tensor], name: str, dimensions: int) -> Shape:
     if name not in state:
         raise _UnfitError(f"{name} is missing")
-    shape = state[name].shape
+    shape = tuple(state[name].shape)
     if len(shape) != dimensions or 0 in shape:
         raise _UnfitError(f"{name} has the shape {list(shape)}")
     return shape
 
 
-def _rrdbnet_options(state: Mapping[str, StoredTensor], path: Path | str) -> RRDBNetOptions:
+def _rrdbnet_options(state: Mapping[str, Tensor], path: Path | str) -> RRDBNetOptions:
     features, inputs, *_ = _shape(state, "conv_first.weight", 4)
     if inputs != 3 or "upconv3.weight" in state or "upconv1.weight" not in state:
         raise UserError(
@@ -168,7 +162,7 @@ def _rrdbnet_options(state: Mapping[str, StoredTensor], path: Path | str) -> RRD
     )
 
 
-def _vqgan_options(state: Mapping[str, StoredTensor]) -> VQGANOptions:
+def _vqgan_options(state: Mapping[str, Tensor]) -> VQGANOptions:
     channels = _shape(state, "encoder.conv_in.weight", 4)[0]
     levels = range(_count(state, r"encoder\.down\.(\d{1,4})\."))
     widths = [_shape(state, f"encoder.down.{i}.block.0.conv1.weight", 4)[0] for i in levels]
@@ -191,7 +185,7 @@ def _vqgan_options(state: Mapping[str, StoredTensor]) -> VQGANOptions:
 
 
 def _glide_options(
-    state: Mapping[str, StoredTensor], stated: Mapping[str, Any], path: Path | str
+    state: Mapping[str, Tensor], stated: Mapping[str, Any], path: Path | str
 ) -> GlideOptions:
     kinds = {3: (False, False), 6: (True, False), 7: (False, True), 10: (True, True)}
     found = kinds.get(_shape(state, "input_blocks.0.0.weight", 4)[1])
@@ -232,7 +226,7 @@ def expected_shapes(architecture: str, options: Options) -> dict[str, Shape]:
 
 
 def verify(
-    state: Mapping[str, StoredTensor],
+    state: Mapping[str, Tensor],
     architecture: str,
     options: Options,
     path: Path | str = "the checkpoint",
@@ -265,7 +259,7 @@ def verify(
             if names
         ]
         raise UserError(
-            f"{path} does not fit {ARCHITECTURES[architecture].spoken} "
+            f"{path} does not fit {ARCHITECTURES[architecture].display_name} "
             f"with these options:\n" + "\n".join(lines)
         )
     return {name: state[name] for name in expected}
@@ -275,7 +269,10 @@ def verify(
 
 
 def open_checkpoint(
-    path: Path | str, architecture: str, stated: Mapping[str, Any] | None = None
+    path: Path | str,
+    architecture: str,
+    stated: Mapping[str, Any] | None = None,
+    check_members: bool = True,
 ) -> tuple[StateDict, Options]:
     """Read a checkpoint, find its options and verify names and shapes.
 
@@ -283,6 +280,7 @@ def open_checkpoint(
         path: Any format of ``read_checkpoint``.
         architecture: A key of ``ARCHITECTURES``.
         stated: Options that are known; see ``infer_options``.
+        check_members: See ``read_checkpoint``.
 
     Returns:
         The tensors in the published names, in the network's order, and the options.
@@ -290,21 +288,19 @@ def open_checkpoint(
     Raises:
         UserError: Whatever is wrong with the file.
     """
-    state = to_published_names(read_checkpoint(path))
+    state = to_published_names(read_checkpoint(path, check_members))
     options = infer_options(architecture, state, stated, path)
     return verify(state, architecture, options, path), options
 
 
 def check(path: Path | str, architecture: str, stated: Mapping[str, Any] | None = None) -> None:
-    """Check a checkpoint from within: zip CRCs, names, shapes, finite values.
+    """Check a checkpoint whose hash is not known: zip CRCs, names, shapes, finite values.
 
     Raises:
-        UserError: The first kind of fault that is found.
+        UserError: The first thing that is wrong.
     """
-    check_zip(path)
-    state, _ = open_checkpoint(path, architecture, stated)
-    for name, tensor in state.items():
-        _check_finite(name, tensor.load(), path)
+    for name, tensor in open_checkpoint(path, architecture, stated)[0].items():
+        _check_finite(name, tensor, path)
 
 
 def convert(
@@ -316,15 +312,16 @@ def convert(
 ) -> dict[str, str]:
     """Convert a checkpoint to this project's safetensors form.
 
-    Numbers become fp32, unless the whole file is fp16 or bf16, which it stays. One tensor at a
-    time is in memory. The target is whole or absent.
+    Numbers become fp32, unless the whole file is fp16 or bf16, which it stays. All tensors are in
+    memory at once. The target is whole or absent.
 
     Args:
         source: A checkpoint of any known format.
         target: The ``.safetensors`` file to write.
         architecture: A key of ``ARCHITECTURES``.
         stated: Options that are known; see ``infer_options``.
-        sha256: The source's hash, if the caller has it already.
+        sha256: The source's hash where the caller has compared it with the expected one. The
+            CRCs are then not checked again.
 
     Returns:
         The metadata that the target carries.
@@ -332,25 +329,13 @@ def convert(
     Raises:
         UserError: Whatever is wrong with the source.
     """
-    check_zip(source)
-    state, options = open_checkpoint(source, architecture, stated)
-    metadata = network_metadata(architecture, options, sha256 or files.sha256(source))
+    state, options = open_checkpoint(source, architecture, stated, check_members=not sha256)
     dtypes = {tensor.dtype for tensor in state.values()}
     half = dtypes in ({torch.float16}, {torch.bfloat16})
     dtype = dtypes.pop() if half else torch.float32
-    with files.atomic(target) as temporary:
-        _write_safetensors(temporary, state, dtype, metadata, source)
+    metadata = _metadata(architecture, options, sha256 or files.sha256(source))
+    _write(target, state, dtype, metadata, source)
     return metadata
-
-
-def network_metadata(architecture: str, options: Options, source_sha256: str) -> dict[str, str]:
-    """Return the header that makes a safetensors file one of this project's."""
-    return {
-        "architecture": architecture,
-        "options": json.dumps(asdict(options), sort_keys=True),
-        "source_sha256": source_sha256,
-        "format_version": FORMAT_VERSION,
-    }
 
 
 def save_network(
@@ -373,37 +358,50 @@ def save_network(
         UserError: A value is not finite, also after rounding to ``dtype``.
     """
     options: Any = network.options
-    metadata = network_metadata(architecture, options, source_sha256)
-    state = {n: t.detach() for n, t in network.state_dict().items()}
-    with files.atomic(path) as temporary:
-        _write_safetensors(temporary, state, dtype, metadata, path)
+    metadata = _metadata(architecture, options, source_sha256)
+    _write(path, network.state_dict(), dtype, metadata, path)
     return metadata
 
 
-def _write_safetensors(
-    target: Path,
-    state: Mapping[str, StoredTensor | Tensor],
+def _metadata(architecture: str, options: Options, source_sha256: str) -> dict[str, str]:
+    return {
+        "architecture": architecture,
+        "format_version": FORMAT_VERSION,
+        "options": json.dumps(asdict(options), sort_keys=True),
+        "source_sha256": source_sha256,
+    }
+
+
+def _write(
+    target: Path | str,
+    state: Mapping[str, Tensor],
     dtype: torch.dtype,
-    metadata: Mapping[str, str],
+    metadata: dict[str, str],
     source: Path | str,
 ) -> None:
-    """Write header and tensors one after the other, each checked to be finite."""
-    header: dict[str, Any] = {"__metadata__": dict(metadata)}
-    at = 0
+    tensors = {}
     for name, tensor in state.items():
-        size = math.prod(tensor.shape) * dtype.itemsize
-        entry = {"dtype": _SAFETENSORS_NAMES[dtype], "shape": list(tensor.shape)}
-        header[name] = {**entry, "data_offsets": [at, at + size]}
-        at += size
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    with target.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for name, stored in state.items():
-            tensor = stored.load() if isinstance(stored, StoredTensor) else stored.cpu()
-            tensor = tensor.to(dtype).contiguous()
-            _check_finite(name, tensor, source)
-            file.write(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        # a copy of its own: safetensors refuses tensors that share a storage
+        tensors[name] = tensor.detach().to(
+            "cpu", dtype, copy=True, memory_format=torch.contiguous_format
+        )
+        _check_finite(name, tensors[name], source)
+    with files.atomic(target) as temporary:
+        save_file(tensors, temporary, metadata)
+        _sort_metadata(temporary)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Write a header's metadata in their order: safetensors takes another one in each process."""
+    with path.open("r+b") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) > length:
+            raise RuntimeError("the header of safetensors is not compact JSON")
+        file.seek(8)
+        file.write(text.ljust(length))
 
 
 def _check_finite(name: str, tensor: Tensor, path: Path | str) -> None:
@@ -423,7 +421,7 @@ def open_network(
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
 ) -> tuple[nn.Module, dict[str, str]]:
-    """Open a converted file of any architecture; see ``networks.open_network``."""
+    """Open a converted file of any architecture; see ``network_file.open_network``."""
     architecture = load_metadata(path)["architecture"]
     if architecture not in ARCHITECTURES:
         raise UserError(f"{path} holds a network of an unknown architecture, {architecture}")

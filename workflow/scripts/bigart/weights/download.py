@@ -24,10 +24,10 @@ from urllib.request import url2pathname
 
 import requests
 
-from bigart.running import files
 from bigart.errors import UserError
-from bigart.weights.table import ModelFile
+from bigart.running import files
 from bigart.running.progress import Progress, duration, megabytes
+from bigart.weights.table import ModelFile
 
 log = logging.getLogger("bigart")
 

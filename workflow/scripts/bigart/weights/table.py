@@ -17,9 +17,9 @@ from urllib.parse import unquote, urlsplit
 import jsonschema
 import yaml
 
-from bigart.running import files as disk
-from bigart.errors import UserError
 from bigart.config.options import suggest
+from bigart.errors import UserError
+from bigart.running import files as disk
 
 ROOT = Path(__file__).parents[4]  # where the Snakefile is
 TABLE = ROOT / "config" / "models.yaml"
