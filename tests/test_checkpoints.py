@@ -16,7 +16,6 @@ import struct
 import subprocess
 import sys
 import types
-import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
