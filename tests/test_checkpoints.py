@@ -306,7 +306,8 @@ ATTACKS: dict[str, Callable[[bytes, bytes], bytes]] = {
     "newobj": lambda function, argument: function + argument + b"\x85\x81",
     # an object is given the function as its __setstate__, and is built once more
     "build": lambda function, argument: (
-        b"ccollections\nOrderedDict\n)R}" + text("__setstate__") + function + b"sb" + argument + b"b"
+        b"ccollections\nOrderedDict\n)R}" + text("__setstate__") + function + b"sb"
+        + argument + b"b"
     ),
     # the function that rebuilds a subclass of Tensor
     "tensor": lambda function, argument: (

@@ -25,13 +25,12 @@ import yaml
 from bigart.errors import UserError
 from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
 from bigart.weights import download
-from bigart.weights.download import Patience, fetch
+from bigart.weights.download import fetch
 from bigart.weights.table import ROLES, ModelFile
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 BREAK = 18 * download.CHUNK
-QUICK = Patience(attempts=3, backoff=0.01, connect=30.0, silence=30.0)
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 
 
@@ -112,6 +111,7 @@ def status(code: int, **headers: str) -> Callable[[Handler], None]:
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(download, "RETRIES", download.RETRIES.new(total=2, backoff_factor=0.01))
     state = Server()
     handler = type("Bound", (Handler,), {"state": state})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as http_server:
@@ -126,7 +126,7 @@ def server(monkeypatch):
 def entry(*urls: str, known: bool = True, **changes: object) -> ModelFile:
     """A model file of CONTENT; ``known`` is whether its hash and size are published."""
     facts = {"sha256": SHA256, "bytes": len(CONTENT)} if known else {}
-    return ModelFile("thing", "merges", urls=urls, **{**facts, **changes})  # type: ignore[arg-type]
+    return ModelFile(name="thing", architecture="merges", urls=urls, **{**facts, **changes})  # type: ignore[arg-type]
 
 
 def left(weights: Path) -> set[str]:
@@ -136,7 +136,7 @@ def left(weights: Path) -> set[str]:
 
 def refused(file: ModelFile, weights: Path) -> str:
     with pytest.raises(UserError) as caught:
-        fetch(file, weights, QUICK)
+        fetch(file, weights)
     assert not file.download_path(weights).exists()
     return str(caught.value)
 
@@ -147,18 +147,18 @@ def refused(file: ModelFile, weights: Path) -> str:
 def test_a_file_is_fetched_once_and_verified_ever_after(server, tmp_path, caplog):
     file = entry(server.serve("/BSRGAN.pth", whole()))
     with caplog.at_level(logging.INFO, "bigart"):
-        path = fetch(file, tmp_path, QUICK)
+        path = fetch(file, tmp_path)
     assert path == tmp_path / "downloads" / "thing.pth"
     assert path.read_bytes() == CONTENT
     assert re.search(r"thing: 0\.\d MB of 1\.0 MB, .* MB/s, (\d+ min )?\d+ s left", caplog.text)
     assert re.search(r"thing: 1\.0 MB of 1\.0 MB, done in \d+ s", caplog.text)
     assert "licence" in caplog.text
-    assert fetch(file, tmp_path, QUICK) == path
+    assert fetch(file, tmp_path) == path
     assert len(server.requests) == 1
     assert left(tmp_path) == {"thing.pth"}
 
     path.write_bytes(CONTENT[:-1] + b"x")  # damaged on the disk
-    assert fetch(file, tmp_path, QUICK).read_bytes() == CONTENT
+    assert fetch(file, tmp_path).read_bytes() == CONTENT
     assert len(server.requests) == 2
 
 
@@ -167,7 +167,7 @@ def test_a_file_is_fetched_once_and_verified_ever_after(server, tmp_path, caplog
 
 def test_a_broken_download_resumes_where_it_stopped(server, tmp_path):
     url = server.serve("/a.pth", whole(breaks_after=BREAK), whole(breaks_after=2 * BREAK), whole())
-    assert fetch(entry(url), tmp_path, QUICK).read_bytes() == CONTENT
+    assert fetch(entry(url), tmp_path).read_bytes() == CONTENT
     ranges = [asked for _, asked, _ in server.requests]
     assert ranges == [None, f"bytes={BREAK}-", f"bytes={3 * BREAK}-"]
     assert server.requests[1][2] == '"v1"'  # If-Range: only if it is still the same file
@@ -180,7 +180,7 @@ def test_a_later_run_resumes_where_an_earlier_one_gave_up(server, tmp_path, know
     assert "Run again to resume where it stopped" in refused(entry(url, known=known), tmp_path)
     assert left(tmp_path) == {"thing.pth.part", "thing.pth.part.json"}
     server.serve("/a.pth", whole())
-    assert fetch(entry(url, known=known), tmp_path, QUICK).read_bytes() == CONTENT
+    assert fetch(entry(url, known=known), tmp_path).read_bytes() == CONTENT
     assert server.requests[-1][1] == f"bytes={BREAK}-"
     assert "thing.pth.part" not in left(tmp_path)
 
@@ -188,33 +188,33 @@ def test_a_later_run_resumes_where_an_earlier_one_gave_up(server, tmp_path, know
 def test_a_mirror_takes_over_in_the_middle_when_the_hash_is_known(server, tmp_path):
     first = server.serve("/a.pth", whole(breaks_after=2 * BREAK), status(500))
     second = server.serve("/b.pth", whole(etag='"another"'))
-    assert fetch(entry(first, second), tmp_path, QUICK).read_bytes() == CONTENT
+    assert fetch(entry(first, second), tmp_path).read_bytes() == CONTENT
     assert server.requests[-1] == ("/b.pth", f"bytes={2 * BREAK}-", None)
 
 
 def test_a_server_without_ranges_is_read_from_the_start(server, tmp_path):
     url = server.serve("/a.pth", no_ranges(breaks_after=BREAK), no_ranges())
-    assert fetch(entry(url), tmp_path, QUICK).read_bytes() == CONTENT
+    assert fetch(entry(url), tmp_path).read_bytes() == CONTENT
     assert server.requests[1][1] == f"bytes={BREAK}-"
 
 
 def test_a_server_that_always_breaks_at_the_same_place_is_given_up(server, tmp_path):
     url = server.serve("/a.pth", no_ranges(breaks_after=BREAK))
     assert re.search(r"IncompleteRead|broke off", refused(entry(url), tmp_path))
-    assert len(server.requests) == 1 + QUICK.attempts - 1  # the first one gained bytes
+    assert len(server.requests) == 1 + download.RETRIES.total  # the first one gained bytes
 
 
 @pytest.mark.parametrize("known", [True, False])
 def test_a_file_that_changes_between_requests_is_not_mixed(server, tmp_path, known):
     old = b"o" * len(CONTENT)
     url = server.serve("/a.pth", whole(old, '"old"', BREAK), whole(CONTENT, '"new"'))
-    assert fetch(entry(url, known=known), tmp_path, QUICK).read_bytes() == CONTENT
+    assert fetch(entry(url, known=known), tmp_path).read_bytes() == CONTENT
 
 
 def test_a_change_that_the_server_does_not_tell_shows_in_the_hash(server, tmp_path):
     old = b"o" * len(CONTENT)
     url = server.serve("/a.pth", whole(old, "", BREAK), whole(CONTENT, ""))
-    assert fetch(entry(url), tmp_path, QUICK).read_bytes() == CONTENT
+    assert fetch(entry(url), tmp_path).read_bytes() == CONTENT
     assert [asked for _, asked, _ in server.requests] == [None, f"bytes={BREAK}-", None]
 
 
@@ -223,13 +223,13 @@ def test_answer_416_means_whole_or_from_the_start(server, tmp_path):
     part = tmp_path / "downloads" / "thing.pth.part"
     part.parent.mkdir()
     part.write_bytes(CONTENT)  # killed between the last byte and the renaming
-    assert fetch(entry(url), tmp_path, QUICK).read_bytes() == CONTENT
+    assert fetch(entry(url), tmp_path).read_bytes() == CONTENT
     assert server.body_bytes_sent == 0
 
     (tmp_path / "downloads" / "thing.pth").unlink()
     part.write_bytes(CONTENT[: 2 * BREAK])
     server.serve("/a.pth", status(416), whole())
-    assert fetch(entry(url), tmp_path, QUICK).read_bytes() == CONTENT
+    assert fetch(entry(url), tmp_path).read_bytes() == CONTENT
 
 
 def test_a_part_from_who_knows_where_is_not_used_without_a_hash(server, tmp_path):
@@ -237,7 +237,7 @@ def test_a_part_from_who_knows_where_is_not_used_without_a_hash(server, tmp_path
     part = tmp_path / "downloads" / "thing.pth.part"
     part.parent.mkdir()
     part.write_bytes(b"rubbish")
-    assert fetch(entry(url, known=False), tmp_path, QUICK).read_bytes() == CONTENT
+    assert fetch(entry(url, known=False), tmp_path).read_bytes() == CONTENT
     assert server.requests[0][1] is None
 
 
@@ -247,7 +247,7 @@ def test_the_wrong_part_of_a_range_answer_is_refused(server, tmp_path):
         handler.send(206, CONTENT[7:], Content_Range=f"bytes 7-{total - 1}/{total}", ETag='"v1"')
 
     url = server.serve("/a.pth", whole(breaks_after=BREAK), other_part, whole())
-    assert fetch(entry(url), tmp_path, QUICK).read_bytes() == CONTENT
+    assert fetch(entry(url), tmp_path).read_bytes() == CONTENT
     assert server.requests[-1][1] is None
 
 
@@ -258,7 +258,7 @@ def test_a_missing_file_sends_to_the_next_mirror_at_once(server, tmp_path):
     codes = (401, 403, 404, 410)
     urls = [server.serve(f"/{code}.pth", status(code)) for code in codes]
     file = entry(*urls, server.serve("/b.pth", whole()))
-    assert fetch(file, tmp_path, QUICK).read_bytes() == CONTENT
+    assert fetch(file, tmp_path).read_bytes() == CONTENT
     paths = [path for path, _, _ in server.requests]
     assert paths == [*(f"/{code}.pth" for code in codes), "/b.pth"]
 
@@ -266,7 +266,7 @@ def test_a_missing_file_sends_to_the_next_mirror_at_once(server, tmp_path):
 @pytest.mark.parametrize("code", [429, 500, 503])
 def test_a_busy_server_is_asked_again(server, tmp_path, code):
     url = server.serve("/a.pth", status(code, Retry_After="0"), status(code), whole())
-    assert fetch(entry(url), tmp_path, QUICK).read_bytes() == CONTENT
+    assert fetch(entry(url), tmp_path).read_bytes() == CONTENT
     assert len(server.requests) == 3
 
 
@@ -274,8 +274,8 @@ def test_a_server_may_not_ask_for_a_day_of_patience(server, tmp_path, monkeypatc
     waits: list[float] = []
     monkeypatch.setattr("urllib3.util.retry.time.sleep", waits.append)
     url = server.serve("/a.pth", status(503, Retry_After="86400"), whole())
-    fetch(entry(url), tmp_path, QUICK)
-    assert waits == [download.LONGEST_WAIT]
+    fetch(entry(url), tmp_path)
+    assert waits == [60]
 
 
 @pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "application/octet-stream"])
@@ -301,13 +301,12 @@ def test_when_every_address_fails_each_error_is_reported(server, tmp_path):
     assert left(tmp_path) == set()
 
 
-def test_a_server_that_says_nothing(server, tmp_path):
+def test_a_server_that_says_nothing(server, tmp_path, monkeypatch):
     released = threading.Event()
     url = server.serve("/a.pth", lambda _: released.wait(5) and None)
-    patience = Patience(attempts=2, backoff=0.01, connect=1.0, silence=0.1)
-    with pytest.raises(UserError, match="Read timed out"):
-        fetch(entry(url), tmp_path, patience)
-    assert len(server.requests) == 2
+    monkeypatch.setattr(download, "TIMEOUT", (1.0, 0.1))
+    assert "Read timed out" in refused(entry(url), tmp_path)
+    assert len(server.requests) == 3
     released.set()
 
 
@@ -332,7 +331,7 @@ def test_no_length_at_all(server, tmp_path):
         return lambda handler: handler.send(200, body, -1)
 
     url = server.serve("/a.pth", without_length(CONTENT[:1000]), without_length(CONTENT))
-    assert fetch(entry(url), tmp_path, QUICK).read_bytes() == CONTENT
+    assert fetch(entry(url), tmp_path).read_bytes() == CONTENT
 
 
 def test_more_bytes_than_the_file_has_are_not_stored(server, tmp_path):
@@ -352,37 +351,35 @@ def network(path: Path) -> bytes:
 
 def test_an_unknown_hash_is_pinned_at_the_first_good_fetch(server, tmp_path):
     def unknown(url: str) -> ModelFile:
-        return ModelFile("thing", "rrdbnet", urls=(url,))
+        return ModelFile(name="thing", architecture="rrdbnet", urls=(url,))
 
     content = bytearray(network(tmp_path / "source.pt"))
     file = unknown(server.serve("/a.pt", lambda h: h.send(200, bytes(content))))
     content[len(content) // 2] ^= 1
     assert "wrong check sum" in refused(file, tmp_path)
     content[len(content) // 2] ^= 1
-    assert re.search(
-        r"is an RRDBNet .* not a GLIDE",
-        refused(ModelFile("thing", "glide", urls=file.urls), tmp_path),
-    )
+    glide = file.model_copy(update={"architecture": "glide"})
+    assert re.search(r"is an RRDBNet .* not a GLIDE", refused(glide, tmp_path))
     assert left(tmp_path) == {"source.pt"}
 
-    path = fetch(file, tmp_path, QUICK)
+    path = fetch(file, tmp_path)
     pins = json.loads((tmp_path / "pins.json").read_text())
     assert pins["thing"] == {
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
         "urls": list(file.urls),
     }
-    assert fetch(file, tmp_path, QUICK) == path
+    assert fetch(file, tmp_path) == path
 
     path.unlink()
     content[:] = other = network(tmp_path / "other.pt")  # as good, and not the same
-    assert "another file than the one fetched first" in refused(file, tmp_path)
+    assert "the one fetched first" in refused(file, tmp_path)
     moved = unknown(server.serve("/b.pt", whole(other)))  # the pin is the name's
     assert re.search(r"remove `thing` from .*pins\.json", refused(moved, tmp_path))
     (tmp_path / "pins.json").write_text("[]")
     assert re.search(r"pins\.json is damaged\. Remove it", refused(moved, tmp_path))
     (tmp_path / "pins.json").write_text("{}")
-    assert fetch(moved, tmp_path, QUICK).read_bytes() == other
+    assert fetch(moved, tmp_path).read_bytes() == other
 
 
 # ---- the surroundings ----------------------------------------------------------------------------
@@ -407,7 +404,7 @@ def test_many_at_once_fetch_once(server, tmp_path):
     file = entry(server.serve("/a.pth", whole()))
     found: list[bytes] = []
     threads = [
-        threading.Thread(target=lambda: found.append(fetch(file, tmp_path, QUICK).read_bytes()))
+        threading.Thread(target=lambda: found.append(fetch(file, tmp_path).read_bytes()))
         for _ in range(6)
     ]
     for thread in threads:
@@ -420,13 +417,14 @@ def test_many_at_once_fetch_once(server, tmp_path):
 
 def test_local_files_are_checked_and_stay_where_they_are(tmp_path):
     path = tmp_path / "mine.pth"
+    file = entry(path=path)
     with pytest.raises(UserError, match="is missing"):
-        fetch(ModelFile("mine", "rrdbnet", path=path), tmp_path)
+        fetch(file, tmp_path)
     path.write_bytes(CONTENT)
-    assert fetch(ModelFile("mine", "rrdbnet", path=path, sha256=SHA256), tmp_path) == path
+    assert fetch(file, tmp_path) == path
     message = f"another file: its sha256 is {SHA256}; its entry in models.yaml says {'0' * 64}"
     with pytest.raises(UserError, match=message):
-        fetch(ModelFile("mine", "rrdbnet", path=path, sha256="0" * 64), tmp_path)
+        fetch(file.model_copy(update={"sha256": "0" * 64}), tmp_path)
     assert path.exists()
 
 

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 _LONGEST = 4000  # bits of a whole number; Python refuses to write out much longer ones
 
@@ -17,6 +18,21 @@ class UserError(Exception):
 
 class PackageError(UserError):
     """A package that is needed is missing, cannot be imported, or has another version."""
+
+
+@dataclass(frozen=True, order=True)
+class InputError:
+    """One error in a file: where it is, and what is wrong there."""
+
+    file: str
+    line: int  # counted from 1 as editors do; 0 for an error of the whole file
+    place: str  # the artwork and column, or the option; may be empty
+    message: str
+
+    def __str__(self) -> str:
+        """Return ``file, line 3, artwork `x`, column `y`: message``."""
+        where = [self.file, f"line {self.line}" if self.line else "", self.place]
+        return f"{', '.join(part for part in where if part)}: {self.message}"
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
@@ -42,6 +58,16 @@ def show(value: object, length: int = 60) -> str:
         case _:
             text = _escaped(str(value))
     return text if len(text) <= length else f"{text[: length - 1]}… ({len(text)} characters)"
+
+
+def named(name: object) -> str:
+    """Return a name that a user wrote in backticks, on one line."""
+    return f"`{show(name)[1:-1] if isinstance(name, str) else show(name)}`"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return known names in backticks."""
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _simplified(word: str) -> str:

@@ -47,6 +47,14 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "vqgan": Architecture(VQGAN, VQGANOptions, "a VQGAN"),
 }
 
+# Channels of a GLIDE network's input: super_res, inpaint, and its name in messages
+_GLIDE = {
+    3: (False, False, "base"),
+    6: (True, False, "upsampler"),
+    7: (False, True, "inpainting base"),
+    10: (True, True, "inpainting upsampler"),
+}
+
 # ---- what a state dict is ----------------------------------------------------------------------
 
 
@@ -86,9 +94,8 @@ def _from_sequential_names(name: str, modules: int) -> str:
 def describe(state: Mapping[str, Tensor]) -> tuple[str | None, str]:
     """Say what network a state dict belongs to: its architecture (None: unknown) and in words."""
     if "transformer_proj.weight" in state and "input_blocks.0.0.weight" in state:
-        names = {3: "base", 6: "upsampler", 7: "inpainting base", 10: "inpainting upsampler"}
-        first = state["input_blocks.0.0.weight"].shape
-        return "glide", f"a GLIDE {names.get(first[1], 'network') if len(first) > 1 else 'network'}"
+        channels = [*state["input_blocks.0.0.weight"].shape, 0, 0][1]
+        return "glide", f"a GLIDE {_GLIDE.get(channels, (0, 0, 'network'))[2]}"
     if "quantize.embedding.weight" in state:
         return "vqgan", "a VQGAN"
     if any(name.startswith("RRDB_trunk.0.") for name in state):
@@ -105,10 +112,7 @@ def describe(state: Mapping[str, Tensor]) -> tuple[str | None, str]:
 
 
 def infer_options(
-    architecture: str,
-    state: Mapping[str, Tensor],
-    stated: Mapping[str, Any] | None = None,
-    path: Path | str = "the checkpoint",
+    architecture: str, state: Mapping[str, Tensor], stated: Mapping[str, Any] | None = None
 ) -> Options:
     """Return a network's options: the stated ones, and the rest from its shapes.
 
@@ -121,37 +125,31 @@ def infer_options(
     """
     found, words = describe(state)
     if found != architecture:
-        raise UserError(f"{path} is {words}, not {ARCHITECTURES[architecture].display_name}")
-    try:
-        if architecture == "rrdbnet":
-            options: Options = _rrdbnet_options(state, path)
-        elif architecture == "vqgan":
-            options = _vqgan_options(state)
-        else:
-            options = _glide_options(state, stated or {}, path)
-    except _UnfitError as error:
-        raise UserError(f"{path} is {words}, but incomplete or damaged: {error}") from None
+        raise UserError(f"this is {words}, not {ARCHITECTURES[architecture].display_name}")
+    options: Options
+    if architecture == "rrdbnet":
+        options = _rrdbnet_options(state)
+    elif architecture == "vqgan":
+        options = _vqgan_options(state)
+    else:
+        options = _glide_options(state, stated or {})
     return replace(options, **tuples(stated or {}))
-
-
-class _UnfitError(Exception):
-    """What options are read from is not there, or has not the shape that tells them."""
 
 
 def _shape(state: Mapping[str, Tensor], name: str, dimensions: int) -> Shape:
     if name not in state:
-        raise _UnfitError(f"{name} is missing")
+        raise UserError(f"incomplete or damaged: {name} is missing")
     shape = tuple(state[name].shape)
     if len(shape) != dimensions or 0 in shape:
-        raise _UnfitError(f"{name} has the shape {list(shape)}")
+        raise UserError(f"incomplete or damaged: {name} has the shape {list(shape)}")
     return shape
 
 
-def _rrdbnet_options(state: Mapping[str, Tensor], path: Path | str) -> RRDBNetOptions:
+def _rrdbnet_options(state: Mapping[str, Tensor]) -> RRDBNetOptions:
     features, inputs, *_ = _shape(state, "conv_first.weight", 4)
     if inputs != 3 or "upconv3.weight" in state or "upconv1.weight" not in state:
         raise UserError(
-            f"{path} is an RRDBNet of a kind that is not supported ({inputs} input channels): "
+            f"this is an RRDBNet of a kind that is not supported ({inputs} input channels): "
             "it must take RGB and enlarge 2 or 4 times by its own convolutions"
         )
     return RRDBNetOptions(
@@ -167,7 +165,7 @@ def _vqgan_options(state: Mapping[str, Tensor]) -> VQGANOptions:
     levels = range(_count(state, r"encoder\.down\.(\d{1,4})\."))
     widths = [_shape(state, f"encoder.down.{i}.block.0.conv1.weight", 4)[0] for i in levels]
     if any(width % channels for width in widths):
-        raise _UnfitError(f"its levels have {widths} channels, its first convolution {channels}")
+        raise UserError(f"damaged: levels of {widths} channels, a first convolution of {channels}")
     codes, embed_dim = _shape(state, "quantize.embedding.weight", 2)
     return VQGANOptions(
         channels=channels,
@@ -184,35 +182,25 @@ def _vqgan_options(state: Mapping[str, Tensor]) -> VQGANOptions:
     )
 
 
-def _glide_options(
-    state: Mapping[str, Tensor], stated: Mapping[str, Any], path: Path | str
-) -> GlideOptions:
-    kinds = {3: (False, False), 6: (True, False), 7: (False, True), 10: (True, True)}
-    found = kinds.get(_shape(state, "input_blocks.0.0.weight", 4)[1])
-    if found is None:
-        raise UserError(f"{path} is a GLIDE network with an unknown number of input channels")
-    super_res, inpaint = found
+def _glide_options(state: Mapping[str, Tensor], stated: Mapping[str, Any]) -> GlideOptions:
+    channels = _shape(state, "input_blocks.0.0.weight", 4)[1]
+    if channels not in _GLIDE:
+        raise UserError(f"this is a GLIDE network of an unknown kind ({channels} input channels)")
+    super_res, inpaint, name = _GLIDE[channels]
     wanted = stated.get("super_res", super_res), stated.get("inpaint", inpaint)
-    if wanted != found:
-        raise UserError(f"{path} is {describe(state)[1]}, not a GLIDE {_glide_name(*wanted)}")
+    if wanted != (super_res, inpaint):
+        other = next(kind[2] for kind in _GLIDE.values() if kind[:2] == wanted)
+        raise UserError(f"this is a GLIDE {name}, not a GLIDE {other}")
     return replace(UPSAMPLER if super_res else BASE, inpaint=inpaint)
-
-
-def _glide_name(super_res: bool, inpaint: bool) -> str:
-    return ("inpainting " if inpaint else "") + ("upsampler" if super_res else "base")
 
 
 def _count(state: Iterable[str], pattern: str) -> int:
     """Return one more than the highest number that the names carry, at least 1."""
-    matches = {name: match for name in state if (match := re.match(pattern, name))}
-    name, highest = max(
-        ((name, int(match[1])) for name, match in matches.items()),
-        key=lambda pair: pair[1],
-        default=("", 0),
-    )
-    if highest >= len(matches):
-        raise _UnfitError(f"{name} is there, and not all that come before it")
-    return highest + 1
+    numbers = {name: int(found[1]) for name in state if (found := re.match(pattern, name))}
+    highest = max(numbers, key=lambda name: numbers[name], default="")
+    if highest and numbers[highest] >= len(numbers):
+        raise UserError(f"damaged: {highest} is there, and not all that come before it")
+    return numbers.get(highest, 0) + 1
 
 
 def expected_shapes(architecture: str, options: Options) -> dict[str, Shape]:
@@ -225,12 +213,7 @@ def expected_shapes(architecture: str, options: Options) -> dict[str, Shape]:
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
-def verify(
-    state: Mapping[str, Tensor],
-    architecture: str,
-    options: Options,
-    path: Path | str = "the checkpoint",
-) -> StateDict:
+def verify(state: Mapping[str, Tensor], architecture: str, options: Options) -> StateDict:
     """Check that a state dict has exactly the names and shapes of a network.
 
     Returns:
@@ -240,28 +223,24 @@ def verify(
         UserError: The options do not fit together; or missing and unexpected names and wrong
             shapes, the first five of each.
     """
-    try:
-        expected = expected_shapes(architecture, options)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    missing = [name for name in expected if name not in state]
-    unexpected = [name for name in state if name not in expected]
-    wrong = [
-        f"{name}: {list(state[name].shape)} instead of {list(shape)}"
-        for name, shape in expected.items()
-        if name in state and state[name].shape != shape
+    expected = expected_shapes(architecture, options)
+    problems = {
+        "missing": [name for name in expected if name not in state],
+        "unexpected": [name for name in state if name not in expected],
+        "wrong shape": [
+            f"{name}: {list(state[name].shape)} instead of {list(shape)}"
+            for name, shape in expected.items()
+            if name in state and state[name].shape != shape
+        ],
+    }
+    lines = [
+        f"\n  {problem} ({len(names)}): {', '.join(names[:5])}{', ...' if names[5:] else ''}"
+        for problem, names in problems.items()
+        if names
     ]
-    if missing or unexpected or wrong:
-        parts = [("missing", missing), ("unexpected", unexpected), ("wrong shape", wrong)]
-        lines = [
-            f"  {title} ({len(names)}): {', '.join(names[:5])}{', ...' if names[5:] else ''}"
-            for title, names in parts
-            if names
-        ]
-        raise UserError(
-            f"{path} does not fit {ARCHITECTURES[architecture].display_name} "
-            f"with these options:\n" + "\n".join(lines)
-        )
+    if lines:
+        name = ARCHITECTURES[architecture].display_name
+        raise UserError(f"does not fit {name} with these options:{''.join(lines)}")
     return {name: state[name] for name in expected}
 
 
@@ -274,13 +253,7 @@ def open_checkpoint(
     stated: Mapping[str, Any] | None = None,
     check_members: bool = True,
 ) -> tuple[StateDict, Options]:
-    """Read a checkpoint, find its options and verify names and shapes.
-
-    Args:
-        path: Any format of ``read_checkpoint``.
-        architecture: A key of ``ARCHITECTURES``.
-        stated: Options that are known; see ``infer_options``.
-        check_members: See ``read_checkpoint``.
+    """Read a checkpoint, find its options (see ``infer_options``), verify names and shapes.
 
     Returns:
         The tensors in the published names, in the network's order, and the options.
@@ -289,8 +262,11 @@ def open_checkpoint(
         UserError: Whatever is wrong with the file.
     """
     state = to_published_names(read_checkpoint(path, check_members))
-    options = infer_options(architecture, state, stated, path)
-    return verify(state, architecture, options, path), options
+    try:
+        options = infer_options(architecture, state, stated)
+        return verify(state, architecture, options), options
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def check(path: Path | str, architecture: str, stated: Mapping[str, Any] | None = None) -> None:

@@ -13,7 +13,6 @@ import errno
 import json
 import logging
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,49 +28,27 @@ from bigart.weights.table import ModelFile
 
 log = logging.getLogger("bigart")
 
-CHUNK = 2**14  # at most this much is lost when a connection breaks
+CHUNK = 2**14  # bytes; at most this much is lost when a connection breaks
 SPARE_BYTES = 64 * 2**20  # left free on the disk
 UNKNOWN_SIZE_LIMIT = 20 * 2**30  # no model file is as large as this
-LONGEST_WAIT = 60
-_BUSY = (408, 425, 429, 500, 502, 503, 504, 509)
+TIMEOUT = (15.0, 60.0)  # seconds: until there is a connection, and without a byte after that
+# Attempts without a byte gained, per address, and the waits between them (0, 4, 8 seconds)
+RETRIES = Retry(
+    3,
+    backoff_factor=2,
+    backoff_max=60,
+    retry_after_max=60,
+    status_forcelist=(408, 425, 429, 500, 502, 503, 504, 509),
+    raise_on_status=False,
+)
 _WEB_PAGE = (b"<!doctype html", b"<html", b"<head", b"<?xml")
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long a download is tried.
-
-    Attributes:
-        attempts: In a row without a byte gained, per address, before the next address.
-        backoff: Half the seconds before the third attempt; each further one waits twice as long.
-        connect: Seconds to wait for a connection.
-        silence: Seconds without a byte before the connection counts as broken.
-    """
-
-    attempts: int = 4
-    backoff: float = 2.0
-    connect: float = 15.0
-    silence: float = 60.0
-
-    def retries(self) -> Retry:
-        """Return the waits between attempts, as urllib3 knows them."""
-        return Retry(
-            self.attempts - 1,
-            status_forcelist=_BUSY,
-            raise_on_status=False,
-            backoff_factor=self.backoff,
-            backoff_max=LONGEST_WAIT,
-            retry_after_max=LONGEST_WAIT,
-        )
 
 
 class _RefusedError(Exception):
     """What this address serves is not the file: on to the next address."""
 
 
-def fetch(
-    file: ModelFile, weights: Path | str = "weights", patience: Patience | None = None
-) -> Path:
+def fetch(file: ModelFile, weights: Path | str = "weights") -> Path:
     """Make sure that a model file is on disk, whole and verified.
 
     A file that is already there is verified; a damaged download is fetched again. Several
@@ -80,7 +57,6 @@ def fetch(
     Args:
         file: The entry of ``config/models.yaml``.
         weights: The folder ``weights/``.
-        patience: How long to try.
 
     Returns:
         The file: the download, or the user's own.
@@ -103,7 +79,7 @@ def fetch(
             except _RefusedError as error:
                 log.warning("%s: %s; fetching it again", target, error)
                 target.unlink()
-        _fetch_from_any(file, target, weights, patience or Patience())
+        _fetch_from_any(file, target, weights)
     return target
 
 
@@ -132,20 +108,16 @@ def _check_known(file: ModelFile, path: Path, weights: Path) -> str | None:
         raise _RefusedError(
             f"another file: it has {size:,} bytes; its entry in models.yaml says {file.bytes:,}"
         )
-    pins = weights / "pins.json"
-    pinned = None if file.sha256 or not file.needs_fetch else _pins(pins).get(file.name)
-    if not file.sha256 and not pinned:
+    expected, says = file.sha256, "its entry in models.yaml says"
+    if not expected and file.needs_fetch:
+        pins = weights / "pins.json"
+        expected = _pins(pins).get(file.name, {}).get("sha256")
+        says = f"the one fetched first (to accept another, remove `{file.name}` from {pins}) has"
+    if not expected:
         return None
     found = files.sha256(path)
-    if file.sha256 and found != file.sha256:
-        raise _RefusedError(
-            f"another file: its sha256 is {found}; its entry in models.yaml says {file.sha256}"
-        )
-    if pinned and found != pinned["sha256"]:
-        raise _RefusedError(
-            f"another file than the one fetched first: its sha256 is {found}, not "
-            f"{pinned['sha256']} (to accept another one, remove `{file.name}` from {pins})"
-        )
+    if found != expected:
+        raise _RefusedError(f"another file: its sha256 is {found}; {says} {expected}")
     return found
 
 
@@ -186,7 +158,7 @@ def _pins(path: Path) -> dict[str, Any]:
 # ---- one file from many addresses ------------------------------------------------------------
 
 
-def _fetch_from_any(file: ModelFile, target: Path, weights: Path, patience: Patience) -> None:
+def _fetch_from_any(file: ModelFile, target: Path, weights: Path) -> None:
     size = f", {megabytes(file.bytes)}" if file.bytes else ""
     log.info("%s%s (licence: %s)", file.name, size, file.licence or "not stated")
     part = target.with_name(f"{target.name}.part")
@@ -194,7 +166,7 @@ def _fetch_from_any(file: ModelFile, target: Path, weights: Path, patience: Pati
     for url in file.urls:
         log.info("%s: from %s", file.name, url)
         try:
-            _fetch_verified(file, url, part, weights, patience)
+            _fetch_verified(file, url, part, weights)
         except (_RefusedError, requests.RequestException, MaxRetryError) as error:
             log.warning("%s: %s: %s", file.name, url, _reason(error))
             errors.append(f"  {url}: {_reason(error)}")
@@ -210,12 +182,10 @@ def _fetch_from_any(file: ModelFile, target: Path, weights: Path, patience: Pati
     )
 
 
-def _fetch_verified(
-    file: ModelFile, url: str, part: Path, weights: Path, patience: Patience
-) -> None:
+def _fetch_verified(file: ModelFile, url: str, part: Path, weights: Path) -> None:
     """Fetch from one address; a resumed file that turns out wrong is tried once from the start."""
     try:
-        resumed = _download(file, url, part, patience)
+        resumed = _download(file, url, part)
         try:
             _verify(file, part, weights)
         except _RefusedError:
@@ -223,36 +193,35 @@ def _fetch_verified(
                 raise
             log.warning("%s: the resumed file is wrong; once more from the start", file.name)
             _discard(part)
-            _download(file, url, part, patience)
+            _download(file, url, part)
             _verify(file, part, weights)
     except _RefusedError:
         _discard(part)
         raise
 
 
-def _download(file: ModelFile, url: str, part: Path, patience: Patience) -> bool:
+def _download(file: ModelFile, url: str, part: Path) -> bool:
     """Bring ``part`` to its whole length; returns whether any of it is from an earlier request."""
-    resumed, longest, retries = part.exists(), 0, patience.retries()
+    resumed, longest, retries = part.exists(), 0, RETRIES
     with requests.Session() as session:
-        session.mount("http://", HTTPAdapter(max_retries=patience.retries()))
-        session.mount("https://", HTTPAdapter(max_retries=patience.retries()))
+        session.headers.update({"Accept-Encoding": "identity", "User-Agent": "bigart-workflow"})
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(max_retries=RETRIES))
         while True:
             try:
-                _request(session, file, url, part, patience)
+                _request(session, file, url, part)
                 return resumed
             except ProtocolError as error:
                 size = part.stat().st_size if part.exists() else 0
                 if size > longest:
-                    longest, retries = size, patience.retries()
+                    longest, retries = size, RETRIES
                 retries = retries.increment("GET", url, error=error)
                 log.info("%s: %s; trying again", file.name, _reason(error))
                 retries.sleep()
                 resumed = True
 
 
-def _request(
-    session: requests.Session, file: ModelFile, url: str, part: Path, patience: Patience
-) -> None:
+def _request(session: requests.Session, file: ModelFile, url: str, part: Path) -> None:
     """Ask for the bytes that ``part`` lacks, and append them.
 
     Raises:
@@ -260,11 +229,10 @@ def _request(
         _RefusedError: This address has another file.
     """
     start, validator = _resumable(file, url, part)
-    headers = {"Accept-Encoding": "identity", "User-Agent": "bigart-workflow"}
-    if start:
-        headers |= {"Range": f"bytes={start}-"} | ({"If-Range": validator} if validator else {})
-    timeout = (patience.connect, patience.silence)
-    with session.get(url, headers=headers, stream=True, timeout=timeout) as answer:
+    headers = {"Range": f"bytes={start}-"} if start else {}
+    if start and validator:
+        headers["If-Range"] = validator
+    with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
         sent = answer.headers.get("Content-Range", "")  # bytes FIRST-LAST/TOTAL, or bytes */TOTAL
         total = _number(sent.rpartition("/")[2])
         if answer.status_code == 416 and total == start:
@@ -280,7 +248,12 @@ def _request(
         if file.bytes and total and total != file.bytes:
             raise _RefusedError(f"another file: {total:,} bytes, expected {file.bytes:,}")
         total = total or file.bytes
-        _refuse_full_disk(file, part, start, total)
+        missing, free = (total or 0) - start + SPARE_BYTES, shutil.disk_usage(part.parent).free
+        if missing > free:
+            raise UserError(
+                f"{file.name} needs {megabytes(missing)} more in {part.parent}, where "
+                f"{megabytes(free)} are free."
+            )
         etag = answer.headers.get("ETag", "")  # a weak one says nothing about single bytes
         strong = "" if etag.startswith("W/") else etag
         validator = strong or answer.headers.get("Last-Modified", "")
@@ -332,16 +305,6 @@ def _append(
         raise
     if total is not None and at < total:
         raise ProtocolError(f"broke off at {at:,} of {total:,} bytes")
-
-
-def _refuse_full_disk(file: ModelFile, part: Path, start: int, total: int | None) -> None:
-    missing = (total or 0) - start + SPARE_BYTES
-    free = shutil.disk_usage(part.parent).free
-    if missing > free:
-        raise UserError(
-            f"{file.name} needs {megabytes(missing)} more in {part.parent}, where "
-            f"{megabytes(free)} are free."
-        )
 
 
 def _number(text: str | None) -> int | None:
