@@ -24,7 +24,6 @@ from pydantic import (
     ValidationInfo,
     create_model,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
 
 from bigart.errors import InputError, UserError, show, suggest
 from bigart.running import files as disk
@@ -53,7 +52,7 @@ _SAMPLES, _SAMPLE_BYTES = 256, 64 * 2**10
 
 def _match(pattern: str, text: str, allowed: str) -> str:
     if not re.fullmatch(pattern, text):
-        raise PydanticCustomError("text", "{allowed}", {"allowed": allowed})
+        raise ValueError(allowed)
     return text
 
 
@@ -345,7 +344,7 @@ def _line(lines: Mapping[str, int], key: str) -> int:
     return lines.get(key, 0)
 
 
-def _form_error(found: ErrorDetails, form: type[_Form], place: str = "") -> _Error:
+def _form_error(found: Mapping[str, Any], form: type[_Form], place: str = "") -> _Error:
     kind, keys = found["type"], [str(key) for key in found["loc"] if key != "[key]"]
     if kind == "missing":
         message = f"`{keys.pop()}` is missing"
@@ -357,7 +356,7 @@ def _form_error(found: ErrorDetails, form: type[_Form], place: str = "") -> _Err
     elif kind == "too_short":
         message = "is empty"
     else:
-        allowed = _WORDS.get(kind) or found["msg"].removeprefix("Input should be ")
+        allowed = _WORDS.get(kind) or re.sub("^(Input should be|Value error,) ", "", found["msg"])
         message = f"found {show(found['input'])}; allowed: {allowed}"
         if kind == "literal_error":
             message += f". {suggest(str(found['input']), re.findall('[a-z]{3,}', allowed))}"
