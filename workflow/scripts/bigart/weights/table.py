@@ -327,6 +327,7 @@ _WORDS = {
     "tuple_type": "a list",
     "int_type": "a whole number",
     "string_type": "text",
+    "is_instance_of": "text",
 }
 
 
@@ -364,10 +365,9 @@ def _form_error(found: Mapping[str, Any], form: type[_Form], place: str = "") ->
 
 
 def _entry_errors(place: str, entry: Mapping[str, Any]) -> Iterator[_Error]:
-    if "urls" in entry and "path" in entry:
-        yield place, "give `urls` or `path`, not both"
-    elif not entry.get("urls") and "path" not in entry:
-        yield place, "`urls` or `path` is missing"
+    if bool(entry.get("urls")) == bool(entry.get("path")):
+        both = "give `urls` or `path`, not both"
+        yield place, both if entry.get("urls") else "`urls` or `path` is missing"
     form, stated = OPTIONS.get(str(entry.get("architecture"))), entry.get("options")
     if form and isinstance(stated, dict):
         try:
@@ -444,13 +444,11 @@ def _options_text(options: Mapping[str, Any]) -> str:
 @functools.lru_cache(maxsize=256)
 def _fingerprint(path: str, size: int, modified: int) -> str:
     del modified  # part of the cache's key alone
+    if size <= _WHOLE_HASH_LIMIT:
+        return disk.sha256(path)
     digest = hashlib.sha256(str(size).encode())
     with Path(path).open("rb") as file:
-        if size <= _WHOLE_HASH_LIMIT:
-            while block := file.read(2**20):
-                digest.update(block)
-        else:
-            for sample in range(_SAMPLES):
-                file.seek((size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
-                digest.update(file.read(_SAMPLE_BYTES))
+        for sample in range(_SAMPLES):
+            file.seek((size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
+            digest.update(file.read(_SAMPLE_BYTES))
     return digest.hexdigest()
