@@ -214,20 +214,17 @@ def test_the_three_namings_of_the_esrgan_family(tmp_path, scale):
         assert equal(network, state)
 
 
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda s: {"state_dict": s, "epoch": 1},
-        lambda s: {"params": {n: torch.zeros_like(v) for n, v in s.items()}, "params_ema": s},
-        lambda s: {"model": {"state_dict": s}},
-        lambda s: {"module." + n: v for n, v in s.items()},
-        lambda s: {n: nn.Parameter(v) for n, v in s.items()},
-        lambda s: {n: v.t().contiguous().t() if v.ndim == 2 else v for n, v in s.items()},
-    ],
-    ids=["state_dict", "params_ema", "model", "module.", "parameters", "strides"],
-)
-def test_wrappers_are_opened(tmp_path, wrap):
-    assert equal(converted(tmp_path, wrap(small())), small())
+def test_wrappers_are_opened(tmp_path):
+    state = small()
+    for content in (
+        {"state_dict": state, "epoch": 1},
+        {"params": {n: torch.zeros_like(v) for n, v in state.items()}, "params_ema": state},
+        {"model": {"state_dict": state}},
+        {"module." + n: v for n, v in state.items()},
+        {n: nn.Parameter(v) for n, v in state.items()},
+        {n: v.mT.contiguous().mT if v.ndim > 1 else v for n, v in state.items()},
+    ):
+        assert equal(converted(tmp_path, content), state)
 
 
 def test_safetensors_from_elsewhere(tmp_path):
@@ -239,22 +236,17 @@ def test_safetensors_from_elsewhere(tmp_path):
     assert safetensors.torch.load_file(tmp_path / "b.safetensors").keys() == small().keys()
 
 
-@pytest.mark.parametrize(
-    ("stored", "kept"),
-    [
-        ([torch.float16], torch.float16),
-        ([torch.bfloat16], torch.bfloat16),
-        ([torch.float64], torch.float32),
-        ([torch.float16, torch.float32], torch.float32),
-    ],
-)
-def test_half_precision_files_stay_half(tmp_path, stored, kept):
-    state = {n: v.to(stored[i % len(stored)]) for i, (n, v) in enumerate(small().items())}
-    network = converted(tmp_path, state)
-    assert {p.dtype for p in network.parameters()} == {kept}
-    assert equal(network, {n: v.to(kept) for n, v in state.items()})
-    wide, _ = open_network(tmp_path / "target.safetensors", dtype=torch.float32)
-    assert {p.dtype for p in wide.parameters()} == {torch.float32}
+def test_half_precision_files_stay_half(tmp_path):
+    half, brain, single, double = torch.float16, torch.bfloat16, torch.float32, torch.float64
+    for mixed, kept in (
+        ([half], half), ([brain], brain), ([double], single), ([half, single], single),
+    ):  # fmt: skip
+        state = {n: v.to(mixed[i % len(mixed)]) for i, (n, v) in enumerate(small().items())}
+        network = converted(tmp_path, state)
+        assert {p.dtype for p in network.parameters()} == {kept}
+        assert equal(network, {n: v.to(kept) for n, v in state.items()})
+        wide, _ = open_network(tmp_path / "target.safetensors", dtype=torch.float32)
+        assert {p.dtype for p in wide.parameters()} == {torch.float32}
 
 
 def test_tensors_that_share_a_storage(tmp_path):
@@ -282,15 +274,13 @@ def test_a_network_trained_here_is_saved_in_the_same_form(tmp_path):
 
 def test_conversion_is_reproducible(tmp_path):
     """Also in another process, where safetensors takes another order of the metadata."""
-    source = saved(tmp_path / "a.pth", small())
-    code = "import sys; from bigart.weights.conversion import convert; "
-    code += "convert(sys.argv[1], sys.argv[2], 'rrdbnet')"
-    for name in ("one", "two"):
-        command = [sys.executable, "-c", code, str(source), str(tmp_path / name)]
-        subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(SCRIPTS)})
-    convert(source, tmp_path / "three", "rrdbnet")
-    contents = {(tmp_path / name).read_bytes() for name in ("one", "two", "three")}
-    assert len(contents) == 1
+    converted(tmp_path, small())
+    code = "import sys; from bigart.weights.conversion import convert; convert(*sys.argv[1:])"
+    again = [str(tmp_path / "source.pth"), str(tmp_path / "again.safetensors"), "rrdbnet"]
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
+    subprocess.run([sys.executable, "-c", code, *again], check=True, env=environment)
+    first = (tmp_path / "target.safetensors").read_bytes()
+    assert (tmp_path / "again.safetensors").read_bytes() == first
 
 
 # ---- nothing is run -----------------------------------------------------------------------------
@@ -398,13 +388,6 @@ def test_no_function_is_called_and_no_module_imported(tmp_path, monkeypatch, att
     assert "trap" not in sys.modules
 
 
-@pytest.mark.parametrize("attack", ["reduce", "newobj"])
-def test_unknown_classes_do_not_hide_the_weights(tmp_path, attack):
-    pickled = beside(program(attack, "somewhere Unknown", "x") + b"}b", small())
-    path = with_pickle(tmp_path / "a.pth", pickled, small())
-    assert read_checkpoint(path).keys() == small().keys()
-
-
 def test_a_pickle_cannot_change_the_reader(tmp_path):
     """BUILD sets attributes of the dict that holds the weights: nothing asks for them."""
     names = map(text, ("items", "get", "keys", "__iter__"))
@@ -479,32 +462,33 @@ def test_a_flipped_bit_in_the_weights_shows_in_the_check_sum(tmp_path, good_file
         (b"", "it is empty"),
         (random.Random(1).randbytes(1000), "no checkpoint"),
         (pickle.dumps({"a": 1}), "no checkpoint"),
-        ({"readme.txt": "hello"}, "without weights"),
-        ({"m/data.pkl": "x", "m/constants.pkl": "x"}, "TorchScript"),
     ],
 )
 def test_files_that_are_no_checkpoint(tmp_path, content, message):
     path = tmp_path / "a.pth"
     with pytest.raises(UserError, match="is missing"):
         read_checkpoint(path)
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    else:
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, text in content.items():
-                archive.writestr(name, text)
+    path.write_bytes(content)
     with pytest.raises(UserError, match=message):
         read_checkpoint(path)
     with pytest.raises(UserError, match=r"holds no weights \(found: epoch\)"):
         read_checkpoint(saved(path, {"epoch": 3}))
 
 
-def test_a_bomb_is_not_unpacked(tmp_path):
-    """Compressed zeros."""
-    with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a/data.pkl", bytes(2**24))
-    with pytest.raises(UserError, match="compressed"):
-        read_checkpoint(tmp_path / "bomb.pth")
+@pytest.mark.parametrize(
+    ("names", "compression", "message"),
+    [
+        (["readme.txt"], zipfile.ZIP_STORED, "without weights"),
+        (["m/data.pkl", "m/constants.pkl"], zipfile.ZIP_STORED, "TorchScript"),
+        (["m/data.pkl"], zipfile.ZIP_DEFLATED, "compressed"),  # it may unpack to any size
+    ],
+)
+def test_archives_that_are_no_checkpoint(tmp_path, names, compression, message):
+    with zipfile.ZipFile(tmp_path / "a.pth", "w", compression) as archive:
+        for name in names:
+            archive.writestr(name, bytes(2**16))
+    with pytest.raises(UserError, match=message):
+        read_checkpoint(tmp_path / "a.pth")
 
 
 def one_tensor(path: Path, count: int, offset: int, shape: list[int], stride: list[int]) -> Path:
@@ -542,20 +526,16 @@ def test_tensors_that_reach_beyond_their_data(tmp_path):
             read_checkpoint(one_tensor(path, count, offset, shape, stride))
 
 
-@pytest.mark.parametrize(
-    "pickled",
-    [
+def test_pickles_that_ask_for_much_memory_or_time(tmp_path):
+    for pickled in (
         b"\x80\x02Nr" + struct.pack("<I", 2**32 - 1) + b".",  # a memo of 4 billion places
         b"\x80\x02X" + struct.pack("<I", 2**32 - 1) + b"x.",  # text of 4 GB
         b"\x80\x04\x95" + struct.pack("<Q", 2**62) + b"N.",  # a frame of exabytes
         b"\x80\x02" + b"(" * 100_000 + b"N" + b"t" * 100_000 + b".",  # a deep nest
         b"\x80\x02}q\x00" + text("model") + b"h\x00s.",  # a dict that holds itself
-    ],
-    ids=["memo", "text", "frame", "nest", "loop"],
-)
-def test_pickles_that_ask_for_much_memory_or_time(tmp_path, pickled):
-    with pytest.raises(UserError):
-        read_checkpoint(with_pickle(tmp_path / "a.pth", pickled, {}))
+    ):
+        with pytest.raises(UserError):
+            read_checkpoint(with_pickle(tmp_path / "a.pth", pickled, {}))
 
 
 # ---- the wrong network ---------------------------------------------------------------------------
@@ -588,43 +568,29 @@ def test_differences_are_listed(tmp_path):
     assert "wrong shape (1): HRconv.bias: [9] instead of [8]" in message
 
 
-ZERO_VQGAN = {
+VQGAN_OF_ZERO = {
     "encoder.conv_in.weight": (0, 3, 3, 3),
     "encoder.down.0.block.0.conv1.weight": (0, 0, 3, 3),
     "encoder.conv_out.weight": (8, 0, 3, 3),
     "quantize.embedding.weight": (4, 8),
 }
 HOLES = {"encoder.conv_in.weight": (8, 3, 3, 3), "encoder.down.7.a": (1,)}
+TRUNK = {"RRDB_trunk.0.a": (1,)}
+GLIDE_OF_ONE_DIMENSION = {"transformer_proj.weight": (4, 4), "input_blocks.0.0.weight": (192,)}
 SHAPES: list[tuple[str, dict[str, tuple[int, ...]], str]] = [
     ("rrdbnet", {"model.diffusion_model.input_blocks.0.0.weight": (2,)}, "Stable Diffusion"),
     ("rrdbnet", {"visual.conv1.weight": (2,), "logit_scale": (2,)}, "a CLIP network"),
     ("rrdbnet", {"body.0.weight": (2,), "body.0.bias": (2,)}, "SRVGGNet"),
     ("rrdbnet", {"quantize.embed.weight": (2,)}, "Gumbel"),
     ("rrdbnet", {"layer.weight": (2,)}, r"an unknown network \(layer\.weight"),
-    (
-        "rrdbnet",
-        {"RRDB_trunk.0.a": (1,), "conv_first.weight": (8, 12, 3, 3)},
-        r"not supported \(12 input channels\)",
-    ),
+    ("rrdbnet", TRUNK | {"conv_first.weight": (8, 12, 3, 3)}, r"supported \(12 input channels\)"),
     # damaged in what the sizes are read from
-    ("rrdbnet", {"RRDB_trunk.0.a": (1,)}, r"conv_first\.weight is missing"),
-    (
-        "rrdbnet",
-        {"RRDB_trunk.0.a": (1,), "conv_first.weight": (64,)},
-        r"incomplete or damaged: conv_first\.weight has the shape \[64\]",
-    ),
-    (
-        "rrdbnet",
-        {"model.1.sub.0.RDB1.conv1.0.weight": (4, 8, 3, 3)},
-        r"conv_first\.weight is missing",
-    ),
-    ("vqgan", ZERO_VQGAN, r"conv_in\.weight has the shape \[0, 3, 3, 3\]"),
-    ("vqgan", ZERO_VQGAN | HOLES, r"encoder\.down\.7\.a is there, and not all that come before"),
-    (
-        "glide",
-        {"transformer_proj.weight": (4, 4), "input_blocks.0.0.weight": (192,)},
-        r"input_blocks\.0\.0\.weight has the shape \[192\]",
-    ),
+    ("rrdbnet", TRUNK, r"conv_first\.weight is missing"),
+    ("rrdbnet", TRUNK | {"conv_first.weight": (64,)}, r"damaged: conv_first\.weight has the shape"),
+    ("rrdbnet", {"model.1.sub.0.RDB1.conv1.0.weight": (4, 8, 3, 3)}, "conv_first.* is missing"),
+    ("vqgan", VQGAN_OF_ZERO, r"conv_in\.weight has the shape \[0, 3, 3, 3\]"),
+    ("vqgan", VQGAN_OF_ZERO | HOLES, r"down\.7\.a is there, and not all that come before"),
+    ("glide", GLIDE_OF_ONE_DIMENSION, r"input_blocks\.0\.0\.weight has the shape \[192\]"),
 ]
 
 
@@ -663,10 +629,10 @@ def test_any_names_and_shapes_end_in_a_message(architecture, found):
         recognised(architecture, found)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 def test_values_that_are_not_finite_are_named(tmp_path, value):
     state = small()
-    state["RRDB_trunk.1.RDB2.conv3.weight"][0, 0, 0, :2] = value
+    state["RRDB_trunk.1.RDB2.conv3.weight"][0, 0, 0, :2] = float(value)
     message = r"RRDB_trunk\.1\.RDB2\.conv3\.weight holds 2 values that are not finite"
     with pytest.raises(UserError, match=message):
         converted(tmp_path, state)
@@ -677,13 +643,9 @@ def test_values_that_are_not_finite_are_named(tmp_path, value):
 
 # ---- converted files ---------------------------------------------------------------------------
 
-stated_values = (
-    st.none()
-    | st.booleans()
-    | st.integers(-1, 4)
-    | st.floats()
-    | st.text(max_size=3)
-    | st.lists(st.integers(-1, 3) | st.text(max_size=2), max_size=3)
+few = st.lists(st.integers(-1, 3) | st.text(max_size=2), max_size=3)
+stated_values = st.one_of(
+    st.none(), st.booleans(), st.integers(-1, 4), st.floats(), st.text(max_size=3), few
 )
 
 
@@ -733,10 +695,3 @@ def test_the_command(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(tmp_path / "w" / "mine.safetensors")
     assert equal(open_network(done.stdout.strip())[0], small())
-
-    source.write_bytes(b"rubbish")
-    failed = subprocess.run(command, capture_output=True, text=True)
-    assert failed.returncode == 1
-    assert failed.stderr.startswith("convert_weights: error: ")
-    assert "no checkpoint" in failed.stderr
-    assert "Traceback" not in failed.stderr
