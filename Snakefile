@@ -62,14 +62,3 @@ rule verify:
         "envs/report.yaml"
     shell:
         'python "$BIGART_SCRIPTS/verify_verdict.py" {input.json:q} --log {log:q}'
-
-
-onstart:
-    check_packages(needed_environments())
-    log_start()
-
-
-# onstart counts in the main workflow alone, and only there are the jobs known
-if workflow.is_main_process and not workflow.modifier.is_main_snakefile():
-    check_packages(engine_environments())
-    log_start()

@@ -30,10 +30,11 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "workflow" / "scripts")]
 
 import originals
 
-from bigart.networks import rrdbnet, vqgan
-from bigart.networks.cpu import winograd
-from bigart.networks.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
+from bigart.networks.native import rrdbnet, vqgan
+from bigart.networks.native.cpu import winograd
+from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.network import Network
+from bigart.networks.options import BASE, UPSAMPLER, GlideOptions
 from bigart.running.allocator import keep_freed_memory
 from bigart.running.device import Device, peak_memory
 from bigart.weights.conversion import save_network
@@ -179,10 +180,10 @@ def measure(work: Work, side: str, a: argparse.Namespace) -> Figures:
     """Run the work, write what came out beside the weights, and return time and memory."""
     torch.set_num_threads(a.threads)
     if side == "ours":
-        keep_freed_memory(work.kind.kept)
+        keep_freed_memory(work.kind.heap_threshold)
     checkout = getattr(a, work.checkout)
     if side == "original" and not checkout:
-        winograd.QUICK, vqgan.STRIP_BYTES = False, 10**12
+        winograd.FAST_PATH, vqgan.STRIP_BYTES = False, 10**12
     start = time.perf_counter()
     run = run_of(work, side, a.weights, checkout, a.precision)
     loading = time.perf_counter() - start

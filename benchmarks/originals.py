@@ -13,11 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bigart.networks.glide.model import GlideOptions
 from bigart.networks.network import Kind, on_meta
+from bigart.networks.options import GlideOptions, VQGANOptions
 from bigart.networks.upstream.glide import UpstreamText2ImUNet
 from bigart.networks.upstream.vqgan import UpstreamVQGAN
-from bigart.networks.vqgan import VQGANOptions
 
 Weights = Mapping[str, Tensor]
 

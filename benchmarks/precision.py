@@ -18,8 +18,8 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
-from bigart.networks import rrdbnet, vqgan
-from bigart.networks.glide.model import Text2ImUNet
+from bigart.networks.native import rrdbnet, vqgan
+from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.network import Network
 from bigart.pictures import images
 from bigart.running.device import Device

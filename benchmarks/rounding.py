@@ -22,15 +22,15 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
-from bigart.commands.sampling_command import Reader
+from bigart.commands.sampling_command import prompt_reader
 from bigart.config import project
 from bigart.config.artworks import Artwork
-from bigart.networks.glide.model import Text2ImUNet
-from bigart.networks.rrdbnet import RRDBNet
-from bigart.networks.vqgan import VQGAN
+from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.native.vqgan import VQGAN
 from bigart.pictures import images
 from bigart.pictures.images import Picture
-from bigart.pictures.texture import texture_plane
+from bigart.pictures.texture import grain
 from bigart.running.device import Device
 from bigart.sampling.noise import standard_normal
 from bigart.sampling.samplers import conditioned, guided
@@ -67,7 +67,7 @@ class Painter:
                 vocabulary=models["vocabulary"].final_path(ROOT / "weights"),
                 merges=models["merges"].final_path(ROOT / "weights"),
             )
-            self.readers[role] = Reader(arguments, self.networks[role], device)
+            self.readers[role] = prompt_reader(arguments, self.networks[role], device)
 
     def noise(self, artwork: Artwork, stage: str, draw: int, side: int) -> Tensor:
         """Return the noise that the stage has for the chosen candidate, (1, 3, side, side)."""
@@ -79,8 +79,8 @@ class Painter:
         network, reader = self.networks["base"], self.readers["base"]
         denoiser = guided(
             network,
-            reader.read("prompt", artwork.prompt),
-            reader.read("negative prompt", artwork.negative_prompt),
+            reader.read(artwork.prompt),
+            reader.read(artwork.negative_prompt),
             artwork.guidance,
         )
         side = network.options.image_size
@@ -105,7 +105,7 @@ class Painter:
         low_res = kept("thumbnails", x) * 2 - 1
         network = self.networks["upsampler"]
         side = network.options.image_size
-        text = self.readers["upsampler"].read("prompt", artwork.prompt)
+        text = self.readers["upsampler"].read(artwork.prompt)
 
         def draw(k: int) -> Tensor:
             return self.noise(artwork, "upsampled", k, side) * artwork.upsample_temp
@@ -131,7 +131,7 @@ class Painter:
         for channel, values in enumerate(x[0].cpu().numpy()):
             draw = channel if colour else 0
             noise = standard_normal(artwork.seed, stage, artwork.choose, draw, values.shape)
-            planes.append(texture_plane(values, noise, amount, size))
+            planes.append((values + grain(noise, amount, size)).clip(0, 1))
         return torch.from_numpy(np.stack(planes))[None].to(x.device)
 
 

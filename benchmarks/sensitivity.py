@@ -19,7 +19,7 @@ from torch import Tensor
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "workflow" / "scripts")]
 
-from bigart.networks.glide.model import Text2ImUNet
+from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.pictures import images
 from bigart.sampling.samplers import conditioned, guided
 from bigart.stages import STAGES

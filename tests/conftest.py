@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -13,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bigart.networks.glide.model import GlideOptions
-from projects import Project
+from bigart.networks.options import GlideOptions
+from bigart.networks.tokenizer import Tokenizer
+from projects import ROOT, Project
 
 DATA = Path(__file__).parent / "data"
 PARITY = DATA / "parity"
@@ -25,6 +28,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Machines are busy at times: no deadline. On CI the examples are the same in every run.
 hypothesis.settings.register_profile("here", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("here")
+
+
+def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a stage command; the caller looks at its exit status."""
+    command = [sys.executable, str(ROOT / "workflow/scripts" / script), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
 
 
 def normal(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -74,6 +83,13 @@ def glide_options(recorded: dict) -> GlideOptions:
         inpaint=recorded["inpaint"],
         noise_schedule=recorded["noise_schedule"],
     )
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    """GPT-2's."""
+    bpe = DATA / "gpt2-bpe"
+    return Tokenizer.from_files(bpe / "encoder.json.gz", bpe / "vocab.bpe.gz")
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,10 @@ import torch
 import yaml
 from torch import nn
 
-from bigart.networks.glide.model import GlideOptions, Text2ImUNet
-from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
-from bigart.networks.vqgan import VQGAN, VQGANOptions
+from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.native.vqgan import VQGAN
+from bigart.networks.options import GlideOptions, RRDBNetOptions, VQGANOptions
 from bigart.weights.conversion import save_network
 
 ROOT = Path(__file__).parent.parent
@@ -50,12 +51,12 @@ def _devices(chosen):
 
 class Device(Device):
     @contextlib.contextmanager
-    def turn(self):
-        with super().turn():
+    def locked(self):
+        with super().locked():
             began = time.time()
             yield
             ended = time.time()
-        line = f"{{self.seat.turn.lock_file}} {{began}} {{ended}}\\n"
+        line = f"{{self.slot.gpu_lock.lock_file}} {{began}} {{ended}}\\n"
         with open({turns!r}, "a") as file:
             file.write(line)
 """
@@ -157,7 +158,7 @@ class Project:
     def use_stand_in_gpus(self) -> Path:
         """Let `device: cuda` mean stand-ins, by the numbers in CUDA_VISIBLE_DEVICES.
 
-        Returns the file in which each turn at a device leaves a line: its lock, beginning, end.
+        Returns the file in which each hold of a GPU lock leaves a line: its lock, beginning, end.
         """
         turns = self.folder / "turns"
         with (self.folder / "workflow/scripts/bigart/running/device.py").open("a") as code:

@@ -1,4 +1,4 @@
-"""Freed memory stays with the process where the C library can keep it."""
+"""Freed memory is reused where the C library has a setting for it."""
 
 import os
 import platform
@@ -24,8 +24,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told so")
-def test_pages_are_not_taken_anew() -> None:
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the setting")
+def test_pages_are_reused() -> None:
     faults = {}
     for keep in (False, True):
         command = [sys.executable, "-c", PROGRAM.format(keep=keep)]

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from bigart.config import options
 from bigart.config.artworks import Artwork, prompt_warnings, read, unknown_words
-from bigart.metadata import recipe
-from bigart.pictures import images
+from bigart.metadata import picture_file, recipe
 
 HEADER = "artwork\tprompt\tseed\tchoose\tguidance\ttexture_size\tdetail\n"
 
@@ -313,8 +312,8 @@ def test_the_longest_texts_that_are_not_refused_fit_into_a_jpeg(tmp_path, letter
         made = recipe.extend(made, f"stage {stage}", models={"x" * 64: "0" * 64}, steps="1" * 300)
     artwork = read_row(length)[0]["boat"]
     made = recipe.extend(made, "texts", **vars(artwork))
-    images.write_picture(tmp_path / "final.jpg", np.zeros((8, 8, 3), np.uint8), made, dpi=300)
-    assert recipe.read_recipe(tmp_path / "final.jpg") == made
+    picture_file.write_picture(tmp_path / "final.jpg", np.zeros((8, 8, 3), np.uint8), made, dpi=300)
+    assert picture_file.read_recipe(tmp_path / "final.jpg") == made
     assert not read_row(length, "tif")[1]
     if length < 9_900:
         _, (fault,) = read_row(length + 100)

@@ -32,10 +32,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bigart.errors import UserError
-from bigart.networks.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
+from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.native.vqgan import VQGAN
 from bigart.networks.network import on_meta
-from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
-from bigart.networks.vqgan import VQGAN, VQGANOptions
+from bigart.networks.options import BASE, UPSAMPLER, GlideOptions, RRDBNetOptions, VQGANOptions
 from bigart.weights import conversion
 from bigart.weights.checkpoint import read_checkpoint
 from bigart.weights.conversion import convert, open_network
@@ -652,12 +653,12 @@ stated_values = st.one_of(
 @settings(max_examples=150, deadline=None)
 @given(architectures, st.data())
 def test_any_options_in_a_header_end_in_a_network_or_a_message(name, data):
-    kind = conversion.ARCHITECTURES[name]
-    some = st.sampled_from([field.name for field in fields(kind.options)])
+    network = conversion.ARCHITECTURES[name].network
+    some = st.sampled_from([field.name for field in fields(network.Options)])
     stated = data.draw(st.dictionaries(some, stated_values) | stated_values)
     metadata = {"architecture": name, "options": json.dumps(stated)}
     with contextlib.suppress(UserError):
-        on_meta(kind.network, options_from(metadata, kind.options))
+        on_meta(network, options_from(metadata, network.Options))
 
 
 @pytest.mark.parametrize(

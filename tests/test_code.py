@@ -22,11 +22,11 @@ def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("edited", "changes"),
     [
         ("thumbnails.py", True),
-        ("bigart/networks/glide/unet.py", True),
+        ("bigart/networks/native/glide/unet.py", True),
         ("bigart/running/files.py", True),  # through images
         ("bigart/__init__.py", True),  # holds the version
         ("upsample.py", False),
-        ("bigart/networks/vqgan.py", False),
+        ("bigart/networks/native/vqgan.py", False),
         ("bigart/pictures/texture.py", False),
         ("bigart/weights/download.py", False),
     ],

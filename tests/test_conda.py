@@ -22,7 +22,7 @@ import torch
 import yaml
 
 import conda_stub
-from bigart.metadata import recipe
+from bigart.metadata import picture_file
 from bigart.pictures import images
 from projects import PATH, ROOT, Project, missing
 from test_environment import ENVIRONMENTS, OWN_ENVIRONMENTS, locked, pins, rules
@@ -136,7 +136,7 @@ def test_every_rule_runs_in_its_own_environment(painted_in_conda: Run) -> None:
 def test_the_artwork_is_whole(painted_in_conda: Run) -> None:
     final = painted_in_conda.project.folder / "results/lake/final.png"
     assert images.read_rgb(final).shape == (4096, 4096, 3)
-    versions = recipe.read_recipe(final)["versions"]
+    versions = picture_file.read_recipe(final)["versions"]
     assert versions.pop("python").startswith("3.11.")
     networks = pins(ROOT / "envs/networks.yaml")
     assert {name: version.partition("+")[0] for name, version in versions.items()} == {

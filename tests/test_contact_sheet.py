@@ -1,9 +1,5 @@
 """The contact sheet: every candidate pixel for pixel, under a number one can read."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,11 +7,11 @@ from hypothesis import strategies as st
 from PIL import ImageFont
 
 from bigart.errors import UserError
-from bigart.metadata import recipe
+from bigart.metadata import picture_file, recipe
 from bigart.pictures import contact_sheet as sheets
 from bigart.pictures import images
+from conftest import run
 
-SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 FONT = ImageFont.load_default(20)
 
 
@@ -107,23 +103,20 @@ def test_pictures_that_do_not_go_together_are_refused():
 
 @pytest.mark.parametrize("name", ["candidates.png", "candidates.jpg"])
 def test_the_command(tmp_path, name):
-    paths = []
-    for number, picture in enumerate(candidates(), 1):
-        paths.append(str(tmp_path / f"{number}.png"))
-        images.write_png(paths[-1], picture, recipe.start())
+    paths = [tmp_path / f"{number}.png" for number in range(1, 8)]
+    for path, picture in zip(paths, candidates(), strict=True):
+        picture_file.write_png(path, picture, recipe.start())
     prompt = "--a \"cat\" & 'dog' $HOME 🎨"
-    command = [sys.executable, str(SCRIPTS / "contact_sheet.py"), "--images", *paths]
-    command += [f"--prompt={prompt}", "--seed", "42", "--out", str(tmp_path / name)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    words = [f"--prompt={prompt}", "--seed", 42, "--artwork", "dog", "--out", tmp_path / name]
+    result = run("contact_sheet.py", "--images", *paths, *words)
     assert result.returncode == 0, result.stderr
-    stage = recipe.read_recipe(tmp_path / name)["stages"][0]
+    stage = picture_file.read_recipe(tmp_path / name)["stages"][0]
     assert (stage["prompt"], stage["seed"], stage["candidates"]) == (prompt, 42, 7)
-    assert images.read_rgb(tmp_path / name).shape[2] == 3
+    sheet = sheets.contact_sheet(candidates(), prompt, "dog, seed 42")
+    assert np.abs(images.read_rgb(tmp_path / name).astype(int) - sheet).mean() < 6
 
 
 def test_the_command_names_a_missing_candidate(tmp_path):
-    command = [sys.executable, str(SCRIPTS / "contact_sheet.py"), "--images", "no.png"]
-    command += ["--out", str(tmp_path / "a.png")]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = run("contact_sheet.py", "--images", "no.png", "--out", tmp_path / "a.png")
     assert result.returncode == 1
     assert result.stderr == "contact_sheet: error: there is no picture no.png\n"

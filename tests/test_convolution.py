@@ -1,4 +1,4 @@
-"""The quick convolution is a convolution, and the networks' strips are their whole frames."""
+"""The fast paths compute convolutions, and networks in strips give the whole frame's result."""
 
 import pytest
 import torch
@@ -7,15 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from bigart.networks import vqgan
-from bigart.networks.cpu.winograd import (
+from bigart.networks.native import vqgan
+from bigart.networks.native.cpu.winograd import (
     CHANNELS,
     Conv3x3,
     DenseWinograd,
-    EnlargingConv3x3,
+    UpsamplingConv3x3,
     winograd,
 )
-from bigart.networks.vqgan import VQGAN, VQGANOptions
+from bigart.networks.native.vqgan import VQGAN
+from bigart.networks.options import VQGANOptions
 from conftest import fill
 
 
@@ -62,27 +63,27 @@ def test_dense_blocks_of_any_size_at_any_chunk(
         for known, made in zip(read, [*growth, channels], strict=True)
     ]
     x = torch.randn(1, channels, height, width)
-    quick = DenseWinograd(x, growth, slope=0.2, residual=0.5, chunk=chunk)
-    quick.x.copy_(x)
-    for _ in range(2):  # the second finds what the first has left
-        quick.run(block)
+    dense = DenseWinograd(x, growth, slope=0.2, residual=0.5, chunk=chunk)
+    dense.x.copy_(x)
+    for _ in range(2):  # the second run starts with the buffers of the first
+        dense.run(block)
     exact = x.double()
     for _ in range(2):
         seen = exact
         for conv in block[:-1]:
             seen = torch.cat([seen, F.leaky_relu(_exactly(conv, seen), 0.2)], dim=1)
         exact = exact + 0.5 * _exactly(block[-1], seen)
-    assert (quick.x - exact).abs().max() < 1e-5
+    assert (dense.x - exact).abs().max() < 1e-5
 
 
-def test_enlarging_and_convolving_in_one() -> None:
+def test_upsampling_and_convolving_in_one() -> None:
     torch.manual_seed(0)
-    conv, x = EnlargingConv3x3(5, 7), torch.randn(2, 5, 1, 9)
-    plain = conv(x)
+    conv, x = UpsamplingConv3x3(5, 7), torch.randn(2, 5, 1, 9)
+    slow = conv(x)
     with torch.no_grad():
-        quick = conv(x)
-    assert plain.requires_grad
-    assert (quick - plain).abs().max() < 1e-5
+        fast = conv(x)
+    assert slow.requires_grad
+    assert (fast - slow).abs().max() < 1e-5
 
 
 def _exactly(conv: nn.Conv2d, x: Tensor) -> Tensor:
@@ -100,26 +101,27 @@ def test_its_error_is_a_rounding_error() -> None:
 
 
 @pytest.mark.parametrize("trained", [False, True])
-def test_training_reduced_precision_and_few_channels_take_the_plain_way(
+def test_training_reduced_precision_and_few_channels_take_no_fast_path(
     trained: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = []
     monkeypatch.setattr(
-        "bigart.networks.cpu.winograd.winograd", lambda x, *_: taken.append("quick") or x[:, :1]
+        "bigart.networks.native.cpu.winograd.winograd",
+        lambda x, *_: taken.append("fast") or x[:, :1],
     )
     conv = Conv3x3(CHANNELS, CHANNELS).requires_grad_(trained)
     conv(torch.randn(1, CHANNELS, 8, 8))
     with torch.autocast("cpu", torch.bfloat16):
         conv(torch.randn(1, CHANNELS, 8, 8))
     Conv3x3(CHANNELS - 1, CHANNELS).requires_grad_(False)(torch.randn(1, CHANNELS - 1, 8, 8))
-    assert taken == ([] if trained else ["quick"])
+    assert taken == ([] if trained else ["fast"])
 
 
-@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("fast", [False, True])
 def test_a_large_picture_in_strips_is_the_same_round_trip(
-    quick: bool, monkeypatch: pytest.MonkeyPatch
+    fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bigart.networks.cpu.winograd.CHANNELS", 8 if quick else 10**6)
+    monkeypatch.setattr("bigart.networks.native.cpu.winograd.CHANNELS", 8 if fast else 10**6)
     options = VQGANOptions(channels=32, channel_mult=(1, 2, 2), res_blocks=1, groups=8, codes=64)
     network = fill(VQGAN(options))
     assert isinstance(network, VQGAN)

@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
-from bigart.networks.vqgan import Codebook
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.native.vqgan import Codebook
+from bigart.networks.options import RRDBNetOptions
 from train_detailer import Codes, Critic, soften
 from train_enlarger import gradients, start_as_nearest
 

@@ -1,4 +1,4 @@
-"""Enlarging in strips: exactly the whole frame's result, in little memory."""
+"""RRDBNet in strips: exactly the whole frame's result, in little memory."""
 
 import subprocess
 import sys
@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigart.networks import rrdbnet
-from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
+from bigart.networks.native import rrdbnet
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.options import RRDBNetOptions
 from bigart.weights import conversion
 from conftest import fill
 
@@ -26,14 +27,14 @@ for network in SMALL.values():
     height=st.integers(1, 70),
     width=st.integers(1, 12),
     strip=st.integers(1, 80),
-    quick=st.booleans(),
+    dense=st.booleans(),
 )
 @settings(max_examples=40, deadline=None)
 def test_strips_are_the_whole_frame(
-    scale: int, height: int, width: int, strip: int, quick: bool
+    scale: int, height: int, width: int, strip: int, dense: bool
 ) -> None:
     x = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(1))
-    from_features = 1 if quick else 9
+    from_features = 1 if dense else 9
     with torch.inference_mode(), mock.patch.object(rrdbnet, "CHANNELS", from_features):
         whole = SMALL[scale](x.contiguous(memory_format=torch.channels_last))
         assert (SMALL[scale].enlarge(x, strip) - whole).abs().max() <= 1e-6
@@ -50,10 +51,10 @@ def test_strips_are_the_whole_frame_at_full_size() -> None:
 
 
 def test_progress_reaches_its_total() -> None:
-    told: list[tuple[int, int]] = []
-    SMALL[4].enlarge(torch.zeros(1, 3, 50, 4), 16, lambda done, total: told.append((done, total)))
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
-    assert told[-1] == (7 * 50, 7 * 50)
+    calls: list[tuple[int, int]] = []
+    SMALL[4].enlarge(torch.zeros(1, 3, 50, 4), 16, lambda *call: calls.append(call))
+    assert calls == sorted(calls)
+    assert calls[-1] == (7 * 50, 7 * 50)
 
 
 def test_a_strip_has_rows() -> None:
@@ -65,7 +66,7 @@ def test_a_strip_has_rows() -> None:
 def test_1024_to_4096_takes_little_memory(tmp_path: Path) -> None:
     """Peak resident memory of the command with BSRGAN's channels, where the original takes 14 GB.
 
-    Two of the 23 blocks: they take turns in the same memory, so their number adds only weights.
+    Two of the 23 blocks: all blocks use the same memory, so more add only weights.
     """
     network = RRDBNet(RRDBNetOptions(blocks=2))
     fill(network, gain=0.5)

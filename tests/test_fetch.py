@@ -23,7 +23,8 @@ import torch
 import yaml
 
 from bigart.errors import UserError
-from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.options import RRDBNetOptions
 from bigart.weights import download
 from bigart.weights.download import fetch
 from bigart.weights.table import ROLES, ModelFile
@@ -436,7 +437,6 @@ from bigart.weights import table
 environment.export(Path({str(SCRIPTS)!r}), Path("models.yaml").resolve())
 WEIGHTS, MODELS = "weights", {{"enlarger": table.read_models("models.yaml").file("thing")}}
 source = lambda file: str(file.source_path(WEIGHTS))
-version = lambda name: "the same"
 grows = lambda limit: limit
 rule all:
     input: MODELS["enlarger"].final_path(WEIGHTS)

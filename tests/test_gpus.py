@@ -1,19 +1,16 @@
-"""Jobs share GPUs: each takes the freest, one at a time computes, a killed one leaves nothing.
+"""Jobs share GPUs: each goes where the fewest are, one computes, a killed one frees its locks.
 
 The GPUs are names here; the jobs are processes of their own, as in a run.
 """
 
 import contextlib
-import ctypes
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -29,120 +26,113 @@ import json, sys, time
 from pathlib import Path
 from bigart.running import gpu_lock
 folder, names = json.loads(sys.argv[1])
-seat = gpu_lock.take_seat(names, Path(folder))
-print(seat.index, flush=True)
-with seat.taking_turns():
+slot = gpu_lock.acquire_slot(names, Path(folder))
+print(slot.index, flush=True)
+with slot.locked():
     print("begins", time.time(), flush=True)
     sys.stdin.read()
     print("ends", time.time(), flush=True)
 """
 
 
-def start(folder: Path, names: list[str]) -> tuple[subprocess.Popen[str], int]:
-    """Start a job, which computes until its input is closed; return it and the device it took."""
-    job = subprocess.Popen(
-        [sys.executable, "-c", JOB, json.dumps([str(folder), names])],
-        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert job.stdout is not None
-    return job, int(job.stdout.readline())
+class Job:
+    """A process that takes a slot, and holds the GPU lock until its input is closed."""
+
+    def __init__(self, folder: Path, names: list[str]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", JOB, json.dumps([str(folder), names])],
+            env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.input, self.output = self.process.stdin, self.process.stdout
+        self.index = int(self.output.readline())
+
+    def time_of(self, what: str) -> float:
+        said, moment = self.output.readline().split()
+        assert said == what
+        return float(moment)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
 
 
 def test_each_job_takes_a_device_of_its_own_and_a_killed_one_gives_it_back(tmp_path: Path) -> None:
-    names = ["a", "b", "c", "d"]
     with contextlib.ExitStack() as stack:
 
-        def one_more() -> tuple[subprocess.Popen[str], int]:
-            job, index = start(tmp_path, names)
-            stack.callback(job.wait)
+        def one_more() -> Job:
+            job = Job(tmp_path, ["a", "b", "c", "d"])
             stack.callback(job.kill)
-            return job, index
+            return job
 
-        jobs = [one_more() for _ in names]
-        assert [index for _, index in jobs] == [0, 1, 2, 3]
-        assert one_more()[1] == 0  # a second row, when all have one
-        jobs[2][0].send_signal(signal.SIGKILL)
-        jobs[2][0].wait()
-        assert one_more()[1] == 2
+        jobs = [one_more() for _ in range(4)]
+        assert [job.index for job in jobs] == [0, 1, 2, 3]
+        assert one_more().index == 0  # a second row, when all have one
+        jobs[2].kill()
+        assert one_more().index == 2
 
 
 def test_a_job_goes_where_the_fewest_are(tmp_path: Path) -> None:
-    names = ["a", "b"]
-    seats = [gpu_lock.take_seat(names, tmp_path) for _ in range(4)]  # a, b, a, b
-    kept, *others = seats
-    for seat in (others[0], others[2]):
-        assert seat is not None
-        assert seat.held is not None
-        seat.held.release()
-    assert others[1] is not None  # a has both its seats
-    assert kept is not None
-    found = gpu_lock.take_seat(names, tmp_path)
-    assert found is not None
+    slots = [gpu_lock.acquire_slot(["a", "b"], tmp_path) for _ in range(4)]  # a, b, a, b
+    for slot in (slots[1], slots[3]):  # then a has both its jobs
+        assert slot
+        assert slot.held
+        slot.held.release()
+    found = gpu_lock.acquire_slot(["a", "b"], tmp_path)
+    assert found
     assert found.index == 1
 
 
 def test_one_at_a_time_computes_while_the_next_gets_ready(tmp_path: Path) -> None:
-    computing, _ = start(tmp_path, ["a"])
+    computing = Job(tmp_path, ["a"])
     before = 0.0
     for _ in range(5):
-        begins = _time_of("begins", computing)
-        assert begins >= before
-        ready, _ = start(tmp_path, ["a"])
+        assert computing.time_of("begins") >= before
+        ready = Job(tmp_path, ["a"])
         time.sleep(0.3)  # in which it would begin, did it not have to wait
-        _let_end(computing)
-        before = _time_of("ends", computing)
+        computing.input.close()
+        before = computing.time_of("ends")
         computing = ready
-    computing.communicate(timeout=60)
-
-
-def _time_of(what: str, job: subprocess.Popen[str]) -> float:
-    assert job.stdout is not None
-    said, moment = job.stdout.readline().split()
-    assert said == what
-    return float(moment)
-
-
-def _let_end(job: subprocess.Popen[str]) -> None:
-    assert job.stdin is not None
-    job.stdin.close()
+    computing.process.communicate(timeout=60)
 
 
 def test_a_job_says_that_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    job, _ = start(tmp_path, ["a"])
-    _time_of("begins", job)
-    told = []
+    job = Job(tmp_path, ["a"])
+    job.time_of("begins")
+    messages = []
 
     def info(message: str) -> None:
-        told.append(message)
-        _let_end(job)
+        messages.append(message)
+        job.input.close()
 
     monkeypatch.setattr(gpu_lock.log, "info", info)
-    seat = gpu_lock.take_seat(["a"], tmp_path)
-    assert seat is not None
-    with seat.taking_turns():
-        assert job.wait(timeout=60) == 0
-    assert told == ["another job computes on this device; waiting for the turn"]
+    slot = gpu_lock.acquire_slot(["a"], tmp_path)
+    assert slot
+    with slot.locked():
+        assert job.process.wait(timeout=60) == 0
+    assert messages == ["another job computes on this device; waiting for the GPU lock"]
 
 
-def test_where_all_seats_are_taken_a_job_takes_its_turn_all_the_same(
+def test_where_all_slots_are_taken_a_job_still_waits_for_the_gpu_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpu_lock, "MOST_SEATS", 1)
-    first, second = (gpu_lock.take_seat(["a"], tmp_path) for _ in range(2))
-    assert first is not None
-    assert second is not None
+    monkeypatch.setattr(gpu_lock, "MAX_SLOTS", 1)
+    first, second = (gpu_lock.acquire_slot(["a"], tmp_path) for _ in range(2))
+    assert first
+    assert second
     assert second.held is None
-    with first.taking_turns(), pytest.raises(TimeoutError):
-        second.turn.acquire(timeout=0)
-    with second.taking_turns():
+    with first.locked(), pytest.raises(TimeoutError):
+        second.gpu_lock.acquire(timeout=0)
+    with second.locked():
         pass
 
 
 def test_without_lock_files_jobs_go_on_unaware(caplog: pytest.LogCaptureFixture) -> None:
-    assert gpu_lock.take_seat(["a"], Path("/proc/nowhere")) is None
+    assert gpu_lock.acquire_slot(["a"], Path("/proc/nowhere")) is None
     assert "cannot share" in caplog.text
 
 
@@ -156,42 +146,24 @@ def test_a_job_takes_the_freest_of_the_gpus_it_sees(
     monkeypatch.setattr(device, "_devices", lambda chosen: stand_ins)
     first, second, third = (Device.choose("cuda") for _ in range(3))
     assert [job.device.index for job in (first, second, third)] == [0, 1, 0]
-    with first.turn():
-        assert third.seat is not None
+    with first.locked():
+        assert third.slot
         with pytest.raises(TimeoutError):
-            third.seat.turn.acquire(timeout=0)
+            third.slot.gpu_lock.acquire(timeout=0)
     assert "the network took" in caplog.text
-    with third.turn(), second.turn():
+    with third.locked(), second.locked():
         pass
 
 
-class Driver:
-    """Stands in for libcuda: two GPUs, whose UUIDs end in 0 and 1."""
-
-    def cuInit(self, flags: int) -> int:  # noqa: N802
-        return 0
-
-    def cuDeviceGet(self, device: Any, index: int) -> int:  # noqa: N802
-        device._obj.value = 40 + index
-        return 0 if index < 2 else 101
-
-    def cuDeviceGetUuid(self, found: Any, device: ctypes.c_int) -> int:  # noqa: N802
-        found._obj[0], found._obj[15] = 0xAB, device.value - 40
-        return 0
-
-
 @pytest.mark.parametrize("torch_knows", [True, False])
-def test_a_gpu_has_one_name_with_every_version_of_torch(
-    torch_knows: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Torch 2.1, which basicsr needs, does not know the UUIDs."""
-    uuids = [UUID(int=0xAB << 120), UUID(int=(0xAB << 120) + 1)]
-    known = [SimpleNamespace(uuid=uuid) if torch_knows else SimpleNamespace() for uuid in uuids]
-    monkeypatch.setattr("ctypes.CDLL", lambda name: Driver())
+def test_a_gpu_has_one_name_in_all_jobs(torch_knows: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch 2.1, which basicsr needs, does not know the UUIDs; there it is the index."""
+    names = [UUID(int=0), UUID(int=1)] if torch_knows else [0, 1]
+    known = [SimpleNamespace(uuid=name) if torch_knows else SimpleNamespace() for name in names]
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda index: known[index])
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    assert list(device._devices(torch.device("cuda"))) == [f"cuda-{uuid}" for uuid in uuids]
-    assert list(device._devices(torch.device("cuda", 1))) == [f"cuda-{uuids[1]}"]
+    assert list(device._devices(torch.device("cuda"))) == [f"cuda-{name}" for name in names]
+    assert list(device._devices(torch.device("cuda", 1))) == [f"cuda-{names[1]}"]
 
 
 def test_float32_is_float32_on_a_gpu_too() -> None:

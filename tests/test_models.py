@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import yaml
 
 from bigart.errors import UserError
 from bigart.weights import table
-from bigart.weights.conversion import ARCHITECTURES
 from bigart.weights.table import ROLES, ModelFile, read_models
 
 ROOT = Path(__file__).parents[1]
@@ -244,13 +242,6 @@ def test_unknown_names_come_with_a_suggestion():
         table.set("xyz")
     with pytest.raises(UserError, match="Did you mean `bsrgan`"):
         table.file("BSRGAN")
-
-
-def test_the_table_knows_the_options_of_the_networks():
-    for name, architecture in ARCHITECTURES.items():
-        known = {field.name for field in fields(architecture.options)}
-        assert table.OPTIONS[name].model_fields.keys() == known
-    assert table.SET.model_fields.keys() == {*ROLES, "like"}
 
 
 def test_reading_the_table_needs_no_torch():

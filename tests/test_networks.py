@@ -5,75 +5,53 @@ parameters' names, so no checkpoint is needed; full-size networks are compared t
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from bigart.networks.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
-from bigart.networks.glide.tokenizer import Tokenizer
-from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
-from bigart.networks.vqgan import VQGAN, Codebook, VQGANOptions
-from conftest import DATA, PARITY, fill, glide_options, normal, uniform
+from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.native.vqgan import VQGAN, Codebook
+from bigart.networks.network import Network, on_meta
+from bigart.networks.options import BASE, UPSAMPLER, GlideOptions, RRDBNetOptions, VQGANOptions
+from bigart.networks.tokenizer import Tokenizer
+from conftest import PARITY, fill, glide_options, normal, uniform
 
 TOLERANCE = 1e-4
 
 
-def published(name: str) -> nn.Module:
-    """The network that a published file is for, without memory for its weights."""
-    builders = {
-        "glide/base": lambda: Text2ImUNet(BASE),
-        "glide/upsample": lambda: Text2ImUNet(UPSAMPLER),
-        "glide/base_inpaint": lambda: Text2ImUNet(replace(BASE, inpaint=True)),
-        "glide/upsample_inpaint": lambda: Text2ImUNet(replace(UPSAMPLER, inpaint=True)),
-        "bsrgan/BSRGAN": lambda: RRDBNet(RRDBNetOptions()),
-        "bsrgan/BSRNet": lambda: RRDBNet(RRDBNetOptions()),
-        "bsrgan/BSRGANx2": lambda: RRDBNet(RRDBNetOptions(scale=2)),
-        "vqgan/imagenet_f16_16384": lambda: VQGAN(VQGANOptions()),
-        "vqgan/imagenet_f16_1024": lambda: VQGAN(VQGANOptions(codes=1024)),
-    }
-    with torch.device("meta"):
-        return builders[name]()
+PUBLISHED: dict[str, tuple[type[Network], object]] = {
+    "glide/base": (Text2ImUNet, BASE),
+    "glide/upsample": (Text2ImUNet, UPSAMPLER),
+    "glide/base_inpaint": (Text2ImUNet, replace(BASE, inpaint=True)),
+    "glide/upsample_inpaint": (Text2ImUNet, replace(UPSAMPLER, inpaint=True)),
+    "bsrgan/BSRGAN": (RRDBNet, RRDBNetOptions()),
+    "bsrgan/BSRNet": (RRDBNet, RRDBNetOptions()),
+    "bsrgan/BSRGANx2": (RRDBNet, RRDBNetOptions(scale=2)),
+    "vqgan/imagenet_f16_16384": (VQGAN, VQGANOptions()),
+    "vqgan/imagenet_f16_1024": (VQGAN, VQGANOptions(codes=1024)),
+}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("glide/base", "glide/upsample", "glide/base_inpaint", "glide/upsample_inpaint"),
-        *("bsrgan/BSRGAN", "bsrgan/BSRNet", "bsrgan/BSRGANx2"),
-        *("vqgan/imagenet_f16_16384", "vqgan/imagenet_f16_1024"),
-    ],
-)
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_published_names_and_shapes(
     name: str, published_shapes: dict[str, dict[str, list[int]]]
 ) -> None:
-    ours = {key: list(value.shape) for key, value in published(name).state_dict().items()}
+    state = on_meta(*PUBLISHED[name]).state_dict()
+    ours = {key: list(value.shape) for key, value in state.items()}
     assert ours == published_shapes[name]
 
 
-@pytest.mark.parametrize(
-    "network",
-    [
-        lambda: Text2ImUNet(GlideOptions(channels=16, groups=8, res_blocks=1)),
-        lambda: VQGAN(VQGANOptions(channels=16, groups=8, res_blocks=1)),
-    ],
-    ids=["glide", "vqgan"],
-)
-def test_narrow_networks_have_fewer_groups_everywhere(network: Callable[[], nn.Module]) -> None:
-    with torch.device("meta"):
-        norms = [m for m in network().modules() if isinstance(m, nn.GroupNorm)]
+@pytest.mark.parametrize(("kind", "options"), [(Text2ImUNet, GlideOptions), (VQGAN, VQGANOptions)])
+def test_narrow_networks_have_fewer_groups_everywhere(kind: type[Network], options: Any) -> None:
+    network = on_meta(kind, options(channels=16, groups=8, res_blocks=1))
+    norms = [m for m in network.modules() if isinstance(m, nn.GroupNorm)]
     assert len(norms) > 20
     assert {norm.num_groups for norm in norms} == {8}
-
-
-def _tokenized(prompts: list[str], options: GlideOptions) -> tuple[Tensor, Tensor]:
-    bpe = DATA / "gpt2-bpe"
-    tokenizer = Tokenizer.from_files(bpe / "encoder.json.gz", bpe / "vocab.bpe.gz")
-    tokens, masks = zip(*(tokenizer.context(p, options.text_ctx) for p in prompts), strict=True)
-    return torch.cat(tokens), torch.cat(masks)
 
 
 def _assert_close(ours: Tensor, recorded: np.ndarray) -> None:
@@ -89,7 +67,7 @@ def _assert_close(ours: Tensor, recorded: np.ndarray) -> None:
         pytest.param("upsample_full", marks=pytest.mark.full_size),
     ],
 )
-def test_glide(name: str, vectors: dict[str, dict]) -> None:
+def test_glide(name: str, vectors: dict[str, dict], tokenizer: Tokenizer) -> None:
     vector = vectors[f"glide/{name}"]
     options = glide_options(vector["options"])
     batch, side = len(vector["prompts"]), options.image_size
@@ -101,7 +79,8 @@ def test_glide(name: str, vectors: dict[str, dict]) -> None:
         kept = normal(f"glide/{name}/inpaint_image", (batch, 3, side, side)).clip(-1, 1)
         mask = normal(f"glide/{name}/inpaint_mask", (batch, 1, side, side)) > 0
         inputs |= {"inpaint_image": torch.from_numpy(kept), "inpaint_mask": torch.from_numpy(mask)}
-    tokens, token_mask = _tokenized(vector["prompts"], options)
+    read = [tokenizer.context(prompt, options.text_ctx) for prompt in vector["prompts"]]
+    tokens, token_mask = (torch.cat(parts) for parts in zip(*read, strict=True))
     network = fill(Text2ImUNet(options))
     assert isinstance(network, Text2ImUNet)
 
@@ -166,9 +145,7 @@ def test_codes_are_compared_in_float32() -> None:
         assert (codebook.nearest(z, rows=128) == exact).float().mean() > 0.99
 
 
-def test_tokens() -> None:
-    bpe = DATA / "gpt2-bpe"
-    tokenizer = Tokenizer.from_files(bpe / "encoder.json.gz", bpe / "vocab.bpe.gz")
+def test_tokens(tokenizer: Tokenizer) -> None:
     for case in json.loads((PARITY / "tokens.json").read_text()):
         assert tokenizer.encode(case["prompt"]) == case["tokens"], case["prompt"]
         assert tokenizer.decode(case["tokens"]) == case["prompt"].lower()

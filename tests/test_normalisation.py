@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bigart.networks.cpu.group_norm import GroupNorm
-from bigart.networks.glide import model
-from bigart.networks.glide.model import Text2ImUNet
+from bigart.networks.native.cpu.group_norm import GroupNorm
+from bigart.networks.native.glide import model
+from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.weights.network_file import open_network
 from projects import ROOT
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import vocabulary
-from bigart.networks.glide.tokenizer import Tokenizer
+from bigart.networks.tokenizer import Tokenizer
 from painter import FAMILIES, Scene, is_held_out, paint, sample_scene
 from painter.colours import NAMED
 

@@ -1,10 +1,7 @@
-"""The recipe: told by every stage, kept in every file, read back whatever the prompt."""
+"""The recipe: every stage adds to it, every file holds it, any prompt survives in it."""
 
 import json
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +11,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from bigart.errors import UserError
-from bigart.metadata import recipe
-from bigart.pictures import images
+from bigart.metadata import picture_file, recipe
+from conftest import run
 
-SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 PICTURE = np.full((8, 8, 3), 100, np.uint8)
 AWKWARD = 'a "cat" & <dog> \'s ]]> \t\r\n\x00\x07\x85\u2028\ufffe\ud800 山水 🎨 $(rm) `x`'
 any_text = st.text(st.characters(exclude_categories=()))  # lone surrogates too
@@ -35,11 +31,6 @@ def made(prompt: str = "a corgi") -> recipe.Recipe:
         models={"base.safetensors": "ab" * 32},
     )
     return recipe.extend(first, "texture", amount=0.037, size=3, colour=False)
-
-
-def show(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPTS / "show_recipe.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
 
 
 def test_every_stage_appends_and_leaves_its_input_alone():
@@ -73,8 +64,8 @@ def test_any_text_survives_json_and_xmp(prompt, name):
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
 def test_any_prompt_survives_every_format(tmp_path_factory, suffix, prompt):
     path = tmp_path_factory.getbasetemp() / f"any{suffix}"
-    images.write_picture(path, PICTURE, made(prompt), dpi=300)
-    assert recipe.read_recipe(path) == made(prompt)
+    picture_file.write_picture(path, PICTURE, made(prompt), dpi=300)
+    assert picture_file.read_recipe(path) == made(prompt)
 
 
 def test_numbers_that_are_not_json_are_refused():
@@ -123,18 +114,32 @@ def test_damaged_xmp_is_refused(packet):
         recipe.from_xmp(packet)
 
 
+def test_a_recipe_is_read_without_the_pixels_and_also_found_behind_them(tmp_path):
+    path = tmp_path / "a.png"
+    picture_file.write_png(path, PICTURE, made())
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"IDAT") + 8])
+    assert picture_file.read_recipe(path) == made()
+    Image.fromarray(PICTURE).save(path)
+    own = path.read_bytes()
+    chunk = content.index(b"iTXt") - 4
+    length = 12 + int.from_bytes(content[chunk : chunk + 4], "big")
+    path.write_bytes(own[:-12] + content[chunk : chunk + length] + own[-12:])
+    assert picture_file.read_recipe(path) == made()
+
+
 def test_a_picture_without_a_recipe_says_so(tmp_path):
     path = tmp_path / "own.png"
     Image.new("RGB", (4, 4)).save(path)
     with pytest.raises(UserError, match="carries no recipe"):
-        recipe.read_recipe(path)
-    assert show(str(path)).returncode == 1
+        picture_file.read_recipe(path)
+    assert run("show_recipe.py", path).returncode == 1
 
 
 def test_a_picture_from_elsewhere_is_named_as_such(tmp_path):
     path = tmp_path / "own.png"
     Image.new("RGB", (4, 4)).save(path)
-    stages = recipe.recipe_so_far(path)["stages"]
+    stages = picture_file.recipe_so_far(path)["stages"]
     assert stages == [{"stage": "picture from elsewhere", "file": "own.png"}]
 
 
@@ -144,21 +149,21 @@ def test_a_damaged_recipe_says_so(tmp_path, text):
     info.add_itxt(recipe.CHUNK, text)
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png", pnginfo=info)
     with pytest.raises(UserError, match="cannot be read"):
-        recipe.read_recipe(tmp_path / "a.png")
+        picture_file.read_recipe(tmp_path / "a.png")
 
 
 def test_show_recipe_prints_for_people_and_for_programs(tmp_path):
     path = tmp_path / "a.png"
-    images.write_png(path, PICTURE, made(AWKWARD))
-    for_people = show(str(path))
+    picture_file.write_png(path, PICTURE, made(AWKWARD))
+    for_people = run("show_recipe.py", path)
     assert for_people.returncode == 0
     for part in ("1. thumbnails", "2. texture", "山水 🎨", "\\x07", "ab" * 32, "0.037", "torch"):
         assert part in for_people.stdout
     assert "\x07" not in for_people.stdout  # nothing steers the terminal
-    assert json.loads(show(str(path), "--json").stdout) == made(AWKWARD)
+    assert json.loads(run("show_recipe.py", path, "--json").stdout) == made(AWKWARD)
 
 
 def test_show_recipe_of_nothing_is_one_clear_line():
-    result = show("no-such.png")
+    result = run("show_recipe.py", "no-such.png")
     assert result.returncode == 1
     assert result.stderr == "show_recipe: error: there is no picture no-such.png\n"

@@ -14,11 +14,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from bigart.networks.glide.model import Text, Text2ImUNet
-from bigart.networks.glide.tokenizer import Tokenizer
+from bigart.networks.native.glide.model import Text, Text2ImUNet
+from bigart.networks.tokenizer import Tokenizer
 from bigart.sampling.samplers import SAMPLERS, Denoiser, State, conditioned, guided
 from bigart.sampling.schedule import Schedule, spaced_timesteps
-from conftest import DATA, PARITY, fill, glide_options, normal
+from conftest import PARITY, fill, glide_options, normal
 
 TOLERANCE = 1e-3
 
@@ -80,7 +80,7 @@ def test_sampler_trace(name: str, vectors: dict[str, dict]) -> None:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_run_goes_on_from_any_step(sampler: str) -> None:
+def test_sampling_resumes_from_any_step(sampler: str) -> None:
     schedule, noise = Schedule.create("linear", 20), draws("resume")
     denoiser = analytic("linear")
     whole = list(SAMPLERS[sampler](denoiser, schedule, State(0, noise(0)), noise))
@@ -139,11 +139,9 @@ def _small_glide(recorded: dict) -> Text2ImUNet:
     return network
 
 
-def test_two_stages_with_guidance(vectors: dict[str, dict]) -> None:
+def test_two_stages_with_guidance(vectors: dict[str, dict], tokenizer: Tokenizer) -> None:
     """Base, rounding to 8 bits, upsampler: the whole of GLIDE on one prompt."""
     vector = vectors["sampling/two_stage_small"]
-    bpe = DATA / "gpt2-bpe"
-    tokenizer = Tokenizer.from_files(bpe / "encoder.json.gz", bpe / "vocab.bpe.gz")
     candidates = vector["candidates"]
 
     def stacked(name: str, side: int) -> Tensor:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bigart.metadata import recipe
+from bigart.metadata import picture_file, recipe
 from bigart.pictures import images
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +29,7 @@ def run(command: str, *arguments: object) -> tuple[int, str]:
 def picture(tmp_path: Path) -> Path:
     path = tmp_path / "in.png"
     noise = np.random.default_rng(1).integers(0, 256, (64, 48, 3), np.uint8)
-    images.write_png(path, noise, recipe.start())
+    picture_file.write_png(path, noise, recipe.start())
     return path
 
 
@@ -95,11 +95,11 @@ def test_a_picture_of_any_size_is_enlarged_and_detailed(tmp_path: Path, picture:
     assert run("enlarge", *model, "--image", picture, "--out", large)[0] == 0
     assert images.read_rgb(large).shape == (256, 192, 3)
     # 50 x 48 is no multiple of the code's size
-    images.write_png(picture, images.read_rgb(picture)[:50], recipe.start())
+    picture_file.write_png(picture, images.read_rgb(picture)[:50], recipe.start())
     model = ["--model", MODELS / "detailer.safetensors"]
     assert run("detail", *model, "--image", picture, "--out", detailed)[0] == 0
     assert images.read_rgb(detailed).shape == (50, 48, 3)
-    stages = [stage["stage"] for stage in recipe.read_recipe(detailed)["stages"]]
+    stages = [stage["stage"] for stage in picture_file.read_recipe(detailed)["stages"]]
     assert stages == ["detailed"]
 
 

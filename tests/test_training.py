@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import common
-from bigart.networks.glide.model import GlideOptions, Text2ImUNet
-from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
+from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.options import GlideOptions, RRDBNetOptions
 from common import Pool, batches, command, parse, random_of, train
 from dead_leaves import dead_leaves
 from degrade import jag

@@ -20,7 +20,7 @@ from torch import Tensor
 from bigart.commands import sampling_command
 from bigart.commands.resume import Unfinished
 from bigart.metadata import recipe
-from bigart.networks.glide.model import Text2ImUNet
+from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.pictures import images
 from bigart.running import files
 from bigart.running.device import Device

@@ -28,10 +28,11 @@ from torch import nn
 
 import conda_stub
 import upstream
-from bigart.metadata import recipe
-from bigart.networks.glide.model import BASE, UPSAMPLER, Text2ImUNet
-from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
-from bigart.networks.vqgan import VQGAN, VQGANOptions
+from bigart.metadata import picture_file
+from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.native.vqgan import VQGAN
+from bigart.networks.options import BASE, UPSAMPLER, RRDBNetOptions, VQGANOptions
 from bigart.pictures import images
 from bigart.running.engines import ENGINES, PACKAGES
 from bigart.sampling import noise
@@ -184,7 +185,7 @@ def test_a_whole_run_in_each_engine_through_snakemake(tmp_path: Path) -> None:
         final = project.folder / "results/lake/final.png"
         results = project.folder / "results"
         pictures.append({path: images.read_rgb(results / path) for path in project.pictures()})
-        stages = recipe.read_recipe(final)["stages"]
+        stages = picture_file.read_recipe(final)["stages"]
         engines = {stage["stage"]: stage["engine"] for stage in stages if "engine" in stage}
     assert engines.keys() == STAGES.keys()
     for stage, engine in engines.items():

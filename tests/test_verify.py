@@ -25,7 +25,7 @@ import verify_report
 import verify_stage
 import verify_verdict
 from bigart.errors import UserError
-from bigart.metadata import recipe
+from bigart.metadata import picture_file
 from bigart.pictures import images
 from bigart.running.engines import Package
 from bigart.verify import compare
@@ -302,7 +302,7 @@ def test_the_upstream_engine_paints_the_same_pictures(tmp_path: Path) -> None:
     assert np.abs(difference).max() <= 1
     engines = {
         stage["stage"]: stage["engine"]
-        for stage in recipe.read_recipe(upstream)["stages"]
+        for stage in picture_file.read_recipe(upstream)["stages"]
         if "engine" in stage
     }
     assert engines == {
@@ -312,7 +312,7 @@ def test_the_upstream_engine_paints_the_same_pictures(tmp_path: Path) -> None:
         "detailed": "taming-transformers",
         "enlarged-4096": "basicsr",
     }
-    native_stages = recipe.read_recipe(native)["stages"]
+    native_stages = picture_file.read_recipe(native)["stages"]
     assert {stage["engine"] for stage in native_stages if "engine" in stage} == {"native"}
 
 

@@ -21,7 +21,7 @@ import safetensors.torch
 import torch
 import yaml
 
-from bigart.metadata import recipe
+from bigart.metadata import picture_file, recipe
 from bigart.pictures import images
 from projects import ROOT, TABLE, Project
 
@@ -80,7 +80,7 @@ def test_each_stage_is_the_picture_before_it_larger_or_finer(painted: Project) -
 
 
 def test_the_final_carries_the_whole_recipe(painted: Project) -> None:
-    made = recipe.read_recipe(painted.folder / "results/villa/final.png")
+    made = picture_file.read_recipe(painted.folder / "results/villa/final.png")
     stages = [stage["stage"] for stage in made["stages"]]
     assert stages[:3] == ["thumbnails", "upsampled", "enlarged-1024"]
     assert "detailed" not in stages

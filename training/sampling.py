@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import common  # noqa: F401  (finds the library)
-from bigart.networks.glide.model import Text2ImUNet
+from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.sampling.samplers import SAMPLERS, State, conditioned, guided
 from bigart.sampling.schedule import Schedule
 from bigart.weights.conversion import open_network

@@ -24,7 +24,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import common  # noqa: F401  (finds the library)
-from bigart.networks.vqgan import VQGAN, Codebook, VQGANOptions
+from bigart.networks.native.vqgan import VQGAN, Codebook
+from bigart.networks.options import VQGANOptions
 from bigart.pictures.texture import Plane, texture_picture
 from common import (
     HELD_OUT,

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import common  # noqa: F401  (finds the library)
-from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.options import RRDBNetOptions
 from common import (
     HELD_OUT,
     Picture,

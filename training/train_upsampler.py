@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import common  # noqa: F401  (finds the library)
-from bigart.networks.glide.model import GlideOptions, Text2ImUNet
-from bigart.networks.glide.tokenizer import Tokenizer
+from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.options import GlideOptions
+from bigart.networks.tokenizer import Tokenizer
 from common import (
     HELD_OUT,
     Pool,

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import common  # noqa: F401  (finds the library)
-from bigart.networks.glide import tokenizer
+from bigart.networks import tokenizer
 from bigart.running.files import atomic
 from painter import sample_scene
 

@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bigart.networks.glide.model import PICTURE_CHANNELS, Text2ImUNet
-from bigart.networks.glide.unet import ResBlock, timestep_embedding
+from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.native.glide.unet import ResBlock, timestep_embedding
+from bigart.networks.options import PICTURE_CHANNELS
 from diffusion_loss import Process
 
 #: Mean square of the difference between the painter's pictures and their enlargements, in [-1, 1].

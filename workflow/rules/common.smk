@@ -5,45 +5,32 @@ import re
 import sys
 from pathlib import Path
 
-from snakemake.settings.types import SharedFSUsage
+
+include: "internals.smk"
 
 
-include: "checkout.smk"
-
-
-# not workflow.basedir, which is another checkout's when this one is a module of it
-ROOT = checkout(workflow.current_basedir)
+ROOT = checkout()
 SCRIPTS = ROOT / "workflow" / "scripts"
 MODELS_TABLE = ROOT / "config" / "models.yaml"
 sys.path.insert(0, str(SCRIPTS))
 
-from bigart.running import code_version
-from bigart.running import engines
-from bigart.running import environment
-from bigart.running import marks
-from bigart.running import precision
-from bigart.config import project
-from bigart.config import options
-from bigart.errors import UserError
+from bigart.config import options, project
+from bigart.errors import UserError, suggest
+from bigart.running import code_version, engines, environment
 from bigart.running.files import sha256
-from bigart.stages import STAGES
+from bigart.stages import NETWORK_STAGES, STAGES
 
 try:
-    CONFIG, ARTWORKS, MODELS = project.load(
-        config, workflow.configfiles, MODELS_TABLE, ROOT
-    )
+    CONFIG, ARTWORKS, MODELS = project.load(config, config_files(), MODELS_TABLE, ROOT)
 except UserError as error:
     sys.exit(f"error: {error}")
 environment.export(SCRIPTS, Path(CONFIG.models_table or MODELS_TABLE).absolute())
-if not workflow.is_main_process:
-    marks.leave_to_main_process()
 
 RESULTS = CONFIG.results
 VERIFY = f"{RESULTS}/verify"
 WEIGHTS = "weights"
 CANDIDATES = range(1, CONFIG.candidates + 1)
 WARNINGS_SHOWN = 10
-PRECISION = precision.resolved(CONFIG.precision)
 # a GPU leaves the processor to the other jobs
 NETWORK_THREADS = 2 if environment.expects_gpu(CONFIG.device) else 8
 
@@ -54,39 +41,37 @@ wildcard_constraints:
     format="png|jpg|tif",
 
 
-def version(name):
-    """Return a hash of a stage's code and of all it imports: as a param, it reruns the stage."""
-    return code_version.version(SCRIPTS / name)
-
-
-def grows(limit, upstream=None):
-    """Return a resource, in MB or minutes: a limit that doubles when a job is tried again.
-
-    The limits are twice what the stage was measured to take (docs/operating.md), and more where a
-    GPU's driver needs memory of the host. `upstream` is the limit where the original networks need
-    more.
-    """
-    if upstream and CONFIG.engine == engines.UPSTREAM:
-        limit = upstream
-    return lambda wildcards, attempt: limit * 2 ** (attempt - 1)
-
-
-def networks_environment(architecture, engine=CONFIG.engine):
-    """Return the environment of a rule that runs such a network."""
-    return f"../../envs/{engines.environment(engine, architecture)}"
+# The table
 
 
 def row(wildcards):
     """Return the artwork at hand."""
     if wildcards.artwork not in ARTWORKS:
-        hint = options.suggest(wildcards.artwork, ARTWORKS)
+        hint = suggest(wildcards.artwork, ARTWORKS)
         sys.exit(f"error: {CONFIG.table} has no artwork `{wildcards.artwork}`. {hint}")
     return ARTWORKS[wildcards.artwork]
 
 
-def of_artwork(column):
-    """Return a param: the value of a column for the artwork at hand."""
-    return lambda wildcards: getattr(row(wildcards), column)
+def chosen_candidate(wildcards):
+    """Return an input: the picture at 256 px that `choose` names."""
+    return f"{RESULTS}/{wildcards.artwork}/2-upsampled/{row(wildcards).choose}.png"
+
+
+def picture_to_enlarge(wildcards):
+    """Return an input: the picture at 1024 px, with or without invented detail."""
+    stage = STAGES["detailed" if row(wildcards).detail else "textured-1024"]
+    return f"{RESULTS}/{wildcards.artwork}/{stage.file}"
+
+
+def final_picture(artwork):
+    return f"{RESULTS}/{artwork}/final.{ARTWORKS[artwork].format}"
+
+
+def contact_sheet(artwork):
+    return f"{RESULTS}/{artwork}/{STAGES['contact-sheet'].file}"
+
+
+# Model files
 
 
 def source(file):
@@ -97,13 +82,27 @@ def source(file):
 
 
 def model(role):
-    """Return an input: the model file that a stage reads. Its identity is a param besides."""
+    """Return an input: the model file of a role. Its identity is a param besides."""
     file = MODELS[role]
-    return (
-        os.path.relpath(file.final_path(WEIGHTS))
-        if file.needs_conversion
-        else source(file)
-    )
+    if file.needs_conversion:
+        return os.path.relpath(file.final_path(WEIGHTS))
+    return source(file)
+
+
+def network_file(stage, engine):
+    """Return the model file of a stage, once the package that runs it is known to be there."""
+    if not deploys_software():
+        if missing := engines.missing_package(engine, stage.architecture):
+            sys.exit(f"error: {missing}")
+    return model(stage.role)
+
+
+def network(name):
+    """Return an input: the network of a stage."""
+    stage = STAGES[name]
+    if CONFIG.engine == engines.NATIVE:
+        return model(stage.role)
+    return lambda wildcards: network_file(stage, CONFIG.engine)
 
 
 def identity(*roles):
@@ -111,74 +110,154 @@ def identity(*roles):
     return [MODELS[role].identity() for role in roles]
 
 
-def chosen_candidate(wildcards):
-    """Return the picture at 256 px that `choose` names."""
-    return f"{RESULTS}/{wildcards.artwork}/2-upsampled/{row(wildcards).choose}.png"
+# Verification
 
 
-def picture_to_enlarge(wildcards):
-    """Return the picture at 1024 px, with or without invented detail."""
-    stage = "5-detailed" if row(wildcards).detail else "4-textured"
-    return f"{RESULTS}/{wildcards.artwork}/{stage}-1024.png"
+def verify_network(engine):
+    """Return an input: the network of the stage at hand."""
+    return lambda wildcards: network_file(NETWORK_STAGES[wildcards.stage], engine)
 
 
-def verify_source(wildcards):
-    """Return an input: the native picture of the stage before, or what native computed from."""
-    stage = wildcards.stage
-    if wildcards.engine == engines.NATIVE:
-        stage = STAGES[stage].before
-    return f"{VERIFY}/{engines.NATIVE}/{stage}.safetensors" if stage else []
+def verify_source(engine):
+    """Return an input: the previous stage's result, or native's of this one, with its inputs."""
+
+    def source(wildcards):
+        stage = wildcards.stage
+        if engine == engines.NATIVE:
+            stage = NETWORK_STAGES[stage].before
+        return f"{VERIFY}/{engines.NATIVE}/{stage}.safetensors" if stage else []
+
+    return source
 
 
-def final_picture(artwork):
-    return f"{RESULTS}/{artwork}/final.{ARTWORKS[artwork].format}"
+# What a rule of a stage is made of
 
 
-def contact_sheet(artwork):
-    return f"{RESULTS}/{artwork}/candidates.png"
+def result(name):
+    """Return the outputs: the stage's file, or one for each candidate."""
+    file = f"{RESULTS}/{{artwork}}/{STAGES[name].file}"
+    if "{candidate}" not in file:
+        return file
+    return expand(file, candidate=CANDIDATES, allow_missing=True)
 
 
-def check_packages(environments):
-    """Stop before Snakemake removes what is to be made anew, if a job's package is not here.
+def log_file(name, suffix=".log"):
+    """Return the log beside the results."""
+    return f"{RESULTS}/{{artwork}}/log/{STAGES[name].log}{suffix}"
+
+
+def benchmark_file(name):
+    """Return the file that says what the stage took in time and memory."""
+    return log_file(name, ".benchmark.tsv")
+
+
+def stage_environment(name):
+    """Return the environment of a stage's packages."""
+    stage = STAGES[name]
+    if stage.role:
+        return network_environment(stage.architecture, CONFIG.engine)
+    return "../../envs/pictures.yaml"
+
+
+def network_environment(architecture, engine):
+    """Return the environment of a network's packages."""
+    return f"../../envs/{engines.environment(engine, architecture)}"
+
+
+def memory(name):
+    """Return a resource: the stage's memory in MB."""
+    stage = STAGES[name]
+    upstream = CONFIG.engine == engines.UPSTREAM and stage.upstream_mem_mb
+    return grows(upstream or stage.mem_mb)
+
+
+def runtime(name):
+    """Return a resource: the stage's time limit in minutes."""
+    stage = STAGES[name]
+    upstream = CONFIG.engine == engines.UPSTREAM and stage.upstream_runtime
+    return grows(upstream or stage.runtime)
+
+
+def grows(limit):
+    """Return a resource that doubles when a job is tried again."""
+    return lambda wildcards, attempt: limit * 2 ** (attempt - 1)
+
+
+def changed(name):
+    """Return a param: what differs from the defaults, of the options that the stage passes on.
+
+    Snakemake reruns when it changes. So an option that is new changes nothing, until it is used.
+    """
+    stage = STAGES[name]
+    own = [(option, default(option)) for option in sorted(stage.options.values())]
+    common = ("engine", "precision") if stage.role else ()
+    of_config = [
+        f"{option}={getattr(CONFIG, option)}"
+        for option in common
+        if getattr(CONFIG, option) != default(option)
+    ]
+
+    def differences(wildcards):
+        artwork = row(wildcards)
+        found = [(option, getattr(artwork, option), usual) for option, usual in own]
+        return [
+            f"{option}={value}" for option, value, usual in found if value != usual
+        ] + of_config
+
+    return differences
+
+
+def default(option):
+    """Return the default of an option; None for a column that must be filled in."""
+    return options.options().get(option, {}).get("default")
+
+
+def arguments(name, *fixed):
+    """Return a param: the command line of a stage, but for its log and threads.
+
+    Snakemake does not compare it, since it depends on inputs and outputs.
 
     Args:
-        environments: Names of the files in envs/ of which the packages are needed.
+        name: The stage.
+        fixed: Arguments that are the same for every artwork.
     """
-    if workflow.deployment_settings.deployment_method:
-        return
-    if (
-        SharedFSUsage.SOFTWARE_DEPLOYMENT
-        not in workflow.storage_settings.shared_fs_usage
-    ):
-        return  # the jobs run with other packages than this process
-    if missing := engines.missing_packages(environments):
-        sys.exit("\n".join(f"error: {message}" for message in missing))
+    stage = STAGES[name]
+    if "{candidate}" in stage.file:
+        fixed += ("--batch", str(CONFIG.batch))
+    if stage.role:
+        fixed += ("--device", CONFIG.device, "--precision", CONFIG.precision)
+        fixed += ("--engine", CONFIG.engine)
+
+    def of_artwork(wildcards, input, output):
+        artwork = row(wildcards)
+        found = [
+            f"{flag}={getattr(artwork, option)}"
+            for flag, option in stage.options.items()
+        ]
+        if "--prompt" in stage.options:
+            found.append(f"--artwork={artwork.artwork}")
+        for kind, files in input.items():
+            found += [f"--{kind}", *([files] if isinstance(files, str) else files)]
+        return [*found, *fixed, "--out", *output]
+
+    return of_artwork
 
 
-def needed_environments():
-    """Return the names of the files in envs/ of the jobs that are to run."""
-    return {
-        Path(job.conda_env_spec.file.get_path_or_uri(secret_free=True)).name
-        for job in workflow.dag.needrun_jobs()
-        if job.conda_env_spec
-    }
+def code(command, engine=CONFIG.engine):
+    """Return a param: a hash of the code that computes pixels in a command."""
+    return code_version.version(SCRIPTS / command, engine)
 
 
-def engine_environments():
-    """Return the names of the files in envs/ of the engine's networks."""
-    return {
-        engines.environment(CONFIG.engine, architecture)
-        for architecture in engines.PACKAGES
-    }
+# What a person is told
 
 
-def log_start():
+def greet():
     """Say what is painted with what."""
+    networks = ", ".join(file.name for file in MODELS.values() if file.is_network)
     logger.info(
         f"BIG.art: {project.counted(len(ARTWORKS), 'artwork')} with the models '{CONFIG.models}' "
-        f"({', '.join(model.name for model in MODELS.values() if model.is_network)}), "
-        f"engine {CONFIG.engine}, device {CONFIG.device}, precision {PRECISION}. "
-        "Each stage says its device, and its time left after the first step."
+        f"({networks}), engine {CONFIG.engine}, device {CONFIG.device}, precision "
+        f"{CONFIG.precision}. Each stage logs its device, and the remaining time after its first step."
     )
     warnings = project.unknown_words(CONFIG, ARTWORKS, MODELS)
     for warning in warnings[:WARNINGS_SHOWN]:
@@ -188,3 +267,9 @@ def log_start():
             f"warning: {len(warnings) - WARNINGS_SHOWN} more such lines; "
             "python workflow/scripts/check_config.py shows all"
         )
+
+
+if is_main_process():
+    greet()
+else:
+    keep_incomplete_marks()

@@ -1,40 +1,33 @@
 # From the chosen candidate to the print:
 # 3-enlarged-1024 -> 4-textured-1024 -> 5-detailed-1024 (optional) -> 6-enlarged-4096
 # -> 7-textured-4096 -> final
-#
-# Device and batch are resources: another machine reruns nothing. Precision is a param, since it
-# changes the pictures a little.
 
 
 rule enlarged_1024:
     """The chosen candidate, four times larger."""
     input:
         image=chosen_candidate,
-        model=model("enlarger"),
+        model=network("enlarged-1024"),
     output:
-        f"{RESULTS}/{{artwork}}/3-enlarged-1024.png",
+        result("enlarged-1024"),
     log:
-        f"{RESULTS}/{{artwork}}/log/3-enlarged-1024.log",
+        log_file("enlarged-1024"),
     benchmark:
-        f"{RESULTS}/{{artwork}}/log/3-enlarged-1024.benchmark.tsv"
+        benchmark_file("enlarged-1024")
     conda:
-        networks_environment("rrdbnet")
+        stage_environment("enlarged-1024")
     threads: NETWORK_THREADS
     resources:
         gpu=1,
-        device=CONFIG.device,
-        mem_mb=grows(4000),
-        runtime=grows(15),
+        mem_mb=memory("enlarged-1024"),
+        runtime=runtime("enlarged-1024"),
     params:
+        changed=changed("enlarged-1024"),
         models=identity("enlarger"),
-        engine=CONFIG.engine,
-        precision=PRECISION,
-        code=version("enlarge.py"),
+        code=code("enlarge.py"),
+        arguments=arguments("enlarged-1024", "--stage", "enlarged-1024", "--scale", "4"),
     shell:
-        'python "$BIGART_SCRIPTS/enlarge.py"'
-        " --model {input.model:q} --image {input.image:q}"
-        " --stage enlarged-1024 --scale 4 --out {output:q} --device {resources.device}"
-        " --precision {params.precision} --engine {params.engine} --threads {threads} --log {log:q}"
+        'python "$BIGART_SCRIPTS/enlarge.py" {params.arguments:q} --threads {threads} --log {log:q}'
 
 
 rule textured_1024:
@@ -42,90 +35,77 @@ rule textured_1024:
     input:
         image=rules.enlarged_1024.output[0],
     output:
-        f"{RESULTS}/{{artwork}}/4-textured-1024.png",
+        result("textured-1024"),
     log:
-        f"{RESULTS}/{{artwork}}/log/4-textured-1024.log",
+        log_file("textured-1024"),
     benchmark:
-        f"{RESULTS}/{{artwork}}/log/4-textured-1024.benchmark.tsv"
+        benchmark_file("textured-1024")
     conda:
-        "../../envs/pictures.yaml"
+        stage_environment("textured-1024")
     threads: 1
     resources:
-        mem_mb=grows(500),
-        runtime=grows(10),
+        mem_mb=memory("textured-1024"),
+        runtime=runtime("textured-1024"),
     params:
-        amount=of_artwork("texture_amount"),
-        size=of_artwork("texture_size"),
-        seed=of_artwork("seed"),
-        candidate=of_artwork("choose"),
-        code=version("texture.py"),
+        changed=changed("textured-1024"),
+        code=code("texture.py"),
+        arguments=arguments("textured-1024", "--stage", "textured-1024"),
     shell:
-        'python "$BIGART_SCRIPTS/texture.py"'
-        " --image {input.image:q} --out {output:q} --mono"
-        " --amount {params.amount} --size {params.size} --seed {params.seed}"
-        " --candidate {params.candidate} --stage textured-1024 --log {log:q}"
+        'python "$BIGART_SCRIPTS/texture.py" {params.arguments:q} --log {log:q}'
 
 
 rule detailed:
     """Fine detail, invented by writing the picture in a codebook and reading it back."""
     input:
         image=rules.textured_1024.output[0],
-        model=model("detailer"),
+        model=network("detailed"),
     output:
-        f"{RESULTS}/{{artwork}}/5-detailed-1024.png",
+        result("detailed"),
     log:
-        f"{RESULTS}/{{artwork}}/log/5-detailed-1024.log",
+        log_file("detailed"),
     benchmark:
-        f"{RESULTS}/{{artwork}}/log/5-detailed-1024.benchmark.tsv"
+        benchmark_file("detailed")
     conda:
-        networks_environment("vqgan")
+        stage_environment("detailed")
     threads: NETWORK_THREADS
     resources:
         gpu=1,
-        device=CONFIG.device,
-        mem_mb=grows(5000, upstream=7000),
-        runtime=grows(15),
+        mem_mb=memory("detailed"),
+        runtime=runtime("detailed"),
     params:
+        changed=changed("detailed"),
         models=identity("detailer"),
-        engine=CONFIG.engine,
-        precision=PRECISION,
-        code=version("detail.py"),
+        code=code("detail.py"),
+        arguments=arguments("detailed"),
     shell:
-        'python "$BIGART_SCRIPTS/detail.py"'
-        " --model {input.model:q} --image {input.image:q}"
-        " --out {output:q} --device {resources.device} --precision {params.precision}"
-        " --engine {params.engine} --threads {threads} --log {log:q}"
+        'python "$BIGART_SCRIPTS/detail.py" {params.arguments:q} --threads {threads} --log {log:q}'
 
 
 rule enlarged_4096:
     """The picture at print size, computed in strips that change nothing."""
     input:
         image=picture_to_enlarge,
-        model=model("enlarger"),
+        model=network("enlarged-4096"),
     output:
-        f"{RESULTS}/{{artwork}}/6-enlarged-4096.png",
+        result("enlarged-4096"),
     log:
-        f"{RESULTS}/{{artwork}}/log/6-enlarged-4096.log",
+        log_file("enlarged-4096"),
     benchmark:
-        f"{RESULTS}/{{artwork}}/log/6-enlarged-4096.benchmark.tsv"
+        benchmark_file("enlarged-4096")
     conda:
-        networks_environment("rrdbnet")
+        stage_environment("enlarged-4096")
     threads: NETWORK_THREADS
     resources:
         gpu=1,
-        device=CONFIG.device,
-        mem_mb=grows(4000, upstream=30000),
-        runtime=grows(30),
+        mem_mb=memory("enlarged-4096"),
+        runtime=runtime("enlarged-4096"),
     params:
+        changed=changed("enlarged-4096"),
         models=identity("enlarger"),
-        engine=CONFIG.engine,
-        precision=PRECISION,
-        code=version("enlarge.py"),
+        code=code("enlarge.py"),
+        arguments=arguments("enlarged-4096", "--stage", "enlarged-4096", "--scale", "4"),
     shell:
-        'python "$BIGART_SCRIPTS/enlarge.py"'
-        " --model {input.model:q} --image {input.image:q}"
-        " --stage enlarged-4096 --scale 4 --out {output:q} --device {resources.device}"
-        " --precision {params.precision} --engine {params.engine} --threads {threads} --log {log:q}"
+        'python "$BIGART_SCRIPTS/enlarge.py" {params.arguments:q} --threads {threads} --log {log:q}'
 
 
 rule textured_4096:
@@ -133,28 +113,23 @@ rule textured_4096:
     input:
         image=rules.enlarged_4096.output[0],
     output:
-        f"{RESULTS}/{{artwork}}/7-textured-4096.png",
+        result("textured-4096"),
     log:
-        f"{RESULTS}/{{artwork}}/log/7-textured-4096.log",
+        log_file("textured-4096"),
     benchmark:
-        f"{RESULTS}/{{artwork}}/log/7-textured-4096.benchmark.tsv"
+        benchmark_file("textured-4096")
     conda:
-        "../../envs/pictures.yaml"
+        stage_environment("textured-4096")
     threads: 1
     resources:
-        mem_mb=grows(1000),
-        runtime=grows(10),
+        mem_mb=memory("textured-4096"),
+        runtime=runtime("textured-4096"),
     params:
-        amount=of_artwork("final_texture_amount"),
-        size=of_artwork("final_texture_size"),
-        seed=of_artwork("seed"),
-        candidate=of_artwork("choose"),
-        code=version("texture.py"),
+        changed=changed("textured-4096"),
+        code=code("texture.py"),
+        arguments=arguments("textured-4096", "--stage", "textured-4096", "--colour"),
     shell:
-        'python "$BIGART_SCRIPTS/texture.py"'
-        " --image {input.image:q} --out {output:q} --colour"
-        " --amount {params.amount} --size {params.size} --seed {params.seed}"
-        " --candidate {params.candidate} --stage textured-4096 --log {log:q}"
+        'python "$BIGART_SCRIPTS/texture.py" {params.arguments:q} --log {log:q}'
 
 
 rule final:
@@ -162,19 +137,20 @@ rule final:
     input:
         image=rules.textured_4096.output[0],
     output:
-        f"{RESULTS}/{{artwork}}/final.{{format}}",
+        result("final"),
     log:
-        f"{RESULTS}/{{artwork}}/log/final-{{format}}.log",
+        log_file("final"),
     benchmark:
-        f"{RESULTS}/{{artwork}}/log/final-{{format}}.benchmark.tsv"
+        benchmark_file("final")
     conda:
-        "../../envs/pictures.yaml"
+        stage_environment("final")
     threads: 1
     resources:
-        mem_mb=grows(1000),
-        runtime=grows(10),
+        mem_mb=memory("final"),
+        runtime=runtime("final"),
     params:
-        code=version("finish.py"),
+        changed=changed("final"),
+        code=code("finish.py"),
+        arguments=arguments("final"),
     shell:
-        'python "$BIGART_SCRIPTS/finish.py"'
-        " --image {input.image:q} --out {output:q} --log {log:q}"
+        'python "$BIGART_SCRIPTS/finish.py" {params.arguments:q} --log {log:q}'

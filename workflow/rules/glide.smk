@@ -4,93 +4,58 @@
 rule thumbnails:
     """Seven small pictures of the prompt, to choose from."""
     input:
-        model=model("base"),
+        model=network("thumbnails"),
         vocabulary=model("vocabulary"),
         merges=model("merges"),
     output:
-        expand(
-            f"{RESULTS}/{{artwork}}/1-thumbnails/{{candidate}}.png",
-            candidate=CANDIDATES,
-            allow_missing=True,
-        ),
+        result("thumbnails"),
     log:
-        f"{RESULTS}/{{artwork}}/log/1-thumbnails.log",
+        log_file("thumbnails"),
     benchmark:
-        f"{RESULTS}/{{artwork}}/log/1-thumbnails.benchmark.tsv"
+        benchmark_file("thumbnails")
     conda:
-        networks_environment("glide")
+        stage_environment("thumbnails")
     threads: NETWORK_THREADS
     resources:
         gpu=1,
-        device=CONFIG.device,
-        batch=CONFIG.batch,
-        mem_mb=grows(8000),
-        runtime=grows(180, upstream=300),
+        mem_mb=memory("thumbnails"),
+        runtime=runtime("thumbnails"),
     params:
-        prompt=of_artwork("prompt"),
-        negative_prompt=of_artwork("negative_prompt"),
-        seed=of_artwork("seed"),
-        steps=of_artwork("steps"),
-        sampler=of_artwork("sampler"),
-        guidance=of_artwork("guidance"),
+        changed=changed("thumbnails"),
         models=identity("base", "vocabulary", "merges"),
-        engine=CONFIG.engine,
-        precision=PRECISION,
-        code=version("thumbnails.py"),
+        code=code("thumbnails.py"),
+        arguments=arguments("thumbnails"),
     shell:
-        'python "$BIGART_SCRIPTS/thumbnails.py"'
-        " --model {input.model:q} --vocabulary {input.vocabulary:q}"
-        " --merges {input.merges:q} --artwork={wildcards.artwork:q} --prompt={params.prompt:q}"
-        " --negative-prompt={params.negative_prompt:q} --seed {params.seed}"
-        " --steps {params.steps} --sampler {params.sampler} --guidance {params.guidance}"
-        " --out {output:q}"
-        " --device {resources.device} --precision {params.precision} --batch {resources.batch}"
-        " --engine {params.engine} --threads {threads} --log {log:q}"
+        'python "$BIGART_SCRIPTS/thumbnails.py" {params.arguments:q} --threads {threads} --log {log:q}'
 
 
 rule upsampled:
     """The same pictures at 256 px, sharpened with the prompt in mind."""
     input:
         images=rules.thumbnails.output,
-        model=model("upsampler"),
+        model=network("upsampled"),
         vocabulary=model("vocabulary"),
         merges=model("merges"),
     output:
-        expand(
-            f"{RESULTS}/{{artwork}}/2-upsampled/{{candidate}}.png",
-            candidate=CANDIDATES,
-            allow_missing=True,
-        ),
+        result("upsampled"),
     log:
-        f"{RESULTS}/{{artwork}}/log/2-upsampled.log",
+        log_file("upsampled"),
     benchmark:
-        f"{RESULTS}/{{artwork}}/log/2-upsampled.benchmark.tsv"
+        benchmark_file("upsampled")
     conda:
-        networks_environment("glide")
+        stage_environment("upsampled")
     threads: NETWORK_THREADS
     resources:
         gpu=1,
-        device=CONFIG.device,
-        batch=CONFIG.batch,
-        mem_mb=grows(8000, upstream=12000),
-        runtime=grows(60, upstream=90),
+        mem_mb=memory("upsampled"),
+        runtime=runtime("upsampled"),
     params:
-        prompt=of_artwork("prompt"),
-        seed=of_artwork("seed"),
-        steps=of_artwork("upsample_steps"),
-        temperature=of_artwork("upsample_temp"),
+        changed=changed("upsampled"),
         models=identity("upsampler", "vocabulary", "merges"),
-        engine=CONFIG.engine,
-        precision=PRECISION,
-        code=version("upsample.py"),
+        code=code("upsample.py"),
+        arguments=arguments("upsampled"),
     shell:
-        'python "$BIGART_SCRIPTS/upsample.py"'
-        " --model {input.model:q} --vocabulary {input.vocabulary:q}"
-        " --merges {input.merges:q} --artwork={wildcards.artwork:q} --prompt={params.prompt:q}"
-        " --seed {params.seed} --steps {params.steps} --temperature {params.temperature}"
-        " --images {input.images:q} --out {output:q}"
-        " --device {resources.device} --precision {params.precision} --batch {resources.batch}"
-        " --engine {params.engine} --threads {threads} --log {log:q}"
+        'python "$BIGART_SCRIPTS/upsample.py" {params.arguments:q} --threads {threads} --log {log:q}'
 
 
 rule contact_sheet:
@@ -98,22 +63,20 @@ rule contact_sheet:
     input:
         images=rules.upsampled.output,
     output:
-        f"{RESULTS}/{{artwork}}/candidates.png",
+        result("contact-sheet"),
     log:
-        f"{RESULTS}/{{artwork}}/log/candidates.log",
+        log_file("contact-sheet"),
     benchmark:
-        f"{RESULTS}/{{artwork}}/log/candidates.benchmark.tsv"
+        benchmark_file("contact-sheet")
     conda:
-        "../../envs/pictures.yaml"
+        stage_environment("contact-sheet")
     threads: 1
     resources:
-        mem_mb=grows(500),
-        runtime=grows(10),
+        mem_mb=memory("contact-sheet"),
+        runtime=runtime("contact-sheet"),
     params:
-        prompt=of_artwork("prompt"),
-        seed=of_artwork("seed"),
-        code=version("contact_sheet.py"),
+        changed=changed("contact-sheet"),
+        code=code("contact_sheet.py"),
+        arguments=arguments("contact-sheet"),
     shell:
-        'python "$BIGART_SCRIPTS/contact_sheet.py"'
-        " --images {input.images:q} --artwork={wildcards.artwork:q}"
-        " --prompt={params.prompt:q} --seed {params.seed} --out {output:q} --log {log:q}"
+        'python "$BIGART_SCRIPTS/contact_sheet.py" {params.arguments:q} --log {log:q}'

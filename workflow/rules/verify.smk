@@ -1,53 +1,60 @@
 # The proof that both engines make the same pictures: each stage in both, then a report.
 # It needs no artworks; the native engine's results are the inputs of the other one.
 
+for engine in engines.ENGINES:
+    for architecture in engines.PACKAGES:
 
-rule verify_stage:
-    """One stage's network, on the same inputs in either engine."""
-    input:
-        model=lambda wildcards: model(STAGES[wildcards.stage].role),
-        vocabulary=model("vocabulary"),
-        merges=model("merges"),
-        source=verify_source,
-    output:
-        f"{VERIFY}/{{engine}}/{{stage}}.safetensors",
-    log:
-        f"{VERIFY}/log/{{engine}}-{{stage}}.log",
-    benchmark:
-        f"{VERIFY}/log/{{engine}}-{{stage}}.benchmark.tsv"
-    wildcard_constraints:
-        engine="|".join(engines.ENGINES),
-        stage="|".join(STAGES),
-    conda:
-        lambda wildcards: networks_environment(
-            STAGES[wildcards.stage].architecture, wildcards.engine
-        )
-    threads: NETWORK_THREADS
-    resources:
-        gpu=1,
-        device=CONFIG.device,
-        mem_mb=grows(12000),
-        runtime=grows(60),
-    params:
-        models=lambda wildcards: identity(
-            STAGES[wildcards.stage].role, "vocabulary", "merges"
-        ),
-        device=CONFIG.device,
-        code=version("verify_stage.py"),
-    shell:
-        'python "$BIGART_SCRIPTS/verify_stage.py"'
-        " --stage {wildcards.stage} --engine {wildcards.engine} --model {input.model:q}"
-        " --vocabulary {input.vocabulary:q} --merges {input.merges:q} --source {input.source:q}"
-        " --out {output:q} --device {resources.device} --precision fp32 --threads {threads}"
-        " --log {log:q}"
+        rule:
+            """The networks of one architecture, on the same inputs in either engine."""
+            name:
+                f"verify_{engine}_{architecture}"
+            input:
+                model=verify_network(engine),
+                vocabulary=model("vocabulary"),
+                merges=model("merges"),
+                source=verify_source(engine),
+            output:
+                f"{VERIFY}/{engine}/{{stage}}.safetensors",
+            log:
+                f"{VERIFY}/log/{engine}-{{stage}}.log",
+            benchmark:
+                f"{VERIFY}/log/{engine}-{{stage}}.benchmark.tsv"
+            wildcard_constraints:
+                stage="|".join(
+                    stage.name
+                    for stage in NETWORK_STAGES.values()
+                    if stage.architecture == architecture
+                ),
+            conda:
+                network_environment(architecture, engine)
+            threads: NETWORK_THREADS
+            resources:
+                gpu=1,
+                mem_mb=grows(12000),
+                runtime=grows(60),
+            params:
+                models=lambda wildcards: identity(
+                    NETWORK_STAGES[wildcards.stage].role, "vocabulary", "merges"
+                ),
+                device=CONFIG.device,
+                code=code("verify_stage.py", engine),
+                engine=engine,
+            shell:
+                'python "$BIGART_SCRIPTS/verify_stage.py"'
+                " --stage {wildcards.stage} --engine {params.engine} --model {input.model:q}"
+                " --vocabulary {input.vocabulary:q} --merges {input.merges:q}"
+                " --source {input.source:q} --out {output:q} --device {params.device}"
+                " --precision fp32 --threads {threads} --log {log:q}"
 
 
 rule verify_report:
     """Differences, times and memory of all stages, for people and for programs."""
     input:
-        native=expand(f"{VERIFY}/{engines.NATIVE}/{{stage}}.safetensors", stage=STAGES),
+        native=expand(
+            f"{VERIFY}/{engines.NATIVE}/{{stage}}.safetensors", stage=NETWORK_STAGES
+        ),
         upstream=expand(
-            f"{VERIFY}/{engines.UPSTREAM}/{{stage}}.safetensors", stage=STAGES
+            f"{VERIFY}/{engines.UPSTREAM}/{{stage}}.safetensors", stage=NETWORK_STAGES
         ),
     output:
         html=f"{VERIFY}/report.html",
@@ -64,7 +71,7 @@ rule verify_report:
         runtime=grows(10),
     params:
         models=CONFIG.models,
-        code=version("verify_report.py"),
+        code=code("verify_report.py"),
         template=sha256(ROOT / "workflow/report/verify.html"),
     shell:
         'python "$BIGART_SCRIPTS/verify_report.py"'

@@ -55,7 +55,6 @@ rule convert:
     params:
         weights=lambda wildcards, output: Path(output[0]).parent,
         identity=lambda wildcards: _CONVERTED[wildcards.model].identity(),
-        code=version("convert_weights.py"),
     shell:
         'python "$BIGART_SCRIPTS/convert_weights.py"'
         ' {wildcards.model:q} --models "$BIGART_MODELS"'

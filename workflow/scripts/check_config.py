@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bigart.commands import command
 from bigart.config import artworks, options, project
+from bigart.errors import show
 from bigart.weights.table import TABLE, ModelFile
 
 ROOT = Path(__file__).parent.parent.parent
@@ -55,7 +56,7 @@ def _cut_prompts(table: dict[str, artworks.Artwork], files: dict[str, ModelFile]
     if not (vocabulary.is_file() and merges.is_file()):
         return ["whether the prompts are too long shows once `snakemake weights` has run"]
     # only here, since torch comes with them
-    from bigart.networks.glide.tokenizer import Tokenizer
+    from bigart.networks.tokenizer import Tokenizer
     from bigart.weights.network_file import load_metadata
 
     base = files["base"]
@@ -70,7 +71,7 @@ def summary(config: artworks.Config, table: dict[str, artworks.Artwork]) -> str:
     count = project.counted(len(table), "artwork")
     lines = [f"{count} in {config.table}, painted by the {config.models} models"]
     changed = [
-        f"  {name}: {options.show(value)} (default {options.show(standard)})"
+        f"  {name}: {show(value)} (default {show(standard)})"
         for name in options.options()
         if (value := getattr(config, name)) != (standard := options.default(name))
     ]
@@ -79,12 +80,12 @@ def summary(config: artworks.Config, table: dict[str, artworks.Artwork]) -> str:
     lines.append("")
     for artwork in table.values():
         own = ", ".join(
-            f"{name} {options.show(value)}"
+            f"{name} {show(value)}"
             for name in options.columns()
             if name not in options.required_columns()
             and (value := getattr(artwork, name)) != getattr(config, name)
         )
-        lines.append(f"  {artwork.artwork}: {options.show(artwork.prompt)}")
+        lines.append(f"  {artwork.artwork}: {show(artwork.prompt)}")
         if own:
             lines.append(f"    {own}")
     return "\n".join(lines) + "\n"
@@ -98,7 +99,7 @@ def options_table() -> str:
     ]
     for name, schema in options.options().items():
         default = schema["default"]
-        written = options.show(default) if isinstance(default, bool) else str(default)
+        written = show(default) if isinstance(default, bool) else str(default)
         lines.append(
             f"| `{name}` | {schema['description']} | {options.allowed(schema)} "
             f"| {f'`{written}`' if written else 'blank'} "

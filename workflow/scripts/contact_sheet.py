@@ -3,9 +3,9 @@
 import argparse
 
 from bigart.commands import command
-from bigart.metadata import recipe
+from bigart.metadata import picture_file, recipe
 from bigart.pictures import images
-from bigart.pictures.contact_sheet import contact_sheet
+from bigart.pictures.contact_sheet import contact_sheet, note_of
 
 
 def main() -> None:
@@ -21,10 +21,9 @@ def main() -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the sheet."""
-    images.format_of(arguments.out)
     pictures = [images.read_rgb(path) for path in arguments.images]
-    parts = [arguments.artwork, "" if arguments.seed is None else f"seed {arguments.seed}"]
-    sheet = contact_sheet(pictures, arguments.prompt, ", ".join(filter(None, parts)))
+    note = note_of(arguments.artwork, arguments.seed)
+    sheet = contact_sheet(pictures, arguments.prompt, note)
     record = {"prompt": arguments.prompt, "seed": arguments.seed, "artwork": arguments.artwork}
     made = recipe.extend(
         recipe.start(),
@@ -32,7 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
         **{name: value for name, value in record.items() if value not in ("", None)},
         candidates=len(pictures),
     )
-    images.write_picture(arguments.out, sheet, made)
+    picture_file.write_picture(arguments.out, sheet, made)
 
 
 if __name__ == "__main__":

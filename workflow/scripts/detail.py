@@ -1,15 +1,15 @@
-"""Invent fine detail: write the picture in a VQGAN's codebook and read it back."""
+"""Invent fine detail: encode the picture with a VQGAN's codebook and decode it."""
 
 import argparse
 import logging
 
 import torch
-import torch.nn.functional as F
 
 from bigart.commands import command, network_command
-from bigart.metadata import recipe
+from bigart.metadata import picture_file, recipe
+from bigart.networks.native.vqgan import VQGAN
+from bigart.networks.reconstruction import reconstruct
 from bigart.networks.upstream.vqgan import UpstreamVQGAN
-from bigart.networks.vqgan import VQGAN
 from bigart.pictures import images
 from bigart.running.progress import Progress
 
@@ -34,20 +34,15 @@ def run(arguments: argparse.Namespace) -> None:
     network, device, made_with = network_command.open_network(
         arguments, arguments.model, VQGAN, UpstreamVQGAN
     )
-    picture = images.read_rgb(arguments.image)
-    height, width = picture.shape[:2]
-    x = torch.from_numpy(images.to_float(picture))[None].to(device.device) * 2 - 1
-    factor = network.options.factor
-    x = F.pad(x, (0, -width % factor, 0, -height % factor), mode="replicate")
+    x = torch.from_numpy(images.to_float(images.read_rgb(arguments.image)))[None]
+    x = x.to(device.device)
     log.info("detailed: one pass over the whole picture")
-    with device.turn():
+    with device.locked():
         progress = Progress(STAGE, 1)
-        codes = network.indices(network.encode(x))
-        del network.encoder  # its weights are mapped apart from the others: 0.1 GB less
-        y = network.decode(codes)[0, :, :height, :width]
+        y = reconstruct(network, x)[0]
     progress.advance()
-    made = recipe.extend(recipe.recipe_so_far(arguments.image), STAGE, **made_with)
-    images.write_png(arguments.out, images.to_uint8(((y.float() + 1) / 2).cpu().numpy()), made)
+    made = recipe.extend(picture_file.recipe_so_far(arguments.image), STAGE, **made_with)
+    picture_file.write_png(arguments.out, images.to_uint8(y.cpu().numpy()), made)
 
 
 if __name__ == "__main__":

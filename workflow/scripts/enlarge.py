@@ -6,8 +6,8 @@ import torch
 
 from bigart.commands import command, network_command
 from bigart.errors import UserError
-from bigart.metadata import recipe
-from bigart.networks.rrdbnet import RRDBNet
+from bigart.metadata import picture_file, recipe
+from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.upstream.rrdbnet import UpstreamRRDBNet
 from bigart.pictures import images
 from bigart.running.progress import Progress
@@ -47,16 +47,16 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f"{arguments.model} enlarges {scale} times; {arguments.scale} are needed")
     picture = images.read_rgb(arguments.image)
     x = torch.from_numpy(images.to_float(picture))[None].to(device.device)
-    with device.turn():
+    with device.locked():
         progress = Progress(arguments.stage, 1)
         y = network.enlarge(x, arguments.strip, progress.to)[0]
     made = recipe.extend(
-        recipe.recipe_so_far(arguments.image),
+        picture_file.recipe_so_far(arguments.image),
         arguments.stage,
         scale=scale,
         **made_with,
     )
-    images.write_png(arguments.out, images.to_uint8(y.float().cpu().numpy()), made)
+    picture_file.write_png(arguments.out, images.to_uint8(y.float().cpu().numpy()), made)
 
 
 if __name__ == "__main__":

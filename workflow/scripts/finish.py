@@ -3,7 +3,7 @@
 import argparse
 
 from bigart.commands import command
-from bigart.metadata import recipe
+from bigart.metadata import picture_file, recipe
 from bigart.pictures import images
 
 
@@ -19,13 +19,13 @@ def main() -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the final picture."""
-    kind = images.format_of(arguments.out)
+    kind = picture_file.format_of(arguments.out)
     record = {"format": kind, "dpi": arguments.dpi}
     if kind == "JPEG":
         record["quality"] = arguments.quality
     picture = images.read_rgb(arguments.image)
-    made = recipe.extend(recipe.recipe_so_far(arguments.image), "final", **record)
-    images.write_picture(arguments.out, picture, made, arguments.dpi, arguments.quality)
+    made = recipe.extend(picture_file.recipe_so_far(arguments.image), "final", **record)
+    picture_file.write_picture(arguments.out, picture, made, arguments.dpi, arguments.quality)
 
 
 if __name__ == "__main__":

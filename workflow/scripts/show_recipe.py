@@ -5,7 +5,7 @@ import json
 import sys
 
 from bigart.commands import command
-from bigart.metadata import recipe
+from bigart.metadata import picture_file, recipe
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the recipe."""
-    made = recipe.read_recipe(arguments.picture)
+    made = picture_file.read_recipe(arguments.picture)
     text = json.dumps(made, indent=2) if arguments.json else recipe.describe(made)
     sys.stdout.buffer.write(f"{text}\n".encode(errors="backslashreplace"))
 

@@ -3,9 +3,10 @@
 import argparse
 
 from bigart.commands import command
-from bigart.metadata import recipe
+from bigart.errors import UserError
+from bigart.metadata import picture_file, recipe
 from bigart.pictures import images
-from bigart.pictures.texture import check, texture_picture
+from bigart.pictures.texture import texture_picture
 from bigart.sampling import noise
 
 
@@ -35,10 +36,13 @@ def main() -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the textured picture."""
+    if not 0 <= arguments.amount <= 0.15:
+        raise UserError(f"texture amount is {arguments.amount:g}; allowed are 0 to 0.15")
+    if arguments.size not in (1, 3, 5, 7, 9):
+        raise UserError(f"texture size is {arguments.size}; allowed are 1, 3, 5, 7 and 9")
     picture = images.read_rgb(arguments.image)
     height, width = picture.shape[:2]
-    check(arguments.amount, arguments.size, (height, width))
-    so_far = recipe.recipe_so_far(arguments.image)
+    so_far = picture_file.recipe_so_far(arguments.image)
     textured = texture_picture(
         picture,
         lambda draw: noise.standard_normal(
@@ -57,7 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         candidate=arguments.candidate,
     )
-    images.write_png(arguments.out, textured, made)
+    picture_file.write_png(arguments.out, textured, made)
 
 
 if __name__ == "__main__":

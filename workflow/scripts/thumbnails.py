@@ -5,8 +5,8 @@ import argparse
 import torch
 
 from bigart.commands import command, network_command, sampling_command
-from bigart.metadata import recipe
-from bigart.pictures import images
+from bigart.metadata import picture_file, recipe
+from bigart.sampling.candidates import candidate_noise
 from bigart.sampling.samplers import SAMPLERS, guided
 
 STAGE = "thumbnails"
@@ -37,9 +37,9 @@ def main() -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write one thumbnail per candidate."""
     network, device, made_with = sampling_command.open_network(arguments, super_res=False)
-    reader = sampling_command.Reader(arguments, network, device)
-    text = reader.read("prompt", arguments.prompt)
-    away = reader.read("negative prompt", arguments.negative_prompt)
+    reader = sampling_command.prompt_reader(arguments, network, device)
+    text = sampling_command.read_prompt(reader, "prompt", arguments.prompt)
+    away = sampling_command.read_prompt(reader, "negative prompt", arguments.negative_prompt)
     denoiser = guided(network, text, away, arguments.guidance)
     recipes = [
         recipe.extend(
@@ -64,12 +64,12 @@ def run(arguments: argparse.Namespace) -> None:
         device,
         sampler=arguments.sampler,
         denoiser=lambda chunk: denoiser,
-        noise=sampling_command.candidate_noise(arguments.seed, STAGE, network.options.image_size),
+        noise=candidate_noise(arguments.seed, STAGE, network.options.image_size),
         passes=1 if arguments.guidance == 1 else 2,
-        key=sampling_command.sampling_key(arguments, __file__, recipes),
+        key=sampling_command.sampling_key(arguments, __file__, network.options, recipes),
     )
     for candidate, picture in pictures:
-        images.write_png(arguments.out[candidate], picture, recipes[candidate])
+        picture_file.write_png(arguments.out[candidate], picture, recipes[candidate])
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
 import argparse
 
-import numpy as np
 import torch
 
 from bigart.commands import command, network_command, sampling_command
 from bigart.errors import UserError
-from bigart.metadata import recipe
+from bigart.metadata import picture_file, recipe
 from bigart.pictures import images
+from bigart.sampling.candidates import as_low_res, candidate_noise
 from bigart.sampling.samplers import conditioned
 
 STAGE = "upsampled"
@@ -42,14 +42,13 @@ def run(arguments: argparse.Namespace) -> None:
             f"{len(arguments.images)} thumbnails and {len(arguments.out)} names to write"
         )
     network, device, made_with = sampling_command.open_network(arguments, super_res=True)
-    text = sampling_command.Reader(arguments, network, device).read("prompt", arguments.prompt)
+    reader = sampling_command.prompt_reader(arguments, network, device)
+    text = sampling_command.read_prompt(reader, "prompt", arguments.prompt)
     thumbnails = [images.read_rgb(path) for path in arguments.images]
-    stacked = np.stack([images.to_float(thumbnail) for thumbnail in thumbnails])
-    low_res = torch.from_numpy(stacked * 2 - 1).to(device.device)
-    noise = sampling_command.candidate_noise(arguments.seed, STAGE, network.options.image_size)
+    low_res = as_low_res(thumbnails, device.device)
     recipes = [
         recipe.extend(
-            recipe.recipe_so_far(path),
+            picture_file.recipe_so_far(path),
             STAGE,
             steps=arguments.steps,
             temperature=arguments.temperature,
@@ -65,12 +64,16 @@ def run(arguments: argparse.Namespace) -> None:
         sampler="ddim",
         # not guided, as published: it follows the thumbnail
         denoiser=lambda chunk: conditioned(network, text, low_res[chunk]),
-        noise=lambda candidate, draw: noise(candidate, draw) * np.float32(arguments.temperature),
+        noise=candidate_noise(
+            arguments.seed, STAGE, network.options.image_size, arguments.temperature
+        ),
         passes=1,
-        key=sampling_command.sampling_key(arguments, __file__, recipes, *thumbnails),
+        key=sampling_command.sampling_key(
+            arguments, __file__, network.options, recipes, *thumbnails
+        ),
     )
     for candidate, picture in pictures:
-        images.write_png(arguments.out[candidate], picture, recipes[candidate])
+        picture_file.write_png(arguments.out[candidate], picture, recipes[candidate])
 
 
 if __name__ == "__main__":

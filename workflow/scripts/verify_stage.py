@@ -8,15 +8,14 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from bigart.commands import command, network_command
-from bigart.commands.sampling_command import Reader
+from bigart.commands import command, network_command, sampling_command
 from bigart.errors import UserError
 from bigart.metadata import recipe
 from bigart.pictures import images
 from bigart.running import files
 from bigart.running.device import Device, peak_memory
 from bigart.running.engines import NATIVE
-from bigart.stages import STAGES
+from bigart.stages import NETWORK_STAGES
 from bigart.verify import compare
 from bigart.verify.compare import INPUT, RESULT
 from bigart.verify.work import WORK
@@ -25,7 +24,7 @@ from bigart.verify.work import WORK
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stage", required=True, choices=list(STAGES))
+    parser.add_argument("--stage", required=True, choices=list(NETWORK_STAGES))
     parser.add_argument("--model", required=True, help="the network, converted to safetensors")
     parser.add_argument("--vocabulary", required=True, help="encoder.json of the tokenizer")
     parser.add_argument("--merges", required=True, help="vocab.bpe of the tokenizer")
@@ -47,11 +46,13 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: The source is not what the stage computes from, or the network cannot be opened.
     """
-    job, work = STAGES[arguments.stage], WORK[arguments.stage]
+    job, work = NETWORK_STAGES[arguments.stage], WORK[arguments.stage]
     source = _source(arguments)
     network, device, record = work.open(arguments)
-    reader = Reader(arguments, network, device) if job.architecture == "glide" else None
-    with device.turn():
+    reader = None
+    if job.architecture == "glide":
+        reader = sampling_command.prompt_reader(arguments, network, device)
+    with device.locked():
         if arguments.engine == NATIVE:
             inputs = work.inputs(network, _picture(source, device) if source else None)
         else:
@@ -81,7 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _source(arguments: argparse.Namespace) -> compare.Run | None:
     """Return the native engine's run that this one begins with, where it needs one."""
     native = arguments.engine == NATIVE
-    wanted = STAGES[arguments.stage].before if native else arguments.stage
+    wanted = NETWORK_STAGES[arguments.stage].before if native else arguments.stage
     source = compare.read(arguments.source) if arguments.source else None
     if wanted and not (source and source.is_native and source.facts["stage"] == wanted):
         raise UserError(f"--source is to be the native engine's file of the stage {wanted}")

@@ -2,9 +2,10 @@ import os
 
 from torch import nn
 
-from bigart.networks.glide.model import GlideOptions, Text
-from bigart.networks.glide.model import Text2ImUNet as Native
-from bigart.networks.glide.unet import AttentionBlock
+from bigart.networks.native.glide.model import Text
+from bigart.networks.native.glide.model import Text2ImUNet as Native
+from bigart.networks.native.glide.unet import AttentionBlock
+from bigart.networks.options import GlideOptions
 
 WRONG = os.environ.get("STAND_IN_FAULT") == "glide-text2im"
 

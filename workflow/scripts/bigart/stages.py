@@ -1,31 +1,193 @@
-"""The stages that run a network, as the comparison of the engines takes them.
+"""The stages of the pipeline, each declared once; nothing here imports torch.
 
-Nothing here imports torch: the workflow asks too.
+Rules, the comparison of the engines, tests and the table in docs/paint.md take from here what they
+need to know of a stage.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class NetworkStage:
-    """A stage that runs a network.
+class Stage:
+    """One step of the pipeline.
 
     Attributes:
-        role: Which model file of the set it reads.
-        architecture: Its network's.
-        before: The stage whose picture it starts from, or None.
+        name: As recipes and ``snakemake verify`` call it. Its rule has ``_`` in place of ``-``.
+        command: Its command in workflow/scripts.
+        file: What it writes, under results/<artwork>/; ``{candidate}`` and ``{format}`` are
+            filled in.
+        size: Of the pictures, for people.
+        purpose: What happens, for people.
+        options: Flag of the command -> the option of the config that it passes on.
+        role: The model file of the set that it reads, if it runs a network.
+        architecture: Of that network.
+        before: The stage whose picture the network starts from.
+        mem_mb: Twice the memory that it was measured to take, in MB (docs/clusters.md).
+        runtime: Its time limit in minutes, twice the longest that was measured.
+        upstream_mem_mb: ``mem_mb`` with ``engine: upstream``, where that needs more.
+        upstream_runtime: ``runtime`` with ``engine: upstream``, where that needs more.
     """
 
-    role: str
-    architecture: str
-    before: str | None
+    name: str
+    command: str
+    file: str
+    size: str
+    purpose: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    role: str = ""
+    architecture: str = ""
+    before: str | None = None
+    mem_mb: int = 1000
+    runtime: int = 10
+    upstream_mem_mb: int = 0
+    upstream_runtime: int = 0
+
+    @property
+    def rule(self) -> str:
+        """The name of its rule."""
+        return self.name.replace("-", "_")
+
+    @property
+    def log(self) -> str:
+        """The name of its log under results/<artwork>/log/, without the suffix."""
+        name = self.file.partition("/")[0]
+        return name.replace(".{format}", "-{format}").removesuffix(".png")
 
 
-#: In the order of a run; ``verification`` has what is computed in each.
-STAGES = {
-    "thumbnails": NetworkStage("base", "glide", None),
-    "upsampled": NetworkStage("upsampler", "glide", "thumbnails"),
-    "enlarged-1024": NetworkStage("enlarger", "rrdbnet", "upsampled"),
-    "detailed": NetworkStage("detailer", "vqgan", "enlarged-1024"),
-    "enlarged-4096": NetworkStage("enlarger", "rrdbnet", "detailed"),
-}
+_GRAIN = {"--seed": "seed", "--candidate": "choose"}
+
+ALL = (
+    Stage(
+        name="thumbnails",
+        command="thumbnails.py",
+        file="1-thumbnails/{candidate}.png",
+        size="64 x 64",
+        purpose="GLIDE paints the prompt seven times, each from noise of its own",
+        options={
+            "--prompt": "prompt",
+            "--negative-prompt": "negative_prompt",
+            "--seed": "seed",
+            "--steps": "steps",
+            "--sampler": "sampler",
+            "--guidance": "guidance",
+        },
+        role="base",
+        architecture="glide",
+        mem_mb=8000,
+        runtime=180,
+        upstream_runtime=300,
+    ),
+    Stage(
+        name="upsampled",
+        command="upsample.py",
+        file="2-upsampled/{candidate}.png",
+        size="256 x 256",
+        purpose="GLIDE's upsampler paints them larger, reading the prompt again",
+        options={
+            "--prompt": "prompt",
+            "--seed": "seed",
+            "--steps": "upsample_steps",
+            "--temperature": "upsample_temp",
+        },
+        role="upsampler",
+        architecture="glide",
+        before="thumbnails",
+        mem_mb=8000,
+        upstream_mem_mb=12000,
+        runtime=60,
+        upstream_runtime=90,
+    ),
+    Stage(
+        name="contact-sheet",
+        command="contact_sheet.py",
+        file="candidates.png",
+        size="",
+        purpose="the seven side by side with their numbers",
+        options={"--prompt": "prompt", "--seed": "seed"},
+        mem_mb=500,
+    ),
+    Stage(
+        name="enlarged-1024",
+        command="enlarge.py",
+        file="3-enlarged-1024.png",
+        size="1024 x 1024",
+        purpose="the chosen one, four times larger (BSRGAN)",
+        role="enlarger",
+        architecture="rrdbnet",
+        before="upsampled",
+        mem_mb=4000,
+        runtime=15,
+    ),
+    Stage(
+        name="textured-1024",
+        command="texture.py",
+        file="4-textured-1024.png",
+        size="1024 x 1024",
+        purpose="grey grain is added, for the next stage to work with",
+        options={"--amount": "texture_amount", "--size": "texture_size", **_GRAIN},
+        mem_mb=500,
+    ),
+    Stage(
+        name="detailed",
+        command="detail.py",
+        file="5-detailed-1024.png",
+        size="1024 x 1024",
+        purpose="a VQGAN invents fine detail (left out where `detail` is false)",
+        role="detailer",
+        architecture="vqgan",
+        before="enlarged-1024",
+        mem_mb=5000,
+        upstream_mem_mb=7000,
+        runtime=15,
+    ),
+    Stage(
+        name="enlarged-4096",
+        command="enlarge.py",
+        file="6-enlarged-4096.png",
+        size="4096 x 4096",
+        purpose="four times larger again, without seams",
+        role="enlarger",
+        architecture="rrdbnet",
+        before="detailed",
+        mem_mb=4000,
+        upstream_mem_mb=30000,
+        runtime=30,
+    ),
+    Stage(
+        name="textured-4096",
+        command="texture.py",
+        file="7-textured-4096.png",
+        size="4096 x 4096",
+        purpose="fine coloured grain, for the print",
+        options={"--amount": "final_texture_amount", "--size": "final_texture_size", **_GRAIN},
+    ),
+    Stage(
+        name="final",
+        command="finish.py",
+        file="final.{format}",
+        size="4096 x 4096",
+        purpose="the same picture with 300 DPI, sRGB and its recipe in the file",
+    ),
+)
+
+#: Name -> stage, in the order of a run.
+STAGES: Mapping[str, Stage] = {stage.name: stage for stage in ALL}
+
+#: Those that run a network, as the comparison of the engines takes them.
+NETWORK_STAGES: Mapping[str, Stage] = {stage.name: stage for stage in ALL if stage.role}
+
+
+def table() -> str:
+    """Return the stages as the Markdown table of docs/paint.md."""
+    lines = ["| file | size | stage | what happens |", "| --- | --- | --- | --- |"]
+    for stage in ALL:
+        file = stage.file.replace("{candidate}", "1").replace("{format}", "png")
+        if "{candidate}" in stage.file:
+            shown = f"`{file}` to `7.png`"
+        elif "{format}" in stage.file:
+            shown = f"`{file}`, `.jpg` or `.tif`"
+        else:
+            shown = f"`{file}`"
+        lines.append(f"| {shown} | {stage.size} | `{stage.rule}` | {stage.purpose} |")
+    return "\n".join(lines) + "\n"

@@ -3,8 +3,8 @@ import re
 
 from torch import nn
 
-from bigart.networks.rrdbnet import RRDBNet as Native
-from bigart.networks.rrdbnet import RRDBNetOptions
+from bigart.networks.native.rrdbnet import RRDBNet as Native
+from bigart.networks.options import RRDBNetOptions
 
 WRONG = os.environ.get("STAND_IN_FAULT") == "basicsr"
 NAMES = {

@@ -13,10 +13,9 @@ from pathlib import Path
 from types import FrameType
 
 from bigart.errors import UserError
-from bigart.running import files
+from bigart.running import files, progress
 
 log = logging.getLogger("bigart")
-PROGRESS = "bigart.running.progress"
 
 _OS_FAULTS = {
     errno.ENOSPC: "the disk is full",
@@ -86,7 +85,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 def _log_to_terminal() -> None:
     terminal = logging.StreamHandler()
     if sys.stderr.isatty():  # there a bar moves instead of the lines of progress
-        terminal.addFilter(lambda record: record.name != PROGRESS)
+        terminal.addFilter(lambda record: record.name != progress.log.name)
     logging.raiseExceptions = False  # a full disk is told once, not at every line of the log
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[terminal])
 

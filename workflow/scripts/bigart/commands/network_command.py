@@ -69,7 +69,7 @@ def open_network(
     device = Device.choose(arguments.device, arguments.precision)
     kind: type[Native | Upstream] = native if arguments.engine == NATIVE else upstream
     if device.device.type == "cpu":
-        keep_freed_memory(kind.kept)
+        keep_freed_memory(kind.heap_threshold)
     network, metadata = network_file.open_network(path, kind, device.device, torch.float32)
     engine = NATIVE
     if isinstance(network, UpstreamNetwork):

@@ -1,7 +1,7 @@
-"""What is done of a sampling that may be cut short, in a file from which it goes on.
+"""Saved states of a sampling, from which an interrupted run resumes.
 
 On a CPU the published networks sample for hours. Noise belongs to a draw, so a state and its number
-are enough: a run that goes on makes the pictures that it would have made.
+are enough: a resumed run makes the same pictures as an uninterrupted one.
 """
 
 import hashlib
@@ -26,19 +26,19 @@ log = logging.getLogger("bigart")
 SAVE_EVERY_SECONDS = 60.0
 
 
-class Unfinished:
-    """The file of one stage and artwork.
+class SavedSampling:
+    """The saved state of one stage and artwork, in a file.
 
-    It is written once a minute, so that short runs leave none, and after an interruption. It holds
-    the pictures of the candidates that are done and the state of those in progress.
+    The file is written once a minute, so that short runs leave none, and after an interruption. It
+    holds the pictures of the finished candidates and the state of those in progress.
 
-    Where the stage's Snakemake is gone when it ends, nobody knows that its pictures are whole: they
-    will be asked for again. Then it holds all of them, and that costs nothing.
+    If Snakemake died before the stage ends, the next run asks for the stage again although its
+    pictures are complete. Then the file keeps all of them, so that this run is free.
 
     Args:
-        path: The file. Where it cannot be written, a warning says so, and sampling goes on.
-        key: Says what is sampled, down to the code (``stages.sampling_key``): a file with another
-            key is of no use.
+        path: The file. If it cannot be written, a warning says so, and sampling continues.
+        key: Says what is sampled, down to the code (``sampling_command.sampling_key``). A file with
+            another key is ignored.
     """
 
     def __init__(self, path: Path, key: str) -> None:
@@ -46,9 +46,9 @@ class Unfinished:
         self._saved = time.monotonic()
 
     def read(self, device: torch.device) -> tuple[list[Picture], State | None]:
-        """Return what is done: pictures, uint8 (n, n, 3), and a state for the next candidates.
+        """Return the finished pictures, uint8 (n, n, 3), and the state of the next candidates.
 
-        Nothing is done where there is no file, or one with another key, or one that is damaged.
+        Both are empty if there is no file, or if its key is another one, or if it is damaged.
         """
         if not self.path.exists():
             return [], None
@@ -59,23 +59,23 @@ class Unfinished:
         except (OSError, safetensors.SafetensorError):
             about, tensors = {}, {}
         if about and about.get("key") != self.key:
-            log.info("%s was saved for something else: beginning anew", self.path)
+            log.info("%s was saved for another sampling: starting again", self.path)
             return [], None
         if about.get("sha256") != _sha256(tensors):
-            log.warning("%s is damaged: beginning anew", self.path)
+            log.warning("%s is damaged: starting again", self.path)
             return [], None
         pictures = [picture.cpu().numpy() for picture in tensors.get("pictures", ())]
         return pictures, State(int(tensors["step"]), tensors["x"], tensors.get("x0"))
 
     def save_if_due(self, pictures: Sequence[Picture], state: State) -> None:
-        """Save, when the last time is a minute ago."""
+        """Save if the last save is a minute old."""
         if time.monotonic() - self._saved >= SAVE_EVERY_SECONDS:
             self.save(pictures, state)
 
     def save(self, pictures: Sequence[Picture], state: State) -> None:
-        """Write what is done, all of it or nothing.
+        """Write pictures and state, whole or not at all.
 
-        A state that a fault of the hardware has spoilt is not saved: it would spoil every next run.
+        A state with NaN or infinities is not saved: it would spoil every later run.
         """
         if not torch.isfinite(state.x).all():
             return
@@ -93,7 +93,7 @@ class Unfinished:
         self._saved = time.monotonic()
 
     def finish(self, pictures: Sequence[Picture]) -> None:
-        """Remove the file, when all pictures are written; keep them in it for a run to come."""
+        """Remove the file once all pictures are written, unless Snakemake died: then keep them."""
         if not _is_awaited():
             self.save(pictures, State(0, torch.empty(0)))
             return

@@ -23,8 +23,8 @@ from typing import Any
 import yaml
 
 from bigart.config import options
-from bigart.config.options import RefusedError, show, suggest
-from bigart.errors import UserError
+from bigart.config.options import RefusedError
+from bigart.errors import UserError, show, suggest
 from bigart.metadata import recipe
 
 LONGEST_ROW = 10_000  # characters

@@ -5,17 +5,18 @@ are written down. This module turns a value from YAML, from ``--config`` or from
 table into the option's type, or says in words why it cannot.
 """
 
-import difflib
 import functools
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import yaml
+
+from bigart.errors import show, suggest
 
 SCHEMAS = Path(__file__).parents[3] / "schemas"
 
@@ -97,31 +98,6 @@ def read(name: str, value: object) -> Value:
     raise RefusedError(
         f"found {show(value)}; allowed: {allowed(schema)}{f'. {hint}' if hint else ''}"
     )
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """Return `Did you mean `x`?` for a misspelt word, or nothing when none comes close."""
-    simple = {_simplified(name): name for name in known}
-    close = difflib.get_close_matches(_simplified(word), simple, n=1, cutoff=0.6)
-    return f"Did you mean `{simple[close[0]]}`?" if close else ""
-
-
-def show(value: object, length: int = 60) -> str:
-    """Write a value for a message: short, on one line, with nothing a terminal would obey."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case str():
-            text = f"'{value if value.isprintable() else _escaped(value)}'"
-        case int() if value.bit_length() > _LONGEST:
-            return "a whole number of more than 1,000 digits"
-        case list() | tuple():
-            return "a list"
-        case Mapping():
-            return "a group of keys"
-        case _:
-            text = _escaped(str(value))
-    return text if len(text) <= length else f"{text[: length - 1]}… ({len(text)} characters)"
 
 
 def control_character(text: str) -> str:
@@ -250,11 +226,3 @@ def _respacing_hint(name: str, value: object) -> str:
         f"No even stride takes {wanted} of 1000 steps; the nearest are "
         f"{' and '.join(f'`ddim{count}`' for count in sorted(nearest))}."
     )
-
-
-def _simplified(word: str) -> str:
-    return re.sub(r"[\s_-]+", "_", word.strip().lower())
-
-
-def _escaped(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,4 +1,4 @@
-"""The recipe: how a picture was made, carried inside the picture itself.
+"""The recipe: a record in each picture file of how the picture was made.
 
 A recipe is plain JSON:
 
@@ -8,12 +8,12 @@ A recipe is plain JSON:
                 {"stage": "upsampled", ...}, ...],
      "versions": {"python": "3.11.7", "torch": "2.5.1", ...}}
 
-Every stage reads the recipe of its input and appends its own record, so the last file tells
-the whole story. It holds no dates: the same inputs give the same bytes.
+Every stage reads the recipe of its input and appends its own record, so the last file has all of
+them. A recipe holds no dates: the same inputs give the same bytes.
 
 In a PNG it is an iTXt chunk named ``bigart:recipe``. In every format it is also part of an XMP
-packet (Adobe's XMP specification, ISO 16684-1), which catalogues and image editors read, with
-the prompt as description and IPTC's marker for pictures made by a trained model.
+packet (Adobe's XMP specification, ISO 16684-1), which catalogues and image editors read. The packet
+has the prompt as description, and IPTC's marker for pictures made by a trained model.
 """
 
 import json
@@ -21,12 +21,10 @@ import platform
 import re
 import xml.etree.ElementTree as ET
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
 from bigart import __version__
-from bigart.errors import UserError
 
 Recipe = dict[str, Any]
 
@@ -36,7 +34,7 @@ JPEG_ROOM = 65_000  # bytes of XMP: one segment has 65,533 with its name
 # https://cv.iptc.org/newscodes/digitalsourcetype/: "created using a generative model".
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 
-# What XML 1.0 cannot hold even escaped: most control characters, lone surrogates, U+FFFE/F.
+# Characters that XML 1.0 forbids, also escaped: most controls, lone surrogates, U+FFFE/F.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -46,10 +44,10 @@ def start() -> Recipe:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide what pixels come out.
+    """Return the versions of Python and of the main packages that compute pixels.
 
-    They are read from the installed packages' metadata: nothing is imported. A package that
-    is not installed is left out.
+    They come from the installed packages' metadata, without an import. A package that is not
+    installed is left out.
     """
     found = {"python": platform.python_version()}
     for package in ("torch", "numpy", "pillow"):
@@ -61,16 +59,16 @@ def versions() -> dict[str, str]:
 
 
 def extend(recipe: Recipe, stage: str, **record: Any) -> Recipe:
-    """Return a copy of ``recipe`` with one more stage; ``recipe`` itself is left alone.
+    """Return a copy of ``recipe`` with one more stage.
+
+    If this stage runs with other versions than the recipe began with (a rerun after an upgrade),
+    its record has them.
 
     Args:
         recipe: The recipe of the stage's input, or ``start()``.
         stage: The stage's name.
-        record: What the stage was told: JSON values. ``models`` maps the file name of each
-            network used to its SHA-256. Paths, dates and host names do not belong here.
-
-    Where this stage runs with other versions than the recipe began with (a rerun after an
-    upgrade), the record says which.
+        record: The stage's parameters, as JSON values. ``models`` maps the file name of each
+            network to its SHA-256. Paths, dates and host names do not belong here.
     """
     entry: dict[str, Any] = {"stage": stage, **record}
     known = {"bigart": recipe.get("bigart"), **recipe.get("versions", {})}
@@ -82,7 +80,7 @@ def extend(recipe: Recipe, stage: str, **record: Any) -> Recipe:
 
 
 def find(recipe: Recipe, name: str) -> Any:
-    """Return the value that the latest stage recorded under ``name``; None where none did."""
+    """Return the value of ``name`` in the latest stage that recorded it, or None."""
     for stage in reversed(recipe["stages"]):
         if name in stage:
             return stage[name]
@@ -90,9 +88,9 @@ def find(recipe: Recipe, name: str) -> Any:
 
 
 def to_json(recipe: Recipe) -> str:
-    r"""Return the recipe as one line of JSON that UTF-8 and XML can hold, whatever the prompt.
+    r"""Return the recipe as one line of JSON that is valid in UTF-8 and XML.
 
-    Other scripts stay readable; the characters that XML forbids become ``\uXXXX``.
+    Characters that XML forbids become ``\uXXXX``; all others stay as they are.
 
     Raises:
         ValueError: A value is NaN or infinite.
@@ -119,10 +117,10 @@ def from_json(text: str) -> Recipe:
 
 
 def to_xmp(recipe: Recipe) -> bytes:
-    """Return the XMP packet (UTF-8) that says how the picture was made.
+    """Return the XMP packet (UTF-8) with the recipe.
 
-    Title: the artwork's name, where a stage recorded ``artwork``. Description: the prompt, with
-    U+FFFD for characters that XML cannot hold (the recipe within keeps them).
+    Its title is the artwork's name, if a stage recorded ``artwork``. Its description is the prompt,
+    with U+FFFD for characters that XML forbids (the recipe has them).
     """
     properties = [
         _alternative("dc:title", find(recipe, "artwork")),
@@ -160,7 +158,7 @@ def _text(text: str) -> str:
 
 
 def from_xmp(packet: bytes) -> Recipe | None:
-    """Return the recipe in an XMP packet, or None where it holds none.
+    """Return the recipe in an XMP packet, or None.
 
     Editors that rewrite the packet may turn the element into an attribute; both are read.
 
@@ -181,54 +179,8 @@ def from_xmp(packet: bytes) -> Recipe | None:
     return None
 
 
-def read_recipe(path: Path | str) -> Recipe:
-    """Return the recipe inside a PNG, JPEG or TIFF file.
-
-    Raises:
-        UserError: The file is missing or no picture, or it carries no recipe or a damaged one.
-    """
-    recipe = _read(path)
-    if recipe is None:
-        raise UserError(
-            f"{path} carries no recipe: it was not made by BIG.art, or a program that drops such "
-            "notes has saved it since"
-        )
-    return recipe
-
-
-def recipe_so_far(path: Path | str) -> Recipe:
-    """Return the recipe that a stage continues: that of its input.
-
-    A picture from elsewhere (painted over and saved by another program, or one's own) has none:
-    its recipe begins with a stage "picture from elsewhere", so that the result does not claim
-    to be made from nothing.
-
-    Raises:
-        UserError: The file is missing, no picture, or carries a damaged recipe.
-    """
-    return _read(path) or extend(start(), "picture from elsewhere", file=Path(path).name)
-
-
-def _read(path: Path | str) -> Recipe | None:
-    from bigart.pictures.pillow import (
-        opened,  # only here: reading a table needs recipes, but no Pillow
-    )
-
-    with opened(path) as image:
-        chunk = getattr(image, "text", {}).get(CHUNK)
-        packet = image.info.get("xmp")
-    try:
-        if chunk:
-            return from_json(chunk)
-        if packet:
-            return from_xmp(packet.encode() if isinstance(packet, str) else bytes(packet))
-    except ValueError as error:
-        raise UserError(f"the recipe in {path} cannot be read: {error}") from None
-    return None
-
-
 def describe(recipe: Recipe) -> str:
-    """Return the recipe as lines for a person: one block a stage, one line a parameter."""
+    """Return the recipe as text: one block for each stage, one line for each parameter."""
     blocks = [f"BIG.art {recipe.get('bigart', '(unknown version)')}", _lines(recipe, "versions")]
     for number, stage in enumerate(recipe["stages"], 1):
         title = f"\n{number}. {_printable(stage.get('stage', 'unnamed stage'))}"
@@ -249,7 +201,7 @@ def _lines(record: dict[str, Any], name: str) -> str:
 
 
 def _printable(value: Any) -> str:
-    """Show control characters by their codes: a prompt must not steer the terminal."""
+    """Escape control characters: a prompt must not control the terminal."""
     if isinstance(value, bool):
         value = "yes" if value else "no"
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))

@@ -1,4 +1,4 @@
-"""What the networks share: their base class, and building one without memory."""
+"""What the networks share: base class, building without memory, small helpers."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,34 +12,41 @@ from bigart.errors import UserError
 
 
 class Network(nn.Module):
-    """A network that a converted file can hold.
+    """Base class of the networks that a converted file can hold.
 
     Attributes:
-        architecture: Its name in the file's header.
-        Options: The dataclass that fixes its shapes; the constructor takes one.
-        options: The one it was made with.
-        kept: Bytes of the largest array that a CPU is to keep for the next layer (``allocator``).
+        architecture: Name of the architecture in the file's header.
+        Options: Dataclass of the options that fix the network's shapes.
+        options: The options of this network.
+        heap_threshold: Bytes of the largest array that comes from the heap on a CPU, so that its
+            memory is reused (``running.allocator``).
     """
 
     architecture: ClassVar[str]
     Options: ClassVar[type[Any]]
     options: Any
-    kept: ClassVar[int] = 2**28
+    heap_threshold: ClassVar[int] = 2**28
 
     def __init__(self, options: Any) -> None:
         super().__init__()
         self.options = options
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Take the weights, by their published names, strictly and without a copy.
+        """Load weights by their published names, strictly and without a copy.
 
         Raises:
-            RuntimeError: One is missing, too many, or of another shape.
+            RuntimeError: A tensor is missing, unknown, or of another shape.
         """
         self.load_state_dict(weights, strict=True, assign=True)
 
     def misfit(self, path: Path, error: RuntimeError, remedy: str) -> UserError:
-        """Return the error for a file whose weights ``load`` refuses."""
+        """Return the error for a file whose weights ``load`` refuses.
+
+        Args:
+            path: The file.
+            error: What ``load`` raised.
+            remedy: What the user can do, one sentence.
+        """
         lines = str(error).splitlines()[:6]
         return UserError(f"{path} does not fit its own header. {remedy}\n" + "\n".join(lines))
 
@@ -48,13 +55,18 @@ Kind = TypeVar("Kind", bound=Network)
 
 
 def in_float32(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Run a layer in float32, also where autocast reduces the others."""
+    """Run a layer in float32, also under autocast."""
     with torch.autocast(x.device.type, enabled=False):
         return layer(x.float())
 
 
-class _NoFirstWeights(TorchFunctionMode):
-    """Leaves out torch.nn.init: without memory it does nothing, and imports for a second."""
+def repeated(x: Tensor, batch: int) -> Tensor:
+    """Repeat each of T rows for ``batch`` / T pictures in a row, (T, ...) -> (batch, ...)."""
+    return x if len(x) == batch else x.repeat_interleave(batch // len(x), dim=0)
+
+
+class _NoInitialisation(TorchFunctionMode):
+    """Skips torch.nn.init: on meta tensors it does nothing, and its imports take a second."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
@@ -66,13 +78,13 @@ class _NoFirstWeights(TorchFunctionMode):
 
 
 def on_meta(kind: type[Kind], options: object) -> Kind:
-    """Build a network without memory for its weights.
+    """Build a network on the meta device: without memory for its weights.
 
     Raises:
         UserError: The options do not fit together.
     """
     try:
-        with torch.device("meta"), _NoFirstWeights():
+        with torch.device("meta"), _NoInitialisation():
             return kind(options)
     except (ValueError, RuntimeError, ArithmeticError, TypeError, IndexError) as error:
         raise UserError(f"{kind.__name__}: these options do not fit together: {error}") from None

@@ -1,10 +1,9 @@
 """The contact sheet: all candidates of an artwork side by side, numbered, so a person can pick.
 
-Every picture is shown pixel for pixel. Text is set in the font that comes inside Pillow, so that
-it looks the same everywhere. That font has the English letters and little else: an accented
-letter it lacks is drawn without its accent, and any other (Cyrillic, Chinese, emoji, ...) as a
-crossed box, so that the rest of the prompt stays readable. The recipe in the sheet keeps the
-exact prompt.
+Every picture is shown pixel for pixel. Text is in the font inside Pillow, so it looks the same
+everywhere. That font has the English letters and little else: an accented letter that it lacks is
+drawn without its accent, and any other (Cyrillic, Chinese, emoji, ...) as a crossed box. The recipe
+in the sheet has the exact prompt.
 """
 
 import functools
@@ -26,14 +25,14 @@ EDGE = (214, 214, 211)
 MARGIN = 48  # all lengths in pixels
 GAP = 28
 NUMBER_SIZE = 34
-NUMBER_SPACE = 54  # from the foot of a picture to the foot of its number's line
+NUMBER_SPACE = 54  # below a picture, for its number
 PROMPT_SIZE = 28
 PROMPT_LINE = 38
 PROMPT_MAX_LINES = 4
 SMALL_SIZE = 17
 SMALL_LINE = 28
 HEAD_SPACE = 30  # between the head and the pictures
-MIN_WIDTH = 560  # of the text, however few and small the pictures are
+MIN_WIDTH = 560  # of the text, where pictures are few or small
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -44,7 +43,7 @@ def contact_sheet(pictures: Sequence[Picture], prompt: str, note: str = "") -> P
     Args:
         pictures: uint8 (height, width, 3), all of one size.
         prompt: Any text; wrapped, and cut with an ellipsis after four lines.
-        note: A smaller line under the prompt, such as the seed.
+        note: A smaller line under the prompt, as from ``note_of``.
 
     Returns:
         uint8 (height, width, 3).
@@ -84,19 +83,24 @@ def contact_sheet(pictures: Sequence[Picture], prompt: str, note: str = "") -> P
     return np.array(sheet)
 
 
+def note_of(artwork: str, seed: int | None) -> str:
+    """Return an artwork's name and seed, as far as they are given, as one line."""
+    return ", ".join(filter(None, [artwork, "" if seed is None else f"seed {seed}"]))
+
+
 @functools.cache
 def _font(size: int) -> Font:
     return ImageFont.load_default(size)
 
 
 def grid(count: int) -> tuple[int, int]:
-    """Return (rows, columns): at most four in a row, rows as even as they can be."""
+    """Return (rows, columns): at most four columns, and as few empty places as possible."""
     rows = math.ceil(count / 4)
     return rows, math.ceil(count / rows)
 
 
 def tiles_top(prompt_lines: int, has_note: bool) -> int:
-    """Return where the first row of pictures begins, below the head."""
+    """Return the upper edge of the first row of pictures, below the prompt and the note."""
     head = prompt_lines * PROMPT_LINE + (SMALL_LINE if has_note else 0)
     return MARGIN + (head + HEAD_SPACE if head else 0)
 
@@ -108,9 +112,9 @@ def tile_corner(index: int, columns: int, width: int, height: int, top: int) -> 
 
 
 def wrap(text: str, font: Font, width: int, max_lines: int) -> list[str]:
-    """Break text into lines of at most ``width`` pixels; an ellipsis marks what is cut.
+    """Break text into lines of at most ``width`` pixels; an ellipsis ends a text that is cut.
 
-    White space is collapsed, control characters are left out, words wider than a line are broken.
+    White space is collapsed, control characters are removed, words wider than a line are broken.
     """
     words = _drawable(text).split()
     lines: list[str] = []
@@ -148,7 +152,7 @@ def _fitting(word: str, font: Font, width: int) -> int:
 
 
 def _drawable(text: str) -> str:
-    """Leave out what draws nothing or cannot be drawn: controls, joiners, lone surrogates."""
+    """Remove characters that cannot be drawn: controls, joiners, lone surrogates."""
     spaced = "".join(" " if c.isspace() else c for c in text)
     kept = (c for c in spaced if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
     return "".join(_letter(c) for c in kept if not "\ufe00" <= c <= "\ufe0f")
@@ -156,7 +160,7 @@ def _drawable(text: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _letter(letter: str) -> str:
-    """Return a letter as the font can draw it: without its accents where it lacks the whole."""
+    """Return a letter as the font can draw it: without accents if the font lacks the letter."""
     if _in_font(letter):
         return letter
     parts = unicodedata.normalize("NFKD", letter)
@@ -165,6 +169,6 @@ def _letter(letter: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _in_font(letter: str) -> bool:
-    """Tell a letter of the font from the crossed box that stands for those it lacks."""
+    """Return whether the font has a letter; it draws a crossed box for others."""
     font = _font(SMALL_SIZE)
     return bytes(font.getmask(letter)) != bytes(font.getmask("\uffff"))

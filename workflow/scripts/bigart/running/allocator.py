@@ -1,4 +1,4 @@
-"""The C library's memory allocator, told to keep what is freed for the next layer."""
+"""Settings of the C library's memory allocator, so that freed memory is reused."""
 
 import ctypes
 
@@ -7,21 +7,21 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _NEVER = 2**31 - 1
 
 
-def keep_freed_memory(up_to: int) -> bool:
-    """Let large arrays be taken from the heap, which keeps them, instead of from the system.
+def keep_freed_memory(heap_threshold: int) -> bool:
+    """Let glibc take large arrays from the heap, where freed memory is reused.
 
-    A network on a CPU makes and frees hundreds of them at each step. By default each is mapped and
-    unmapped, and the system clears its pages anew: half of the upsampler's time.
+    A network on a CPU allocates and frees hundreds of arrays at each step. By default glibc maps
+    and unmaps each, and the system clears its pages every time: half of the upsampler's time.
 
     Args:
-        up_to: Bytes of the largest array to keep. Larger ones should be few: whole frames, which
-            would leave the heap in pieces.
+        heap_threshold: Bytes of the largest array that comes from the heap. Larger arrays should be
+            few: whole frames, which would fragment the heap.
 
     Returns:
-        Whether the C library can be told so: glibc can.
+        Whether the C library has these settings: glibc has.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, up_to) and mallopt(_M_TRIM_THRESHOLD, _NEVER))
+    return bool(mallopt(_M_MMAP_THRESHOLD, heap_threshold) and mallopt(_M_TRIM_THRESHOLD, _NEVER))

@@ -1,4 +1,8 @@
-"""A hash of the code that a stage runs, so that editing it makes the stage run again."""
+"""A hash of the code that computes a stage's pictures: when it changes, the stage reruns.
+
+Only the folders in ``COUNTED`` count, and of them only the modules that the stage's command
+imports. Comments, docstrings and formatting never count.
+"""
 
 import ast
 import functools
@@ -7,37 +11,58 @@ from pathlib import Path
 
 LIBRARY = Path(__file__).parent.parent
 
+#: What computes pixels, and what ``snakemake verify`` computes.
+COUNTED = ("networks", "sampling", "pictures", "verify")
 
-def version(script: Path | str) -> str:
-    """Return a hash of a stage command and of every library module that it imports.
+#: Engine -> the folder that only the other one uses.
+OTHER_ENGINE = {"native": "networks/upstream", "upstream": "networks/native"}
 
-    It follows from the text of these files alone: not from their times, their folder, nor from
-    modules that the stage does not use.
+
+def version(script: Path | str, engine: str) -> str:
+    """Return a hash of the computing modules that a stage command imports, directly or not.
+
+    It depends on the statements in these files alone: not on their times, on the library's folder,
+    on the version of Python, or on modules that the stage does not use.
 
     Args:
-        script: A Python file.
+        script: The command.
+        engine: "native" or "upstream": networks of the other one do not count.
 
     Returns:
         12 hexadecimal digits.
     """
     digest = hashlib.sha256()
-    for path in sorted(_used_files(Path(script)), key=lambda path: (path.name, str(path))):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in counted_modules(script, engine):
+        digest.update(f"{path.relative_to(LIBRARY).as_posix()}\0{_statements(path)}\0".encode())
     return digest.hexdigest()[:12]
 
 
-def _used_files(script: Path) -> set[Path]:
-    found, waiting = {script}, [script]
+def counted_modules(script: Path | str, engine: str) -> list[Path]:
+    """Return the modules whose hash ``version`` is."""
+    modules = imported_modules(script, without=OTHER_ENGINE[engine])
+    return sorted(path for path in modules if path.relative_to(LIBRARY).parts[0] in COUNTED)
+
+
+def imported_modules(script: Path | str, without: str = "") -> set[Path]:
+    """Return every module of the library that a command imports, directly or not.
+
+    Args:
+        script: The command.
+        without: A folder of the library that is passed over.
+    """
+    found: set[Path] = set()
+    waiting = [Path(script)]
     while waiting:
-        for path in _imported_files(waiting.pop()) - found:
-            found.add(path)
-            waiting.append(path)
+        for path in _imported_modules(waiting.pop()) - found:
+            if not (without and LIBRARY / without in path.parents):
+                found.add(path)
+                waiting.append(path)
     return found
 
 
 @functools.cache
-def _imported_files(path: Path) -> set[Path]:
-    """Return the library files that a file's import statements name, packages included."""
+def _imported_modules(path: Path) -> frozenset[Path]:
+    """Return the library modules that a file's import statements name, packages included."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
@@ -52,4 +77,32 @@ def _imported_files(path: Path) -> set[Path]:
         for depth in range(len(parts) + 1):
             place = LIBRARY.joinpath(*parts[:depth])
             files |= {f for f in (place.with_suffix(".py"), place / "__init__.py") if f.is_file()}
-    return files
+    return frozenset(files)
+
+
+@functools.cache
+def _statements(path: Path) -> str:
+    return _written(ast.parse(path.read_bytes()))
+
+
+def _written(node: object) -> str:
+    """Write a syntax tree without docstrings, and in the same way with every version of Python."""
+    if isinstance(node, list):
+        return f"[{','.join(_written(item) for item in node if not _is_docstring(item))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = (
+        f"{name}={_written(value)}"
+        for name, value in ast.iter_fields(node)
+        if value not in (None, []) and name not in ("ctx", "kind", "type_comment", "type_params")
+    )
+    return f"{type(node).__name__}({','.join(fields)})"
+
+
+def _is_docstring(node: object) -> bool:
+    """Return whether a node is a statement of a text alone, such as a docstring."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

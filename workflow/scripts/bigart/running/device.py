@@ -1,12 +1,10 @@
-"""Where the networks run, and in which precision."""
+"""The device of the networks, and their precision."""
 
 import contextlib
-import ctypes
 import logging
 import platform
 import resource
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +17,8 @@ from bigart.running import precision as precisions
 
 log = logging.getLogger("bigart")
 
-#: A stage's log says so; benchmarks/artworks.py reads it there.
-NETWORK_TOOK = "the network took %.1f s, after %.1f s for its turn"
+#: A line of a stage's log, which benchmarks/artworks.py reads.
+NETWORK_TOOK = "the network took %.1f s, after %.1f s of waiting for the GPU lock"
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -31,27 +29,26 @@ class Device:
 
     Attributes:
         device: The torch device.
-        precision: "fp32", "bf16" or "fp16". Weights, normalisations and the samplers' own
-            arithmetic stay fp32; the two others run most convolutions and matrix products in that
-            type.
-        seat: This job's place at a GPU that others may use too; None on a CPU.
+        precision: "fp32", "bf16" or "fp16": the type of most convolutions and matrix products.
+            Weights, normalisations and the samplers' own arithmetic are always fp32.
+        slot: This job's slot at a GPU that other jobs may use too; None on a CPU.
     """
 
     device: torch.device
     precision: str
-    seat: gpu_lock.Seat | None = None
+    slot: gpu_lock.Slot | None = None
 
     @classmethod
     def choose(cls, device: str = "auto", precision: str = "auto") -> "Device":
-        """Resolve what the configuration asks for, and let float32 be float32 on a GPU too.
+        """Resolve the options `device` and `precision`, and turn TF32 off.
 
         Args:
             device: "auto" (the GPU with the fewest jobs, else the CPU), "cpu", "cuda" (the same,
-                and a fault where there is none), "cuda:N" (that one) or "mps".
+                and an error where there is none), "cuda:N" (that one) or "mps".
             precision: "auto" (see ``bigart.running.precision``), "fp32", "bf16" or "fp16".
 
         Raises:
-            UserError: There is no such device here, or it cannot compute so.
+            UserError: There is no such device here, or it cannot compute in that precision.
         """
         chosen = _device(device)
         precise = precisions.resolved(precision)
@@ -59,22 +56,22 @@ class Device:
             raise UserError(f"precision is {precision!r}; possible: auto, {', '.join(PRECISIONS)}")
         if precise == "fp16" and chosen.type == "cpu":
             raise UserError("precision fp16 needs a GPU; on a CPU use bf16 or fp32")
-        # TF32, which torch lets convolutions use, keeps 10 bits of a float32's 23
+        # torch lets convolutions use TF32, which has 10 of float32's 23 bits of mantissa
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         if chosen.type == "cpu":
             return cls(chosen, precise)
         devices = _devices(chosen)
-        seat = gpu_lock.take_seat(list(devices))
-        chosen = list(devices.values())[seat.index if seat else 0]
-        return cls(chosen, precise, seat)
+        slot = gpu_lock.acquire_slot(list(devices))
+        chosen = list(devices.values())[slot.index if slot else 0]
+        return cls(chosen, precise, slot)
 
     def __str__(self) -> str:
-        """Return what a person reads: device and precision."""
+        """Return device and precision for a person."""
         return f"{self.name} in {self.precision}"
 
     @property
     def name(self) -> str:
-        """The device's name, with the number of threads for a CPU."""
+        """The device's name; for a CPU with the number of threads."""
         if self.device.type == "cuda":
             return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
         if self.device.type == "cpu":
@@ -82,13 +79,13 @@ class Device:
         return str(self.device)
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait until no other job computes on the device, and let the networks run there.
+    def locked(self) -> Iterator[None]:
+        """Hold the GPU lock (on a CPU there is none) in the context in which the networks run.
 
-        Says in the log how long that took: what is left of a job's time is not the network's.
+        Logs the time spent computing and the time spent waiting.
         """
         waiting = time.monotonic()
-        with self.seat.taking_turns() if self.seat else contextlib.nullcontext():
+        with self.slot.locked() if self.slot else contextlib.nullcontext():
             start = time.monotonic()
             with self.autocast():
                 yield
@@ -96,7 +93,7 @@ class Device:
         log.info(NETWORK_TOOK, time.monotonic() - start, start - waiting)
 
     def finish(self) -> None:
-        """Wait for what a GPU was given to do, and hand back the memory that it took."""
+        """Wait for a GPU to finish its work, and free the memory that torch caches there."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
             torch.cuda.empty_cache()
@@ -112,28 +109,19 @@ class Device:
 
 
 def _devices(chosen: torch.device) -> dict[str, torch.device]:
-    """Return the GPUs that a choice leaves open, by names that all jobs give them."""
+    """Return the GPUs that a choice leaves open, by names that are the same in all jobs.
+
+    The name is the GPU's UUID; before torch 2.4 (basicsr needs 2.1), which cannot tell it, the
+    index. There jobs with different CUDA_VISIBLE_DEVICES may wait for each other without need.
+    """
     if chosen.type != "cuda":
         return {chosen.type: chosen}
     indices = range(torch.cuda.device_count()) if chosen.index is None else [chosen.index]
-    return {f"cuda-{_uuid(index)}": torch.device("cuda", index) for index in indices}
-
-
-def _uuid(index: int) -> str:
-    """Return a GPU's UUID; from the driver before torch 2.4, which has none (basicsr's is 2.1)."""
-    properties = torch.cuda.get_device_properties(index)
-    if hasattr(properties, "uuid"):
-        return str(properties.uuid)
-    driver = ctypes.CDLL("libcuda.so.1")
-    device, found = ctypes.c_int(), (ctypes.c_ubyte * 16)()
-    for status in (
-        driver.cuInit(0),
-        driver.cuDeviceGet(ctypes.byref(device), index),
-        driver.cuDeviceGetUuid(ctypes.byref(found), device),
-    ):
-        if status:
-            raise RuntimeError(f"the driver does not name GPU {index}: CUDA error {status}")
-    return str(uuid.UUID(bytes=bytes(found)))
+    properties = {index: torch.cuda.get_device_properties(index) for index in indices}
+    return {
+        f"cuda-{getattr(properties[index], 'uuid', index)}": torch.device("cuda", index)
+        for index in indices
+    }
 
 
 def _device(name: str) -> torch.device:
@@ -148,7 +136,7 @@ def _device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(
             f"device is {name!r}, but torch sees {torch.cuda.device_count()} CUDA devices here; "
-            "'device: auto' takes what there is"
+            "'device: auto' chooses one that is there"
         )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UserError("device is 'mps', but torch sees no Apple GPU here")
@@ -158,9 +146,9 @@ def _device(name: str) -> torch.device:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Return the most bytes that this process has had: on a GPU there, else resident.
+    """Return the peak memory of this process in bytes: of the GPU, or resident for a CPU.
 
-    Linux's ``ru_maxrss`` begins with what the parent had when it forked, so it is not asked.
+    Linux's ``ru_maxrss`` is not used: it begins with the memory of the parent process.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

@@ -1,6 +1,6 @@
-"""Whose network code runs: this project's own, or the original packages'.
+"""The two engines: this project's own network code (native), or the original packages (upstream).
 
-Nothing here imports torch, nor a package before it is needed.
+This module imports neither torch nor, before its use, a package.
 """
 
 import contextlib
@@ -8,7 +8,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,9 +22,9 @@ class Package:
     """An original package.
 
     Attributes:
-        name: As pip calls it.
-        module: What it installs.
-        environment: The file in envs/ that has it, pinned with all that it needs.
+        name: Its name on PyPI.
+        module: The module that it installs.
+        environment: The file in envs/ that pins it and its dependencies.
     """
 
     name: str
@@ -35,8 +35,8 @@ class Package:
     def described(self) -> str:
         """Its name and version, as the recipe records them ("basicsr 1.4.2").
 
-        What was installed from an address, as PEP 610 notes it, has that besides: every commit of
-        glide-text2im calls itself 0.0.0.
+        The address follows if pip installed it from one (PEP 610): every commit of glide-text2im
+        has the version 0.0.0.
         """
         try:
             installed = importlib.metadata.distribution(self.name)
@@ -51,26 +51,26 @@ class Package:
 
     @property
     def is_installed(self) -> bool:
-        """Whether this Python has it; it may fail to import all the same."""
+        """Whether it is installed; its import may still fail."""
         return importlib.util.find_spec(self.module) is not None
 
     @property
     def missing(self) -> PackageError:
-        """What to say where it is not installed, and how to get it."""
+        """The error for a package that is not installed: how to get it."""
         return PackageError(
             f"the upstream engine needs {self.name}, which is not installed here. `snakemake --sdm "
             f"conda` makes its environment, envs/{self.environment}; by hand, run this stage's "
             "command with a Python of its own that has what that file lists"
         )
 
-    def fault(self, what: str) -> PackageError:
-        """Return what to say where it is installed and of no use.
+    def unusable(self, problem: str) -> PackageError:
+        """Return the error for a package that is installed but cannot be used.
 
         Args:
-            what: As in "cannot be imported here".
+            problem: The predicate, such as "cannot be imported here".
         """
         return PackageError(
-            f"the upstream engine needs {self.name}, which {what}. Here is {self.described}; "
+            f"the upstream engine needs {self.name}, which {problem}. Here is {self.described}; "
             f"envs/{self.environment} says which versions work, and what they need of the system"
         )
 
@@ -81,29 +81,31 @@ class Package:
             module: The name within the package.
 
         Raises:
-            PackageError: It is not installed, or cannot be imported; the message says what to do.
+            PackageError: It is not installed, or cannot be imported.
         """
         if not self.is_installed:
             raise self.missing
         try:
             return importlib.import_module(f"{self.module}.{module}")
-        except Exception as error:  # also what breaks within: a torchvision of another torch
-            raise self.fault(f"cannot be imported here ({type(error).__name__}: {error})") from None
+        except Exception as error:  # also errors inside, such as of a torchvision for another torch
+            raise self.unusable(
+                f"cannot be imported here ({type(error).__name__}: {error})"
+            ) from None
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """Tell as a fault of the package what only another version of it does.
+        """Report AttributeError and TypeError as an incompatible version of the package.
 
         Raises:
-            PackageError: A class or an argument that it should have is not there.
+            PackageError: A class or an argument is missing.
         """
         try:
             yield
         except (AttributeError, TypeError) as error:
-            raise self.fault(f"differs ({type(error).__name__}: {error})") from None
+            raise self.unusable(f"differs ({type(error).__name__}: {error})") from None
 
 
-#: Architecture -> the package that its authors published.
+#: Architecture -> the package of its authors.
 PACKAGES = {
     "glide": Package("glide-text2im", "glide_text2im", "upstream-glide.yaml"),
     "rrdbnet": Package("basicsr", "basicsr", "upstream-basicsr.yaml"),
@@ -112,11 +114,11 @@ PACKAGES = {
 
 
 def environment(engine: str, architecture: str) -> str:
-    """Return the file in envs/ for a stage that runs such a network."""
+    """Return the file in envs/ for a stage that runs a network of this architecture."""
     return PACKAGES[architecture].environment if engine == UPSTREAM else "networks.yaml"
 
 
-def missing_packages(environments: Collection[str]) -> list[str]:
-    """Return a message for each package of these files in envs/ that this Python does not have."""
-    packages = [package for package in PACKAGES.values() if package.environment in environments]
-    return [str(package.missing) for package in packages if not package.is_installed]
+def missing_package(engine: str, architecture: str) -> PackageError | None:
+    """Return the error that this Python lacks the package of such a network, if it does."""
+    package = PACKAGES[architecture]
+    return package.missing if engine == UPSTREAM and not package.is_installed else None

@@ -1,7 +1,6 @@
-"""Files that are either whole or absent, and made by one process at a time."""
+"""Files that are either whole or absent, and written by one process at a time."""
 
 import contextlib
-import fcntl
 import hashlib
 import logging
 import os
@@ -9,26 +8,26 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+
+from filelock import FileLock, Timeout
 
 log = logging.getLogger("bigart")
 
 _HOST = socket.gethostname()
 PARTIAL = ".partial-"
-ABANDONED_SECONDS = 24 * 3600  # what another machine began and has not written to since then
+ABANDONED_SECONDS = 24 * 3600  # a file of another machine without a write since then
 
 
 @contextlib.contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` when the block succeeds.
 
-    The temporary name keeps the suffix, so that image writers recognise the format. Leftovers
-    of killed runs (same file, a process that no longer lives) are removed first. The content is
-    flushed to the disk before the rename: a power cut leaves the old file or the new one, never
-    half of either.
+    The temporary name keeps the suffix, so that image writers recognise the format. Temporary files
+    of killed runs are removed first. The content is flushed to the disk before the rename: a power
+    cut leaves the old file or the new one, never a part of either.
 
     Args:
-        path: The final file. Its folder is made when missing.
+        path: The final file. A missing folder is created.
 
     Raises:
         OSError: The disk is full or the folder cannot be written.
@@ -41,7 +40,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
         yield temporary
         finish(temporary, path)
     except OSError as error:
-        if error.filename is None:  # a write does not know its file
+        if error.filename is None:  # errors of writes have no file name
             error.filename = str(path)
         raise
     finally:
@@ -49,17 +48,17 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 
 def finish(temporary: Path, path: Path) -> None:
-    """Give a complete file its final name, once its content is on the disk itself."""
+    """Flush a complete file to the disk and give it its final name."""
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     temporary.replace(path)
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove the temporary files that killed processes left of ``path``.
+    """Remove the temporary files of ``path`` that killed processes left.
 
-    Those of this machine go when their process is gone; of another machine's processes nothing can
-    be known, so theirs go when they are a day old.
+    A file of this machine is removed when its process has ended. Other machines' processes cannot
+    be seen, so their files are removed after a day without a write.
     """
     for old in path.parent.glob(f".{path.stem}{PARTIAL}*{path.suffix}"):
         host, _, pid = old.name.removesuffix(path.suffix).rpartition(PARTIAL)[2].rpartition("-")
@@ -73,42 +72,44 @@ def _lives(pid: str) -> bool:
     try:
         after_name = Path("/proc", pid, "stat").read_text().rpartition(")")[2]
     except OSError:
-        return not Path("/proc", "self").exists()  # without /proc, to be on the safe side
-    return after_name.split()[0] != "Z"  # dead, and its parent has not noticed
+        return not Path("/proc", "self").exists()  # without /proc: assume that it lives
+    return after_name.split()[0] != "Z"  # a zombie has ended
 
 
 @contextlib.contextmanager
 def locked(path: Path | str) -> Iterator[None]:
-    """Keep others from making ``path`` too; where another process does already, wait for its end.
+    """Hold an exclusive lock for writing ``path``; wait if another process holds it.
 
-    A killed run may leave a job behind, which the next run starts again. The lock is on a hidden
-    file beside ``path`` that says who holds it, and that stays: to remove it would let two
-    processes lock two files of one name. A lock ends with its process, however that ends.
+    A job of a killed run may still be running when the next run starts the same job. The lock is on
+    a hidden file beside ``path``, which holds the name of the process. The file is never removed:
+    otherwise two processes could lock two files of the same name. A lock ends with its process.
 
     Raises:
         OSError: The folder cannot be written.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("a+", encoding="utf-8") as file:
-        _lock(file, path)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {_HOST}")
-        file.flush()
-        yield
-        file.truncate(0)
-
-
-def _lock(file: TextIO, path: Path) -> None:
+    file = path.with_name(f".{path.name}.lock")
+    file.touch()
+    lock = process_lock(file)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        holder = file.read() or "another process"
+        lock.acquire(timeout=0)
+    except Timeout:
+        holder = file.read_text() or "another process"
         log.info("%s: %s is at work on it; waiting until that ends", path, holder)
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock.acquire()
     except OSError as error:  # some network file systems know no locks
         log.warning("%s: the file system has no locks (%s)", path.parent, error.strerror)
+    try:
+        file.write_text(f"process {os.getpid()} on {_HOST}")
+        yield
+    finally:
+        lock.release()
+
+
+def process_lock(path: Path) -> FileLock:
+    """Return a lock on a file that the system releases when its process ends."""
+    return FileLock(path, fallback_to_soft=False)  # a soft lock outlives its process
 
 
 def sha256(path: Path | str) -> str:

@@ -1,8 +1,8 @@
-"""GPUs shared by the jobs of one machine, which know nothing of each other but lock files.
+"""Locks by which the jobs of one machine share its GPUs; the jobs know nothing else of each other.
 
-A job starts Python, takes a seat at the device with the fewest jobs, opens its network there, and
-then waits for its turn: of the jobs at a device one computes, while the others get ready or write
-their pictures. A lock ends with its process, however that ends, so nothing has to be cleaned up.
+A job starts Python, takes a slot at the GPU with the fewest jobs, loads its network there, and then
+waits for the GPU lock: of the jobs at a GPU one computes, while the others start or write their
+pictures. A lock ends with its process, however that ends, so nothing has to be cleaned up.
 """
 
 import contextlib
@@ -15,55 +15,58 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from bigart.running.files import process_lock
+
 log = logging.getLogger("bigart")
 
-#: More jobs at one device than any memory holds.
-MOST_SEATS = 16
+#: More jobs at one GPU than any memory holds.
+MAX_SLOTS = 16
 
 
 @dataclass(frozen=True)
-class Seat:
-    """A job's place at a device, held until the job ends.
+class Slot:
+    """A job's slot at a GPU, held until the job ends.
 
     Attributes:
-        index: Which of the devices it is.
-        held: The seat itself; None where all were taken.
-        turn: Whoever holds it computes.
+        index: Number of the GPU among the names that the job gave.
+        held: The lock of the slot itself; None where all slots were taken.
+        gpu_lock: The job that holds it computes.
     """
 
     index: int
     held: FileLock | None
-    turn: FileLock
+    gpu_lock: FileLock
 
     @contextlib.contextmanager
-    def taking_turns(self) -> Iterator[None]:
-        """Wait until no other job computes on the device, and keep others from it."""
+    def locked(self) -> Iterator[None]:
+        """Hold the GPU lock; wait while another job holds it."""
         try:
-            self.turn.acquire(timeout=0)
+            self.gpu_lock.acquire(timeout=0)
         except Timeout:
-            log.info("another job computes on this device; waiting for the turn")
-            self.turn.acquire()
+            log.info("another job computes on this device; waiting for the GPU lock")
+            self.gpu_lock.acquire()
         try:
             yield
         finally:
-            self.turn.release()
+            self.gpu_lock.release()
 
 
-def take_seat(names: Sequence[str], folder: Path | None = None) -> Seat | None:
-    """Take a seat at the device that has the fewest taken, of several such at the first.
+def acquire_slot(names: Sequence[str], folder: Path | None = None) -> Slot | None:
+    """Take a slot at the GPU with the most free slots; of several such GPUs at the first.
 
     Args:
-        names: Of the devices that this job may use: the same in all jobs, as a UUID is.
+        names: Of the GPUs that this job may use: the same in all jobs, as a UUID is.
         folder: Where the lock files are; None is one of the user's own among the temporary files.
 
     Returns:
-        The seat; None when no lock can be had there. Then jobs may share a device unaware.
+        The slot; None when no lock can be had there. Then jobs may compute on a GPU at once.
     """
     folder = folder or Path(tempfile.gettempdir(), f"bigart-{os.getuid()}")
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        with _lock(folder / "choosing"):  # else two that count at once would find each other
-            free = [_free_seats(folder, name) for name in names]
+        # two jobs that count at once would count each other's trial locks
+        with process_lock(folder / "choosing"):
+            free = [_free_slots(folder, name) for name in names]
             index = max(range(len(names)), key=lambda i: len(free[i]))
             held = free[index][0] if free[index] else None
             if held:
@@ -71,20 +74,13 @@ def take_seat(names: Sequence[str], folder: Path | None = None) -> Seat | None:
     except OSError as error:
         log.warning("cannot share GPUs with other jobs, since %s cannot be used: %s", folder, error)
         return None
-    return Seat(index, held, _lock(folder / f"{names[index]}.turn"))
+    return Slot(index, held, process_lock(folder / f"{names[index]}.lock"))
 
 
-def _free_seats(folder: Path, name: str) -> list[FileLock]:
+def _free_slots(folder: Path, name: str) -> list[FileLock]:
     free = []
-    for number in range(MOST_SEATS):
-        seat = _lock(folder / f"{name}.seat-{number}")
-        try:
-            with seat.acquire(timeout=0):
-                free.append(seat)
-        except Timeout:
-            continue
+    for number in range(MAX_SLOTS):
+        slot = process_lock(folder / f"{name}.slot-{number}")
+        with contextlib.suppress(Timeout), slot.acquire(timeout=0):
+            free.append(slot)
     return free
-
-
-def _lock(path: Path) -> FileLock:
-    return FileLock(path, fallback_to_soft=False)  # a soft lock outlives its process

@@ -4,33 +4,31 @@ import logging
 import sys
 import time
 
-from tqdm import tqdm
-
-from bigart.commands.command import PROGRESS
-
-log = logging.getLogger(PROGRESS)
+log = logging.getLogger("bigart.progress")
 
 LOG_EVERY_SECONDS = 10.0
 
 
 class Progress:
-    """Counts up to a total, and shows it with the time that is left.
+    """Counts up to a total, and shows the count with the time left.
 
     In a terminal it is one moving bar. In a log it is a line after the first step, then one every
     ten seconds and one at the end, without control characters.
 
     Args:
-        label: What is being done ("thumbnails").
-        total: Steps or bytes in all; None where that is not known.
-        start: How many were done before.
+        label: Name of the work ("thumbnails").
+        total: Steps or bytes in all; None if unknown.
+        start: The count at the beginning: what an earlier run did.
         unit: "" for steps, "B" for bytes, which are shown in megabytes and with their rate.
     """
 
     def __init__(self, label: str, total: int | None, *, start: int = 0, unit: str = "") -> None:
         self.label, self.total, self.done, self.unit = label, total, start, unit
-        self._before, self._start, self._told = start, time.monotonic(), -LOG_EVERY_SECONDS
+        self._before, self._start, self._logged = start, time.monotonic(), -LOG_EVERY_SECONDS
         self._bar = None
         if sys.stderr.isatty():
+            from tqdm import tqdm  # takes 0.1 s, and a log needs none
+
             self._bar = tqdm(
                 total=total, initial=start, desc=label, unit=unit or "it", unit_scale=bool(unit)
             )
@@ -43,8 +41,8 @@ class Progress:
         if self._complete:
             self.close()
         seconds = time.monotonic() - self._start
-        if self._complete or seconds - self._told >= LOG_EVERY_SECONDS:
-            self._told = seconds
+        if self._complete or seconds - self._logged >= LOG_EVERY_SECONDS:
+            self._logged = seconds
             log.info(self._line(seconds))
 
     def to(self, done: int, total: int) -> None:
@@ -55,7 +53,7 @@ class Progress:
         self.advance(done - self.done)
 
     def close(self) -> None:
-        """Leave the bar as it is, for work that ends before its total."""
+        """Stop the bar where it is, for work that ends before its total."""
         if self._bar is not None:
             self._bar.close()
 
@@ -82,12 +80,12 @@ class Progress:
 
 
 def megabytes(count: float) -> str:
-    """Return a number of bytes as a person says it: "67.0 MB"."""
+    """Return a number of bytes for a person: "67.0 MB"."""
     return f"{count / 1e6:,.1f} MB"
 
 
 def duration(seconds: float) -> str:
-    """Return a time as a person says it: "8 s", "3 min 20 s", "2 h 5 min"."""
+    """Return a time for a person: "8 s", "3 min 20 s", "2 h 5 min"."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from bigart.networks.glide.model import PICTURE_CHANNELS
+from bigart.networks.options import PICTURE_CHANNELS
 from bigart.sampling.schedule import Schedule
 
 Denoiser = Callable[[Tensor, int], tuple[Tensor, Tensor]]

@@ -20,15 +20,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bigart.commands import network_command, sampling_command
-from bigart.commands.sampling_command import GlideNetwork, Reader
-from bigart.networks.rrdbnet import RRDBNet
+from bigart.commands.sampling_command import GlideNetwork
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.native.vqgan import VQGAN
+from bigart.networks.reconstruction import as_input
 from bigart.networks.upstream.rrdbnet import UpstreamRRDBNet
 from bigart.networks.upstream.vqgan import UpstreamVQGAN
-from bigart.networks.vqgan import VQGAN
 from bigart.pictures import images
 from bigart.running.device import Device
 from bigart.running.progress import Progress
 from bigart.sampling import noise
+from bigart.sampling.prompts import PromptReader
 from bigart.sampling.samplers import SAMPLERS, Denoiser, State, conditioned, guided
 from bigart.sampling.schedule import Schedule
 
@@ -58,7 +60,7 @@ class Work:
 
     open: Callable[[argparse.Namespace], tuple[Any, Device, dict[str, Any]]]
     inputs: Callable[[Any, Tensor | None], Tensors]
-    compute: Callable[[Any, Tensors, Reader | None], Tensors]
+    compute: Callable[[Any, Tensors, PromptReader | None], Tensors]
 
 
 # ---- GLIDE ---------------------------------------------------------------------------------------
@@ -119,10 +121,10 @@ def sampled(
     return (x + 1) / 2
 
 
-def base(network: GlideNetwork, inputs: Tensors, reader: Reader | None) -> Tensors:
+def base(network: GlideNetwork, inputs: Tensors, reader: PromptReader | None) -> Tensors:
     """Run the base network: with guidance, as every step of a thumbnail does."""
     assert reader is not None
-    denoiser = guided(network, reader.read("prompt", PROMPT), reader.read("", ""), GUIDANCE)
+    denoiser = guided(network, reader.read(PROMPT), reader.read(""), GUIDANCE)
     device = inputs["x at 50"].device
     side = network.options.image_size
     thumbnail = sampled(
@@ -131,11 +133,11 @@ def base(network: GlideNetwork, inputs: Tensors, reader: Reader | None) -> Tenso
     return {**passes(denoiser, inputs), "picture": _picture(thumbnail)}
 
 
-def upsampler(network: GlideNetwork, inputs: Tensors, reader: Reader | None) -> Tensors:
+def upsampler(network: GlideNetwork, inputs: Tensors, reader: PromptReader | None) -> Tensors:
     """Run the upsampler on the thumbnail."""
     assert reader is not None
     low_res = inputs["low_res"]
-    denoiser = conditioned(network, reader.read("prompt", PROMPT), low_res)
+    denoiser = conditioned(network, reader.read(PROMPT), low_res)
     side = network.options.image_size
     picture = sampled(
         network,
@@ -163,7 +165,9 @@ def middle_of_picture(network: Any, before: Tensor | None) -> Tensors:
     return {"x": before[:, :, top : top + CROP, left : left + CROP].contiguous()}
 
 
-def enlarged(network: RRDBNet | UpstreamRRDBNet, inputs: Tensors, reader: Reader | None) -> Tensors:
+def enlarged(
+    network: RRDBNet | UpstreamRRDBNet, inputs: Tensors, reader: PromptReader | None
+) -> Tensors:
     """Enlarge: the native engine in strips, the original in one piece."""
     y = network.enlarge(inputs["x"])
     return {"enlarged": y, "picture": _picture(y)}
@@ -172,13 +176,13 @@ def enlarged(network: RRDBNet | UpstreamRRDBNet, inputs: Tensors, reader: Reader
 def detailer_inputs(network: VQGAN, before: Tensor | None) -> Tensors:
     """Return the picture, and its codes, so that both engines decode the same ones."""
     assert before is not None
-    factor = network.options.factor
-    x = before * 2 - 1
-    x = F.pad(x, (0, -x.shape[3] % factor, 0, -x.shape[2] % factor), mode="replicate")
+    x = as_input(before, network.options.factor)
     return {"x": x, "codes": network.indices(network.encode(x))}
 
 
-def detailed(network: VQGAN | UpstreamVQGAN, inputs: Tensors, reader: Reader | None) -> Tensors:
+def detailed(
+    network: VQGAN | UpstreamVQGAN, inputs: Tensors, reader: PromptReader | None
+) -> Tensors:
     """Encode the picture, choose its codes, and decode them; and decode given codes."""
     vectors = network.encode(inputs["x"])
     codes = network.indices(vectors)

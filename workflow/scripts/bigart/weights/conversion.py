@@ -20,10 +20,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bigart.errors import UserError
-from bigart.networks.glide.model import BASE, UPSAMPLER, GlideOptions, Text2ImUNet
+from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.native.vqgan import VQGAN
 from bigart.networks.network import Network, on_meta
-from bigart.networks.rrdbnet import RRDBNet, RRDBNetOptions, published_name
-from bigart.networks.vqgan import VQGAN, VQGANOptions
+from bigart.networks.options import (
+    BASE,
+    UPSAMPLER,
+    GlideOptions,
+    RRDBNetOptions,
+    VQGANOptions,
+    published_name,
+)
 from bigart.running import files
 from bigart.weights import network_file
 from bigart.weights.checkpoint import StateDict, read_checkpoint
@@ -34,17 +42,16 @@ Shape = tuple[int, ...]
 
 
 class Architecture(NamedTuple):
-    """A network's class, its options, and its name in messages."""
+    """A network's class and its name in messages."""
 
     network: type[Network]
-    options: type[Options]
     display_name: str
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
-    "glide": Architecture(Text2ImUNet, GlideOptions, "a GLIDE network"),
-    "rrdbnet": Architecture(RRDBNet, RRDBNetOptions, "an RRDBNet (ESRGAN, BSRGAN)"),
-    "vqgan": Architecture(VQGAN, VQGANOptions, "a VQGAN"),
+    "glide": Architecture(Text2ImUNet, "a GLIDE network"),
+    "rrdbnet": Architecture(RRDBNet, "an RRDBNet (ESRGAN, BSRGAN)"),
+    "vqgan": Architecture(VQGAN, "a VQGAN"),
 }
 
 # Channels of a GLIDE network's input: super_res, inpaint, and its name in messages

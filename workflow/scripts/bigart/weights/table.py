@@ -9,7 +9,7 @@ import functools
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from bigart.errors import InputError, UserError, show, suggest
+from bigart.networks.options import GlideOptions, RRDBNetOptions, VQGANOptions
 from bigart.running import files as disk
 from bigart.running import yaml_file
 
@@ -78,44 +79,32 @@ def _path(value: object, info: ValidationInfo) -> object:
 
 _Name = Annotated[str, AfterValidator(_name)]
 _Path = Annotated[Path, BeforeValidator(_path)]
-_Count = Annotated[int, Field(ge=1)]
-_Size = Annotated[int, Field(ge=1, le=65536)]
-_Sizes = Annotated[list[_Size], Field(min_length=1)]
+_Size = Annotated[int, Field(ge=1, le=2**20)]
+_KINDS = {int: _Size, tuple: Annotated[list[_Size], Field(min_length=1)], bool: bool}
+_CHOICES = {"scale": Literal[2, 4], "noise_schedule": Literal["squaredcos_cap_v2", "linear"]}
 
 
 class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-def _form(sizes: str = "", **others: Any) -> type[_Form]:
-    kinds = dict.fromkeys(sizes.split(), _Size) | others
-    fields: dict[str, Any] = {name: (kind, None) for name, kind in kinds.items()}
-    return create_model("Form", __base__=_Form, **fields)
+def _form(kinds: Mapping[str, Any]) -> type[_Form]:
+    optional: dict[str, Any] = {name: (kind, None) for name, kind in kinds.items()}
+    return create_model("Form", __base__=_Form, **optional)
 
 
-# The names are those of the networks' own options: reading the table needs no torch
-OPTIONS: Mapping[str, type[_Form]] = {
-    "glide": _form(
-        "image_size channels res_blocks head_channels text_ctx text_width text_layers text_heads "
-        "groups",
-        vocab=_Count,
-        channel_mult=_Sizes,
-        attention_resolutions=_Sizes,
-        super_res=bool,
-        inpaint=bool,
-        noise_schedule=Literal["squaredcos_cap_v2", "linear"],
-    ),
-    "rrdbnet": _form("features blocks growth", scale=Literal[2, 4]),
-    "vqgan": _form(
-        "channels res_blocks resolution z_channels embed_dim groups",
-        codes=_Count,
-        channel_mult=_Sizes,
-        attention_resolutions=_Sizes,
-    ),
-    "vocabulary": _form(),
-    "merges": _form(),
+def _options(kind: type[Any]) -> type[_Form]:
+    return _form({f.name: _CHOICES.get(f.name) or _KINDS[type(f.default)] for f in fields(kind)})
+
+
+_OPTIONS: Mapping[str, type[_Form]] = {
+    "glide": _options(GlideOptions),
+    "rrdbnet": _options(RRDBNetOptions),
+    "vqgan": _options(VQGANOptions),
+    "vocabulary": _form({}),
+    "merges": _form({}),
 }
-SET = _form("", like=str, **dict.fromkeys(ROLES, str))
+_Set = _form(dict.fromkeys(("like", *ROLES), str))
 
 
 class _Entry(_Form):
@@ -124,7 +113,7 @@ class _Entry(_Form):
     urls: tuple[Annotated[str, AfterValidator(_url)], ...] = Field((), strict=False)
     path: _Path | None = None
     sha256: Annotated[str, AfterValidator(_sha256)] | None = None
-    bytes: _Count | None = None
+    bytes: Annotated[int, Field(ge=1)] | None = None
     ready: bool = False
     words: _Path | None = None
     licence: str = ""
@@ -132,7 +121,7 @@ class _Entry(_Form):
 
 
 class _Table(_Form):
-    sets: Annotated[dict[_Name, SET], Field(min_length=1)]  # type: ignore[valid-type]
+    sets: Annotated[dict[_Name, _Set], Field(min_length=1)]  # type: ignore[valid-type]
     files: Annotated[dict[_Name, _Entry], Field(min_length=1)]
 
 
@@ -351,7 +340,7 @@ def _form_error(found: Mapping[str, Any], form: type[_Form], place: str = "") ->
         message = f"`{keys.pop()}` is missing"
     elif kind == "extra_forbidden":
         if len(keys) == 3:  # of one entry of the table
-            form = SET if keys[0] == "sets" else _Entry
+            form = _Set if keys[0] == "sets" else _Entry
         unknown = keys.pop()
         message = f"no key is called `{unknown}`.{_hint(unknown, form.model_fields)}"
     elif kind == "too_short":
@@ -368,7 +357,7 @@ def _entry_errors(place: str, entry: Mapping[str, Any]) -> Iterator[_Error]:
     if bool(entry.get("urls")) == bool(entry.get("path")):
         both = "give `urls` or `path`, not both"
         yield place, both if entry.get("urls") else "`urls` or `path` is missing"
-    form, stated = OPTIONS.get(str(entry.get("architecture"))), entry.get("options")
+    form, stated = _OPTIONS.get(str(entry.get("architecture"))), entry.get("options")
     if form and isinstance(stated, dict):
         try:
             form.model_validate(stated)

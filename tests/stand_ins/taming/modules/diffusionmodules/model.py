@@ -2,7 +2,7 @@ import os
 
 from torch import nn
 
-from bigart.networks import vqgan
+from bigart.networks.native import vqgan
 
 WRONG = os.environ.get("STAND_IN_FAULT") == "taming-transformers"
 

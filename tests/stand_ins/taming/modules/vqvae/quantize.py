@@ -1,4 +1,4 @@
-from bigart.networks.vqgan import Codebook
+from bigart.networks.native.vqgan import Codebook
 
 
 class VectorQuantizer(Codebook):

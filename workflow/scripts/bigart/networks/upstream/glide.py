@@ -8,18 +8,18 @@ import torch
 from torch import Tensor
 
 from bigart.errors import UserError
-from bigart.networks.glide.model import PICTURE_CHANNELS, GlideOptions, Text2ImUNet
-from bigart.networks.glide.unet import repeated
+from bigart.networks.network import repeated
+from bigart.networks.options import PICTURE_CHANNELS, GlideOptions
 from bigart.networks.upstream.network import UpstreamNetwork, groups_of_normalisation
 
 
 class Text(NamedTuple):
-    """What the original keeps of T prompts between steps (its ``cache``), under its own names.
+    """The original's encoding of T prompts (its ``cache``), under its own names.
 
     Attributes:
         tokens: (T, text_ctx).
         xf_proj: (T, 4 * channels), added to the time embedding.
-        xf_out: (T, text_width, text_ctx), what each attention layer reads.
+        xf_out: (T, text_width, text_ctx), the input of each attention layer.
     """
 
     tokens: Tensor
@@ -27,16 +27,16 @@ class Text(NamedTuple):
     xf_out: Tensor
 
     def beside(self, other: "Text") -> "Text":
-        """Return these prompts followed by as many of another text, which is repeated for it."""
+        """Return these prompts followed by another text, repeated to the same number."""
         pairs = zip(self, other, strict=True)
         return Text(*(torch.cat([mine, repeated(theirs, len(mine))]) for mine, theirs in pairs))
 
 
 class UpstreamText2ImUNet(UpstreamNetwork):
-    """The original base network or upsampler; used like ``glide.model.Text2ImUNet``.
+    """The original base network or upsampler; same methods as ``glide.model.Text2ImUNet``.
 
     Args:
-        options: Sizes.
+        options: Shapes.
 
     Raises:
         PackageError: The package is missing.
@@ -46,7 +46,6 @@ class UpstreamText2ImUNet(UpstreamNetwork):
     architecture = "glide"
     Options = GlideOptions
     options: GlideOptions
-    kept = Text2ImUNet.kept
 
     def __init__(self, options: GlideOptions) -> None:
         super().__init__(options)
@@ -78,11 +77,11 @@ class UpstreamText2ImUNet(UpstreamNetwork):
             )
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Take the weights, strictly and without a copy."""
+        """Load weights, strictly and without a copy."""
         self.original.load_state_dict(weights, strict=True, assign=True)
 
     def encode_text(self, tokens: Tensor, mask: Tensor) -> Text:
-        """Read prompts: tokens (T, text_ctx) and mask of those that are not padding."""
+        """Encode prompts: tokens (T, text_ctx), and the mask of those that are not padding."""
         self.original.del_cache()
         read = self.original.get_text_emb(tokens, mask)
         return Text(tokens, read["xf_proj"], read["xf_out"])

@@ -1,4 +1,4 @@
-"""What the three original networks share."""
+"""Base class of the three original networks."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,25 +14,25 @@ from bigart.running.engines import PACKAGES, Package
 
 
 class UpstreamNetwork(Network):
-    """A network whose modules an original package makes."""
+    """A network built from an original package's modules."""
 
     @property
     def package(self) -> Package:
-        """The package."""
+        """The original package."""
         return PACKAGES[self.architecture]
 
     def misfit(self, path: Path, error: RuntimeError, remedy: str) -> UserError:
-        """Blame the package for weights that do not fit: the native engine takes them."""
-        told = " ".join(str(error).split())[:300]
-        return self.package.fault(f"has other parameters than {path} ({told} ...)")
+        """Report weights that do not fit as an error of the package; they fit the native engine."""
+        details = " ".join(str(error).split())[:300]
+        return self.package.unusable(f"has other parameters than {path} ({details} ...)")
 
 
 @contextlib.contextmanager
 def groups_of_normalisation(groups: int) -> Iterator[None]:
     """Let the originals build their normalisations with another number of groups.
 
-    In their code it is fixed at the published networks' 32. Narrower networks of the same
-    architecture, such as the embedded set, have fewer.
+    Their code has the published networks' 32. Narrower networks of the same architecture, such as
+    the embedded set, have fewer.
     """
     build = nn.GroupNorm.__init__
 

@@ -6,20 +6,19 @@ import torch
 from torch import Tensor
 
 from bigart.errors import UserError
-from bigart.networks.rrdbnet import RRDBNetOptions, published_name
+from bigart.networks.options import RRDBNetOptions, published_name
 from bigart.networks.upstream.network import UpstreamNetwork
 
 
 class UpstreamRRDBNet(UpstreamNetwork):
-    """The original network; used like ``rrdbnet.RRDBNet``.
+    """The original network; same methods as ``rrdbnet.RRDBNet``.
 
     Args:
-        options: Sizes.
+        options: Shapes.
 
     Raises:
         PackageError: The package is missing.
-        UserError: It has no network of that scale: what basicsr calls scale 2 is another network
-            than BSRGANx2.
+        UserError: The scale is not 4: basicsr's network of scale 2 is another one than BSRGANx2.
     """
 
     architecture = "rrdbnet"
@@ -45,7 +44,7 @@ class UpstreamRRDBNet(UpstreamNetwork):
             )
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Take the weights, given by BSRGAN's names, strictly and without a copy."""
+        """Load weights by BSRGAN's names, strictly and without a copy."""
         published = {published_name(name): name for name in self.original.state_dict()}
         state = {published.get(name, name): tensor for name, tensor in weights.items()}
         self.original.load_state_dict(state, strict=True, assign=True)
@@ -56,7 +55,7 @@ class UpstreamRRDBNet(UpstreamNetwork):
     ) -> Tensor:
         """Map RGB (1, 3, H, W) in [0, 1] to (1, 3, 4 H, 4 W), not clipped.
 
-        The original takes the whole frame at once: 14 GB for BSRGAN at 1024 x 1024.
+        The original computes the whole frame at once: 14 GB for BSRGAN at 1024 x 1024.
 
         Args:
             x: The picture.

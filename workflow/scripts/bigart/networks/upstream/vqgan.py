@@ -4,17 +4,17 @@ import torch
 from torch import Tensor, nn
 
 from bigart.networks.network import in_float32
+from bigart.networks.options import PICTURE_CHANNELS, VQGANOptions
 from bigart.networks.upstream.network import UpstreamNetwork, groups_of_normalisation
-from bigart.networks.vqgan import VQGAN, VQGANOptions
 
 
 class UpstreamVQGAN(UpstreamNetwork):
-    """The original encoder, quantiser and decoder; used like ``vqgan.VQGAN``.
+    """The original encoder, quantiser and decoder; same methods as ``vqgan.VQGAN``.
 
-    They are put together as the package's ``VQModel`` does, which itself would need lightning.
+    They are joined as in the package's ``VQModel``, which itself would need lightning.
 
     Args:
-        options: Sizes.
+        options: Shapes.
 
     Raises:
         PackageError: The package is missing.
@@ -23,7 +23,7 @@ class UpstreamVQGAN(UpstreamNetwork):
     architecture = "vqgan"
     Options = VQGANOptions
     options: VQGANOptions
-    kept = VQGAN.kept
+    heap_threshold = 2**23  # reusing the memory of whole frames is no faster
 
     def __init__(self, options: VQGANOptions) -> None:
         super().__init__(options)
@@ -31,11 +31,11 @@ class UpstreamVQGAN(UpstreamNetwork):
         quantisers = self.package.load("modules.vqvae.quantize")
         sizes = {
             "ch": options.channels,
-            "out_ch": 3,
+            "out_ch": PICTURE_CHANNELS,
             "ch_mult": options.channel_mult,
             "num_res_blocks": options.res_blocks,
             "attn_resolutions": options.attention_resolutions,
-            "in_channels": 3,
+            "in_channels": PICTURE_CHANNELS,
             "resolution": options.resolution,
             "z_channels": options.z_channels,
         }

@@ -1,15 +1,15 @@
-"""Horizontal strips of a picture, with as many rows around them as a computation reaches."""
+"""Horizontal strips of a picture, with the rows of context (halo) that a computation reads."""
 
 from collections.abc import Iterator
 
 
 def strips(height: int, strip: int, halo: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Yield for each strip: rows to read, the good rows within them, rows to write.
+    """Yield for each strip: rows to read, the valid rows of their result, rows to write.
 
     Args:
         height: Rows in all.
         strip: Rows to write at once.
-        halo: Rows that the computation reaches above and below, cut at the picture's edge.
+        halo: Rows of context above and below; none beyond the picture's edge.
     """
     for start in range(0, height, strip):
         stop = min(start + strip, height)
@@ -18,5 +18,5 @@ def strips(height: int, strip: int, halo: int) -> Iterator[tuple[slice, slice, s
 
 
 def times(rows: slice, scale: int) -> slice:
-    """Return the rows of a picture ``scale`` times larger."""
+    """Return the same rows of a picture that is ``scale`` times larger."""
     return slice(rows.start * scale, rows.stop * scale)

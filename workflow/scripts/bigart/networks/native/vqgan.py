@@ -1,4 +1,4 @@
-"""VQGAN: a picture written down in a codebook and read back, with detail invented on the way.
+"""VQGAN: a picture encoded as entries of a codebook and decoded, which invents fine detail.
 
 Source: Esser, Rombach and Ommer, "Taming Transformers for High-Resolution Image Synthesis" (2021,
 arXiv:2012.09841, section 3.1); encoder and decoder are those of Ho et al. 2020 without time.
@@ -6,53 +6,19 @@ Module names are those of the published checkpoints, whose 343 inference tensors
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bigart.networks.cpu.group_norm import GroupNorm
-from bigart.networks.cpu.strips import strips, times
-from bigart.networks.cpu.winograd import TILE, Conv3x3, may_go_quick, winograd_into
+from bigart.networks.native.cpu.group_norm import GroupNorm
+from bigart.networks.native.cpu.strips import strips, times
+from bigart.networks.native.cpu.winograd import TILE, Conv3x3, use_fast_path, winograd_into
 from bigart.networks.network import Network, in_float32
+from bigart.networks.options import PICTURE_CHANNELS, VQGANOptions
 
-#: A strip of a picture's features, of which a few are in memory at once.
+#: Size of one strip of a picture's features; a few strips are in memory at once.
 STRIP_BYTES = 2**23
-
-
-@dataclass(frozen=True)
-class VQGANOptions:
-    """What fixes the shapes of a VQGAN. The defaults are those of ImageNet f16 with 16384 codes.
-
-    Attributes:
-        channels: Channels of the first level; a multiple of ``groups``.
-        channel_mult: Channels of each level, as multiples of ``channels``. Each level but the
-            last halves the picture: five levels make f16.
-        res_blocks: Residual blocks per level (the decoder has one more).
-        attention_resolutions: Sides in pixels, for pictures of side ``resolution``, of the
-            levels that have attention.
-        resolution: Side in pixels of the pictures it was trained on; others work as well.
-        z_channels: Channels between the convolutions and the codebook.
-        embed_dim: Channels of a code.
-        codes: Entries of the codebook.
-        groups: Groups of every normalisation.
-    """
-
-    channels: int = 128
-    channel_mult: tuple[int, ...] = (1, 1, 2, 2, 4)
-    res_blocks: int = 2
-    attention_resolutions: tuple[int, ...] = (16,)
-    resolution: int = 256
-    z_channels: int = 256
-    embed_dim: int = 256
-    codes: int = 16384
-    groups: int = 32
-
-    @property
-    def factor(self) -> int:
-        """Pixels per code along one side."""
-        return 2 ** (len(self.channel_mult) - 1)
 
 
 def _norm(channels: int, groups: int) -> GroupNorm:
@@ -60,14 +26,14 @@ def _norm(channels: int, groups: int) -> GroupNorm:
 
 
 def _strip(x: Tensor) -> int:
-    """Return how many rows to work on at once: even, and with a halo whole tiles; on a GPU all."""
+    """Return the rows of a strip: even, and whole tiles with a halo; on a GPU all rows."""
     if x.device.type != "cpu":
         return 2 * x.shape[2]
     return 4 * max(1, STRIP_BYTES // (4 * x[:, :, :1].numel() * x.element_size())) + 2
 
 
 def _joined(parts: Iterable[Tensor], height: int) -> Tensor:
-    """Put strips together to a picture of so many rows."""
+    """Join strips to a picture of ``height`` rows."""
     whole, done = None, 0
     for part in parts:
         batch, channels, rows, width = part.shape
@@ -82,10 +48,10 @@ def _joined(parts: Iterable[Tensor], height: int) -> Tensor:
 
 
 def _convolved(norm: GroupNorm, conv: nn.Module, x: Tensor, add_to: Tensor | None = None) -> Tensor:
-    """Return ``conv(silu(norm(x)))``, added to a picture if one is given.
+    """Return ``conv(silu(norm(x)))``, or ``add_to`` plus that (in place if ``x`` is large).
 
-    A large picture is worked on in strips, with the statistics of the whole: besides ``x`` and the
-    result (or ``add_to``, which becomes it) only a strip of everything is in memory.
+    A large picture is computed in strips, with the statistics of the whole. Memory holds ``x``, the
+    result, and one strip of everything else.
     """
     strip = _strip(x)
     if torch.is_grad_enabled() or x.shape[2] <= strip:
@@ -93,7 +59,7 @@ def _convolved(norm: GroupNorm, conv: nn.Module, x: Tensor, add_to: Tensor | Non
         return out if add_to is None else add_to + out
     scale, shift = norm.scale_and_shift(x)
     whole_tiles = x.shape[2] % TILE == x.shape[3] % TILE == 0
-    if whole_tiles and isinstance(conv, Conv3x3) and conv.quick and may_go_quick(x, conv.weight):
+    if whole_tiles and isinstance(conv, Conv3x3) and conv.fast and use_fast_path(x, conv.weight):
         return _convolved_in_tiles(scale, shift, conv, x, add_to)
 
     def computed(source: slice, inner: slice) -> Tensor:
@@ -111,23 +77,23 @@ def _convolved(norm: GroupNorm, conv: nn.Module, x: Tensor, add_to: Tensor | Non
 def _convolved_in_tiles(
     scale: Tensor, shift: Tensor, conv: Conv3x3, x: Tensor, add_to: Tensor | None
 ) -> Tensor:
-    """Do as ``_convolved``, without a copy between normalisation, convolution and result."""
+    """Compute ``_convolved`` without a copy between normalisation, convolution and result."""
     batch, channels, height, width = x.shape
     assert conv.bias is not None
     out = add_to
     if out is None:
         out = x.new_empty(batch, height, width, conv.out_channels).permute(0, 3, 1, 2)
-    frame = x.new_zeros(batch, _strip(x), width + 2, channels)
+    buffer = x.new_zeros(batch, _strip(x), width + 2, channels)
     for source, _, rows in strips(height, _strip(x) - 2, halo=1):
-        framed = frame[:, : rows.stop - rows.start + 2]
+        padded = buffer[:, : rows.stop - rows.start + 2]
         first = source.start - (rows.start - 1)
-        inner = framed[:, first : first + source.stop - source.start, 1:-1].permute(0, 3, 1, 2)
+        inner = padded[:, first : first + source.stop - source.start, 1:-1].permute(0, 3, 1, 2)
         torch.addcmul(shift, x[:, :, source], scale, out=inner)
         F.silu(inner, inplace=True)
         if rows.stop == height:
-            framed[:, -1] = 0
+            padded[:, -1] = 0
         winograd_into(
-            out[:, :, rows].permute(0, 2, 3, 1), framed, conv.weight, conv.bias,
+            out[:, :, rows].permute(0, 2, 3, 1), padded, conv.weight, conv.bias,
             add=add_to is not None,
         )  # fmt: skip
     return out
@@ -146,7 +112,7 @@ class ResBlock(nn.Module):
             self.nin_shortcut = nn.Conv2d(channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, channels, H, W) to (B, out_channels, H, W); a large ``x`` is written over."""
+        """Map (B, channels, H, W) to (B, out_channels, H, W); a large ``x`` is overwritten."""
         h = _convolved(self.norm1, self.conv1, x)
         if hasattr(self, "nin_shortcut"):
             x = self.nin_shortcut(x)
@@ -167,7 +133,7 @@ class AttentionBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape."""
         h = self.norm(x)
-        # contiguous: else torch keeps the whole N x N matrix, 1 GB at 128 x 128
+        # contiguous: otherwise torch stores the whole N x N matrix, 1 GB at 128 x 128
         q, k, v = (
             layer(h).flatten(2).transpose(1, 2).contiguous()[:, None]
             for layer in (self.q, self.k, self.v)
@@ -191,7 +157,7 @@ class Middle(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Halve the sides with a convolution, padded right and below only."""
+    """Halve the sides with a strided convolution, padded on the right and below only."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -262,13 +228,13 @@ class Level(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Picture to features, (B, 3, H, W) to (B, z_channels, H / factor, W / factor)."""
+    """The encoder, from a picture to features."""
 
     def __init__(self, options: VQGANOptions) -> None:
         super().__init__()
         widths = [options.channels * multiple for multiple in options.channel_mult]
         last = len(widths) - 1
-        self.conv_in = Conv3x3(3, options.channels)
+        self.conv_in = Conv3x3(PICTURE_CHANNELS, options.channels)
         self.down = nn.ModuleList()
         channels, side = options.channels, options.resolution
         for i, width in enumerate(widths):
@@ -291,7 +257,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Features to picture, the encoder's levels backwards with one more block each."""
+    """The decoder: the encoder's levels in reverse order, each with one more block."""
 
     def __init__(self, options: VQGANOptions) -> None:
         super().__init__()
@@ -309,30 +275,30 @@ class Decoder(nn.Module):
             channels = width
         self.up = nn.ModuleList(reversed(levels))
         self.norm_out = _norm(channels, options.groups)
-        self.conv_out = Conv3x3(channels, 3)
+        self.conv_out = Conv3x3(channels, PICTURE_CHANNELS)
 
     def forward(self, z: Tensor) -> Tensor:
         """Map (B, z_channels, h, w) to (B, 3, factor * h, factor * w)."""
         x = self.mid(self.conv_in(z.contiguous(memory_format=torch.channels_last)))
         for level in reversed(self.up):
             x = level(x)
-        # bfloat16 has fewer steps than a picture
+        # bfloat16 has fewer levels than a picture
         return in_float32(lambda x: _convolved(self.norm_out, self.conv_out, x), x)
 
 
 class Codebook(nn.Module):
-    """The codes, and the search for the nearest one."""
+    """The codebook, and the search for the nearest code."""
 
     def __init__(self, codes: int, dim: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(codes, dim)
 
     def nearest(self, z: Tensor, rows: int = 1024) -> Tensor:
-        """Return the index of the code nearest to each vector, compared in float32 always.
+        """Return the index of the code nearest to each vector, always compared in float32.
 
         Args:
             z: (N, dim).
-            rows: Vectors compared at once; it bounds the memory.
+            rows: Vectors compared at once, which bounds the memory.
 
         Returns:
             (N,), int64.
@@ -353,13 +319,13 @@ class VQGAN(Network):
     """The whole network.
 
     Args:
-        options: Sizes.
+        options: Shapes.
     """
 
     architecture = "vqgan"
     Options = VQGANOptions
     options: VQGANOptions
-    kept = STRIP_BYTES  # frames go back to the system; to keep them was no quicker
+    heap_threshold = STRIP_BYTES  # reusing the memory of whole frames was no faster
 
     def __init__(self, options: VQGANOptions) -> None:
         super().__init__(options)
@@ -374,7 +340,7 @@ class VQGAN(Network):
 
         The sides must be multiples of ``options.factor``.
         """
-        # another code is another detail: they are chosen exactly
+        # a rounding error can choose another code, and so another detail
         return in_float32(lambda x: self.quant_conv(self.encoder(x)), x)
 
     def indices(self, z: Tensor) -> Tensor:
@@ -388,9 +354,9 @@ class VQGAN(Network):
         return self.decode_vectors(self.quantize.embedding(indices).permute(0, 3, 1, 2))
 
     def decode_vectors(self, z: Tensor) -> Tensor:
-        """Map vectors (B, embed_dim, h, w) to RGB, about [-1, 1]; training comes in here."""
+        """Map vectors (B, embed_dim, h, w) to RGB, about [-1, 1]; training starts from here."""
         return self.decoder(self.post_quant_conv(z))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Write RGB (B, 3, H, W) in [-1, 1] in codes and read it back."""
+        """Encode and decode RGB (B, 3, H, W) in [-1, 1]."""
         return self.decode(self.indices(self.encode(x)))

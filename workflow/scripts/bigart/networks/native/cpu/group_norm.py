@@ -1,16 +1,17 @@
-"""Group normalisation (Wu and He 2018, arXiv:1803.08494), exact where channels lie last.
+"""Group normalisation (Wu and He 2018, arXiv:1803.08494) with exact statistics on CPUs.
 
-For that layout torch's kernel for CPUs adds up the squares of a whole picture in float32. Where a
-group's mean is far from zero, as in flat pictures, its variance is then wrong: where the mean is a
-hundred times the spread, its results are off by 0.4 % of theirs on average (64 channels, 128 px).
+For tensors with channels last, torch's CPU kernel sums the squares of a whole picture in float32.
+Where a group's mean is far from zero, as in flat pictures, its variance is wrong. Where the mean is
+a hundred times the standard deviation, the outputs have a mean relative error of 0.4 % (64
+channels, 128 px).
 """
 
 import torch
 from torch import Tensor, nn
 
-from bigart.networks.cpu.winograd import may_go_quick
+from bigart.networks.native.cpu.winograd import use_fast_path
 
-#: What is worked on at once, about: the largest arrays that are made besides the result.
+#: Size of the parts that a picture's statistics are computed from, and of the largest temporary.
 PART_BYTES = 2**24
 
 
@@ -19,20 +20,20 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, H, W) to the same shape."""
-        if not may_go_quick(x, self.weight):
+        if not use_fast_path(x, self.weight):
             return super().forward(x)
         scale, shift = self.scale_and_shift(x)
         return torch.addcmul(shift, x, scale)
 
     def modulated(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """Return ``self(x) * (1 + scale) + shift``; both are (B, channels, 1, 1)."""
-        if not may_go_quick(x, self.weight):
+        if not use_fast_path(x, self.weight):
             return torch.addcmul(shift, super().forward(x), 1 + scale)
         own_scale, own_shift = self.scale_and_shift(x)
         return torch.addcmul(torch.addcmul(shift, own_shift, 1 + scale), x, own_scale * (1 + scale))
 
     def scale_and_shift(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the normalisation of a picture comes to: ``x * scale + shift``.
+        """Return the normalisation of a picture as a scale and a shift: ``x * scale + shift``.
 
         Args:
             x: (B, channels, H, W).

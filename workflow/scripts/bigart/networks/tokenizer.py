@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bigart.errors import UserError
 
-# GPT-2's split into words: contractions, letters, digits, other signs, each with one blank before
+# GPT-2's words: contractions, letters, digits, other characters, each with one space before
 _WORDS = regex.compile(r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
 
 
@@ -40,7 +40,7 @@ class Tokenizer:
 
     Args:
         encoder: Token (in GPT-2's printable characters) -> id.
-        merges: Pairs of tokens to join, first ones first.
+        merges: Pairs of tokens to join, by descending priority.
     """
 
     def __init__(self, encoder: dict[str, int], merges: list[tuple[str, str]]) -> None:
@@ -63,7 +63,7 @@ class Tokenizer:
         except (OSError, ValueError) as error:
             raise UserError(f"the vocabulary {encoder}, {merges} cannot be read: {error}") from None
         if not isinstance(table, dict) or not all(isinstance(i, int) for i in table.values()):
-            raise UserError(f"{encoder} is not a table of tokens and their numbers")
+            raise UserError(f"{encoder} is not a table of tokens and their ids")
         missing = [symbol for symbol in byte_symbols().values() if symbol not in table]
         missing += ["".join(pair) for pair in pairs if "".join(pair) not in table]
         if missing:
@@ -82,11 +82,11 @@ class Tokenizer:
         return [index for word in _WORDS.findall(prompt.lower()) for index in self._word(word)]
 
     def context(self, prompt: str, length: int) -> tuple[Tensor, Tensor]:
-        """Return what the text transformer takes: the ids of one prompt, cut or padded.
+        """Return the input of the text transformer: the ids of one prompt, cut or padded.
 
         Args:
             prompt: Any text.
-            length: Tokens of the network's context; what is beyond is cut.
+            length: Tokens of the network's context; the tokens beyond are cut.
 
         Returns:
             Ids (1, length), int64, 0 where there is no token, and mask (1, length), bool.
@@ -97,7 +97,7 @@ class Tokenizer:
         return tokens, torch.tensor([[True] * len(ids) + [False] * padding])
 
     def decode(self, tokens: list[int]) -> str:
-        """Return the text of token ids; bytes that are no UTF-8 become U+FFFD."""
+        """Return the text of token ids; bytes that are not UTF-8 become U+FFFD."""
         values = {symbol: byte for byte, symbol in self._symbols.items()}
         text = "".join(self._decoder[token] for token in tokens)
         return bytes(values[symbol] for symbol in text).decode("utf-8", errors="replace")
@@ -109,7 +109,7 @@ class Tokenizer:
         return self._words[word]
 
     def _merged(self, parts: list[str]) -> list[str]:
-        """Join pairs, lowest rank first and every place at once, until no pair has a rank."""
+        """Join all occurrences of the pair with the lowest rank, until no pair has a rank."""
         never = len(self.ranks)
         while len(parts) > 1:
             best = min(pairwise(parts), key=lambda p: self.ranks.get(p, never))

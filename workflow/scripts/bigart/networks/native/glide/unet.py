@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bigart.networks.cpu.group_norm import GroupNorm
-from bigart.networks.cpu.winograd import Conv3x3
-
-GROUPS = 32
+from bigart.networks.native.cpu.group_norm import GroupNorm
+from bigart.networks.native.cpu.winograd import Conv3x3
+from bigart.networks.network import repeated
+from bigart.networks.options import GROUPS
 
 
 def timestep_embedding(timesteps: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
@@ -96,15 +96,10 @@ class ResBlock(nn.Module):
 
 
 class KeysValues(NamedTuple):
-    """What one attention layer sees of T texts, each (T, heads, L, C)."""
+    """Keys and values of T texts for one attention layer, each (T, heads, L, C)."""
 
     keys: Tensor
     values: Tensor
-
-
-def repeated(x: Tensor, batch: int) -> Tensor:
-    """Give each of T rows to ``batch`` / T pictures in a row, (T, ...) -> (batch, ...)."""
-    return x if len(x) == batch else x.repeat_interleave(batch // len(x), dim=0)
 
 
 class AttentionBlock(nn.Module):
@@ -128,16 +123,16 @@ class AttentionBlock(nn.Module):
         self.proj_out = nn.Conv1d(channels, channels, 1)
 
     def read(self, text: Tensor) -> KeysValues:
-        """Return the keys and values of texts (T, text_channels, L); they hold for every step."""
+        """Return the keys and values of texts (T, text_channels, L), the same for every step."""
         keys, values = self._heads(self.encoder_kv, text.transpose(1, 2), 2)
         return KeysValues(keys.contiguous(), values.contiguous())
 
     def forward(self, x: Tensor, text: KeysValues) -> Tensor:
-        """Map (B, channels, H, W), with the text of B / T pictures each, to the same shape."""
+        """Map (B, channels, H, W) to the same shape; each of T texts is for B / T pictures."""
         batch, channels, height, width = x.shape
         pixels = self.norm(x).permute(0, 2, 3, 1).reshape(batch, -1, channels)
         q, *of_pixels = self._heads(self.qkv, pixels, 3)
-        # contiguous: else torch keeps the whole attention matrix in memory
+        # contiguous: otherwise torch stores the whole attention matrix
         q = q.contiguous()
         k, v = (
             torch.cat([repeated(read, batch), part], dim=2)
@@ -148,7 +143,7 @@ class AttentionBlock(nn.Module):
         return x + h.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
     def _heads(self, layer: nn.Conv1d, x: Tensor, parts: int) -> tuple[Tensor, ...]:
-        """Split what a layer makes of (B, N, channels) into ``parts`` tensors (B, heads, N, C)."""
+        """Split a layer's output for (B, N, channels) into ``parts`` tensors (B, heads, N, C)."""
         batch, length, _ = x.shape
         per_head = _pointwise(layer, x).view(batch, length, self.heads, parts, -1)
         return per_head.permute(3, 0, 2, 1, 4).unbind()
@@ -159,11 +154,11 @@ def _pointwise(layer: nn.Conv1d, x: Tensor) -> Tensor:
     return F.linear(x, layer.weight[:, :, 0], layer.bias)
 
 
-class Stage(nn.Sequential):
-    """Layers in a row, each given what it takes: the time embedding or its part of the text."""
+class TimestepSequential(nn.Sequential):
+    """Layers in sequence; residual blocks also take the time embedding, attention the text."""
 
     def forward(self, x: Tensor, embedding: Tensor, text: Iterator[KeysValues]) -> Tensor:  # type: ignore[override]
-        """Map (B, C, H, W) through the layers; each attention layer takes the next of ``text``."""
+        """Map (B, C, H, W) through the layers; each attention layer takes its own of ``text``."""
         for layer in self:
             if isinstance(layer, ResBlock):
                 x = layer(x, embedding)

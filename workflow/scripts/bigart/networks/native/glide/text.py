@@ -28,7 +28,7 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two linear layers around a GELU, four times as wide between them."""
+    """Two linear layers with a GELU between them, where the width is four times as large."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -1,68 +1,35 @@
-"""RRDBNet, the network of ESRGAN, BSRGAN and BSRNet: a picture made four (or two) times larger.
+"""RRDBNet, the upscaler of ESRGAN, BSRGAN and BSRNet: pictures four (or two) times larger.
 
 Sources: Wang et al., "ESRGAN" (2018, arXiv:1809.00219, section 3.1) for the network, Zhang et
 al., "Designing a Practical Degradation Model for Deep Blind Image Super-Resolution" (2021,
 arXiv:2103.14006) for the published weights. Module names are those of the published checkpoints.
 """
 
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bigart.networks.cpu.strips import strips, times
-from bigart.networks.cpu.winograd import DenseWinograd, EnlargingConv3x3, may_go_quick
+from bigart.networks.native.cpu.strips import strips, times
+from bigart.networks.native.cpu.winograd import DenseWinograd, UpsamplingConv3x3, use_fast_path
 from bigart.networks.network import Network, in_float32
+from bigart.networks.options import RRDBNetOptions
 
 SLOPE = 0.2
 RESIDUAL = 0.2
 
-#: With fewer features a dense block is quicker the plain way (docs/performance.md).
+#: With fewer features a dense block is faster without ``DenseWinograd`` (docs/performance.md).
 CHANNELS = 48
 
-# Rows of context that an exact result needs on either side of a strip: one per 3x3 convolution
-# in a row. A dense block has five; the tail reaches two rows of its input.
+# Rows of context that an exact result needs above and below a strip: one for each 3x3 convolution
+# in sequence. A dense block has five; the tail needs two rows of its input.
 DENSE_HALO = 5
 TAIL_HALO = 2
 
 
-@dataclass(frozen=True)
-class RRDBNetOptions:
-    """What fixes the shapes of an RRDBNet. The defaults are BSRGAN's.
-
-    Attributes:
-        scale: 4 or 2.
-        features: Channels of the trunk.
-        blocks: Residual-in-residual dense blocks.
-        growth: Channels that each convolution of a dense block adds.
-    """
-
-    scale: int = 4
-    features: int = 64
-    blocks: int = 23
-    growth: int = 32
-
-
-def published_name(name: str) -> str:
-    """Return BSRGAN's name of a parameter that later trainers (basicsr) call otherwise."""
-    name = re.sub(r"^body\.(\d+)\.rdb(\d)\.", r"RRDB_trunk.\1.RDB\2.", name)
-    pairs = {
-        "conv_body.": "trunk_conv.",
-        "conv_up1.": "upconv1.",
-        "conv_up2.": "upconv2.",
-        "conv_hr.": "HRconv.",
-    }
-    for later, published in pairs.items():
-        if name.startswith(later):
-            return published + name.removeprefix(later)
-    return name
-
-
 class DenseBlock(nn.Module):
-    """Five convolutions, each of which sees the results of all before it."""
+    """Five densely connected convolutions: each reads the block's input and all outputs before."""
 
     def __init__(self, features: int, growth: int) -> None:
         super().__init__()
@@ -81,7 +48,7 @@ class DenseBlock(nn.Module):
         return x + RESIDUAL * self.conv5(seen)
 
     def convolutions(self) -> list[nn.Conv2d]:
-        """Return them in their order; the last makes features again."""
+        """Return the convolutions in order; the last one outputs ``features`` channels."""
         return [self.conv1, self.conv2, self.conv3, self.conv4, self.conv5]
 
 
@@ -103,7 +70,7 @@ class RRDBNet(Network):
     """The whole network: first convolution, trunk of RRDBs, upsampling tail.
 
     Args:
-        options: Sizes.
+        options: Shapes.
     """
 
     architecture = "rrdbnet"
@@ -120,9 +87,9 @@ class RRDBNet(Network):
             *(RRDB(features, options.growth) for _ in range(options.blocks))
         )
         self.trunk_conv = nn.Conv2d(features, features, 3, padding=1)
-        self.upconv1 = EnlargingConv3x3(features, features)
+        self.upconv1 = UpsamplingConv3x3(features, features)
         if options.scale == 4:
-            self.upconv2 = EnlargingConv3x3(features, features)
+            self.upconv2 = UpsamplingConv3x3(features, features)
         self.HRconv = nn.Conv2d(features, features, 3, padding=1)
         self.conv_last = nn.Conv2d(features, 3, 3, padding=1)
 
@@ -135,7 +102,7 @@ class RRDBNet(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map RGB (B, 3, H, W) in [0, 1] to (B, 3, scale * H, scale * W), not clipped."""
-        # a thirteenth of the work, and where reduced precision would show
+        # a thirteenth of the work, where reduced precision would be visible
         first = in_float32(self.conv_first, x)
         return in_float32(self.tail, first + self.trunk_conv(self.RRDB_trunk(first)))
 
@@ -148,19 +115,19 @@ class RRDBNet(Network):
     ) -> Tensor:
         """Run the network in little memory, with the result of the whole frame.
 
-        Each layer runs over horizontal strips that carry as many rows of context as its
-        convolutions reach, so every pixel is computed from the same numbers as in one piece;
-        nothing is blended. At the picture's edge a strip ends where the picture ends, and the
-        convolutions pad there as they do for the whole. Two whole frames of features are held, and
-        one strip of everything else.
+        Each layer runs over horizontal strips with as many rows of context as its convolutions
+        read, so every pixel is computed from the same numbers as in one piece; nothing is blended.
+        At the picture's edge a strip ends where the picture ends, and the convolutions pad there
+        as they do for the whole. Memory holds two whole frames of features, and one strip of
+        everything else.
 
-        On a CPU in float32 the dense blocks of a large network take ``DenseWinograd``'s way
-        instead, which holds a frame of each of their results (BSRGAN's: as much again as the two).
+        On a CPU in float32 the dense blocks of a large network run in ``DenseWinograd`` instead,
+        which holds a frame of each convolution's output (for BSRGAN as much as the two frames).
 
         Args:
             x: RGB (1, 3, H, W) in [0, 1].
-            strip: Rows of the input in a strip. Fewer take less memory and more time; where
-                ``DenseWinograd`` works it matters to the tail alone.
+            strip: Rows of the input in a strip. Fewer take less memory and more time; with
+                ``DenseWinograd`` this concerns the tail alone.
             progress: Called with (rows done, rows in all), in rows of one pass over the picture.
 
         Returns:
@@ -180,23 +147,23 @@ class RRDBNet(Network):
 
         x = x.contiguous(memory_format=torch.channels_last)
         features = in_float32(self.conv_first, x)
-        quick = None
-        if self.options.features >= CHANNELS and may_go_quick(x, self.conv_first.weight):
-            quick = DenseWinograd(features, 4 * [self.options.growth], SLOPE, RESIDUAL)
-        h = quick.x if quick else torch.empty_like(features)
+        dense = None
+        if self.options.features >= CHANNELS and use_fast_path(x, self.conv_first.weight):
+            dense = DenseWinograd(features, 4 * [self.options.growth], SLOPE, RESIDUAL)
+        h = dense.x if dense else torch.empty_like(features)
         for rrdb in self.RRDB_trunk:
             h.copy_(features)
             for block in rrdb.children():
                 assert isinstance(block, DenseBlock)
-                if quick:
-                    quick.run(block.convolutions())
+                if dense:
+                    dense.run(block.convolutions())
                     advance(height)
                     continue
                 for rows, result in _in_place(block, h, strip, DENSE_HALO):
                     h[:, :, rows] = result
                     advance(rows.stop - rows.start)
             features.add_(h, alpha=RESIDUAL)
-        del h, quick
+        del h, dense
         for rows, result in _in_place(self.trunk_conv, features, strip, 1):
             features[:, :, rows] = result
         features += in_float32(self.conv_first, x)
@@ -211,7 +178,7 @@ class RRDBNet(Network):
 
 
 def _in_place(layer: nn.Module, x: Tensor, strip: int, halo: int) -> Iterator[tuple[slice, Tensor]]:
-    """Yield rows and what a layer makes of them, while the rows already done are overwritten."""
+    """Yield rows and a layer's result for them; the caller may overwrite ``x`` there at once."""
     height = x.shape[2]
     above = x[:, :, :0]
     for source, inner, rows in strips(height, strip, halo):

@@ -5,92 +5,38 @@ Text-Guided Diffusion Models" (2021, arXiv:2112.10741), sections 4.1 and 4.2. Wi
 options a state dict of the published names and shapes loads strictly.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bigart.networks.cpu.group_norm import GroupNorm
-from bigart.networks.glide.text import Transformer
-from bigart.networks.glide.unet import (
-    GROUPS,
+from bigart.networks.native.cpu.group_norm import GroupNorm
+from bigart.networks.native.glide.text import Transformer
+from bigart.networks.native.glide.unet import (
     AttentionBlock,
     KeysValues,
     ResBlock,
-    Stage,
-    repeated,
+    TimestepSequential,
     timestep_embedding,
 )
-from bigart.networks.network import Network, in_float32
-
-
-@dataclass(frozen=True)
-class GlideOptions:
-    """What fixes the shapes of a GLIDE network. The defaults are the published base model's.
-
-    Attributes:
-        image_size: Side of the picture in pixels.
-        channels: Channels of the first level; a multiple of ``groups``.
-        res_blocks: Residual blocks per level.
-        channel_mult: Channels of each level, as multiples of ``channels``.
-        head_channels: Channels of one head of the picture's attention.
-        attention_resolutions: Sides in pixels of the levels that have attention.
-        text_ctx: Longest prompt in tokens.
-        text_width: Channels of the text transformer.
-        text_layers: Layers of the text transformer.
-        text_heads: Heads of the text transformer.
-        vocab: Number of tokens.
-        super_res: Take a small picture besides (the upsampler).
-        inpaint: Take a picture to keep and its mask besides.
-        noise_schedule: "squaredcos_cap_v2" or "linear", see ``diffusion.Schedule``.
-        groups: Groups of every normalisation; narrow networks need fewer, for a group of one
-            channel loses that channel's mean.
-    """
-
-    image_size: int = 64
-    channels: int = 192
-    res_blocks: int = 3
-    channel_mult: tuple[int, ...] = (1, 2, 3, 4)
-    head_channels: int = 64
-    attention_resolutions: tuple[int, ...] = (32, 16, 8)
-    text_ctx: int = 128
-    text_width: int = 512
-    text_layers: int = 16
-    text_heads: int = 8
-    vocab: int = 50257
-    super_res: bool = False
-    inpaint: bool = False
-    noise_schedule: str = "squaredcos_cap_v2"
-    groups: int = GROUPS
-
-
-BASE = GlideOptions()
-UPSAMPLER = GlideOptions(
-    image_size=256,
-    res_blocks=2,
-    channel_mult=(1, 1, 2, 2, 4, 4),
-    super_res=True,
-    noise_schedule="linear",
-)
-
-PICTURE_CHANNELS = 3
+from bigart.networks.network import Network, in_float32, repeated
+from bigart.networks.options import PICTURE_CHANNELS, GlideOptions
 
 
 class Text(NamedTuple):
-    """What the network reads of T prompts; it holds for every step of a sampling.
+    """The encoding of T prompts, which every step of a sampling uses.
 
     Attributes:
         proj: (T, 4 * channels), added to the time embedding.
-        attention: What each attention layer reads, from the first layer to the last.
+        attention: Keys and values for each attention layer, from the first to the last.
     """
 
     proj: Tensor
     attention: tuple[KeysValues, ...]
 
     def beside(self, other: "Text") -> "Text":
-        """Return these prompts followed by as many of another text, which is repeated for it."""
+        """Return these prompts followed by another text, repeated to the same number."""
 
         def both(mine: Tensor, theirs: Tensor) -> Tensor:
             return torch.cat([mine, repeated(theirs, len(mine))])
@@ -106,10 +52,10 @@ class Text(NamedTuple):
 
 
 class Text2ImUNet(Network):
-    """The network that predicts the noise in a picture, told the prompt.
+    """The network that predicts the noise in a picture, given the prompt.
 
     Args:
-        options: Sizes; published ones are ``BASE`` and ``UPSAMPLER``.
+        options: Shapes; the published ones are ``BASE`` and ``UPSAMPLER`` of ``options``.
     """
 
     architecture = "glide"
@@ -155,18 +101,20 @@ class Text2ImUNet(Network):
         widths = [o.channels * multiple for multiple in o.channel_mult]
         channels, side = widths[0], o.image_size
         skips = [channels]
-        self.input_blocks = nn.ModuleList([Stage(nn.Conv2d(in_channels, channels, 3, padding=1))])
+        self.input_blocks = nn.ModuleList(
+            [TimestepSequential(nn.Conv2d(in_channels, channels, 3, padding=1))]
+        )
         for level, width in enumerate(widths):
             for _ in range(o.res_blocks):
-                self.input_blocks.append(Stage(*residual(channels, width, side)))
+                self.input_blocks.append(TimestepSequential(*residual(channels, width, side)))
                 channels = width
                 skips.append(channels)
             if level < len(widths) - 1:
-                self.input_blocks.append(Stage(block(channels, channels, "down")))
+                self.input_blocks.append(TimestepSequential(block(channels, channels, "down")))
                 skips.append(channels)
                 side //= 2
 
-        self.middle_block = Stage(
+        self.middle_block = TimestepSequential(
             block(channels, channels),
             attention(channels),
             block(channels, channels),
@@ -180,7 +128,7 @@ class Text2ImUNet(Network):
                 if level > 0 and position == o.res_blocks:
                     layers.append(block(channels, channels, "up"))
                     side *= 2
-                self.output_blocks.append(Stage(*layers))
+                self.output_blocks.append(TimestepSequential(*layers))
 
         self.out = nn.Sequential(
             GroupNorm(o.groups, channels),
@@ -192,7 +140,7 @@ class Text2ImUNet(Network):
         """Run the text transformer.
 
         Args:
-            tokens: (T, text_ctx), int64; where ``mask`` is false the value does not matter.
+            tokens: (T, text_ctx), int64; values where ``mask`` is false have no effect.
             mask: (T, text_ctx), bool, true where there is a token.
 
         Returns:
@@ -203,7 +151,7 @@ class Text2ImUNet(Network):
         return self.final_ln(self.transformer(x)).transpose(1, 2)
 
     def encode_text(self, tokens: Tensor, mask: Tensor) -> Text:
-        """Return all that the network reads of prompts; arguments as of ``text_features``."""
+        """Encode prompts; arguments as of ``text_features``."""
         features = self.text_features(tokens, mask)
         layers = (layer for layer in self.modules() if isinstance(layer, AttentionBlock))
         attention = tuple(layer.read(features) for layer in layers)
@@ -222,8 +170,8 @@ class Text2ImUNet(Network):
 
         Args:
             x: (B, 3, n, n), the noisy picture, about [-1, 1] plus noise.
-            timesteps: (B,), of the 1000-step process (also when steps are left out).
-            text: From ``encode_text``; each of its T prompts is for B / T pictures in a row.
+            timesteps: (B,), of the 1000-step process (also with fewer steps).
+            text: From ``encode_text``; each of its T prompts is for B / T pictures in sequence.
             low_res: (B, 3, m, m) in [-1, 1], needed when ``super_res``.
             inpaint_image: (B, 3, n, n) in [-1, 1], needed when ``inpaint``.
             inpaint_mask: (B, 1, n, n), 1 where ``inpaint_image`` is to be kept.
@@ -247,14 +195,14 @@ class Text2ImUNet(Network):
         times = timestep_embedding(timesteps, self.options.channels).to(text.proj.dtype)
         embedding = self.time_embed(times) + repeated(text.proj, len(x))
         h = h.contiguous(memory_format=torch.channels_last)
-        reading = iter(text.attention)
+        attention = iter(text.attention)
         skips = []
-        for stage in self.input_blocks:
-            h = stage(h, embedding, reading)
+        for block in self.input_blocks:
+            h = block(h, embedding, attention)
             skips.append(h)
-        h = self.middle_block(h, embedding, reading)
-        for stage in self.output_blocks:
-            h = stage(torch.cat([h, skips.pop()], dim=1), embedding, reading)
+        h = self.middle_block(h, embedding, attention)
+        for block in self.output_blocks:
+            h = block(torch.cat([h, skips.pop()], dim=1), embedding, attention)
         return in_float32(self.out, h)
 
     def forward(

@@ -1,0 +1,168 @@
+"""Picture files: their formats, and what they say about the picture besides its pixels.
+
+The same picture and recipe give the same bytes. A file is written under a temporary name first,
+so a file under its final name is whole.
+"""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
+
+from bigart import __version__
+from bigart.errors import UserError
+from bigart.metadata import recipe as recipes
+from bigart.metadata.recipe import Recipe
+from bigart.pictures.images import Picture, encode, opened
+from bigart.running import files
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
+
+
+def write_png(path: Path | str, picture: Picture, recipe: Recipe) -> None:
+    """Write a picture between two stages: lossless PNG with its recipe.
+
+    Raises:
+        UserError: The name does not end in .png: other programs would take the file for another.
+        OSError: The disk is full or refuses; nothing is left under ``path``.
+    """
+    if Path(path).suffix.lower() != ".png":
+        raise UserError(f"cannot write {path}: its name must end in .png")
+    write_picture(path, picture, recipe)
+
+
+def write_picture(
+    path: Path | str,
+    picture: Picture,
+    recipe: Recipe,
+    dpi: float | None = None,
+    quality: int = 95,
+) -> None:
+    """Write a picture in the format that the suffix of ``path`` names (see ``images.encode``).
+
+    All formats carry an sRGB profile, the recipe, the marker of a generated picture (XMP), and the
+    print resolution where given. XMP in a JPEG has room for 65 kB.
+
+    Args:
+        path: The file to write.
+        picture: uint8 (height, width, 3).
+        recipe: How the picture was made.
+        dpi: Print resolution in pixels per inch, 1 to 10000; None records none.
+        quality: JPEG quality, 1 to 100.
+
+    Raises:
+        UserError: Unknown suffix, dpi or quality out of range, or a recipe that a JPEG has no
+            room for (only a prompt of many thousand characters makes one).
+        OSError: The disk is full or refuses; nothing is left under ``path``.
+    """
+    kind = format_of(path)
+    if dpi is not None and not 1 <= dpi <= 10000:
+        raise UserError(f"dpi is {dpi:g}; allowed are 1 to 10000")
+    if not 1 <= quality <= 100:
+        raise UserError(f"quality is {quality}; allowed are 1 to 100")
+    metadata = {"PNG": _png, "JPEG": _jpeg, "TIFF": _tiff}[kind](recipe, dpi)
+    content = encode(picture, kind, quality, icc_profile=srgb_profile(), **metadata)
+    with files.atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def format_of(path: Path | str) -> str:
+    """Return Pillow's name of the format that the suffix of ``path`` stands for.
+
+    Raises:
+        UserError: The suffix is none of those that can be written.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise UserError(f"cannot write {path}: its name must end in .png, .jpg or .tif")
+    return FORMATS[suffix]
+
+
+@functools.cache
+def srgb_profile() -> bytes:
+    """Return an ICC profile of sRGB, the same bytes every time.
+
+    LittleCMS writes the present time into bytes 24 to 35 of the header; the first of January
+    2000 stands there instead.
+    """
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[24:36] = b"".join(n.to_bytes(2, "big") for n in (2000, 1, 1, 0, 0, 0))
+    return bytes(profile)
+
+
+def _png(recipe: Recipe, dpi: float | None) -> dict[str, Any]:
+    info = PngInfo()
+    info.add_itxt(recipes.CHUNK, recipes.to_json(recipe))
+    info.add_itxt("XML:com.adobe.xmp", recipes.to_xmp(recipe).decode())
+    return {"pnginfo": info} | ({"dpi": (dpi, dpi)} if dpi else {})
+
+
+def _jpeg(recipe: Recipe, dpi: float | None) -> dict[str, Any]:
+    xmp = recipes.to_xmp(recipe)
+    if len(xmp) > recipes.JPEG_ROOM:
+        raise UserError(
+            f"the recipe takes {len(xmp):,} bytes and a JPEG has room for {recipes.JPEG_ROOM:,}: "
+            "shorten the prompt, or choose the format png or tif"
+        )
+    exif = Image.Exif()
+    exif[0x0131] = f"BIG.art {__version__}"  # Software
+    exif.get_ifd(0x8769)[0xA001] = 1  # ColorSpace: sRGB
+    resolution = {}
+    if dpi:
+        exif[0x011A] = exif[0x011B] = float(dpi)  # XResolution, YResolution
+        exif[0x0128] = 2  # ResolutionUnit: inch
+        resolution = {"dpi": (round(dpi), round(dpi))}
+    return {"xmp": xmp, "exif": exif, **resolution}
+
+
+def _tiff(recipe: Recipe, dpi: float | None) -> dict[str, Any]:
+    tags = {305: f"BIG.art {__version__}", 700: recipes.to_xmp(recipe)}  # Software, XMP
+    resolution = {"resolution_unit": "inch", "x_resolution": dpi, "y_resolution": dpi}
+    return {"tiffinfo": tags} | (resolution if dpi else {})
+
+
+def read_recipe(path: Path | str) -> Recipe:
+    """Return the recipe inside a PNG, JPEG or TIFF file.
+
+    Raises:
+        UserError: The file is missing or no picture, or it carries no recipe or a damaged one.
+    """
+    recipe = _read(path)
+    if recipe is None:
+        raise UserError(
+            f"{path} carries no recipe: BIG.art did not make it, or a program that drops such "
+            "notes has saved it since"
+        )
+    return recipe
+
+
+def recipe_so_far(path: Path | str) -> Recipe:
+    """Return the recipe that a stage continues: that of its input.
+
+    A picture from elsewhere (painted over and saved by another program, or one's own) has none:
+    its recipe begins with a stage "picture from elsewhere", so that the result does not claim
+    to be made from nothing.
+
+    Raises:
+        UserError: The file is missing, no picture, or carries a damaged recipe.
+    """
+    return _read(path) or recipes.extend(
+        recipes.start(), "picture from elsewhere", file=Path(path).name
+    )
+
+
+def _read(path: Path | str) -> Recipe | None:
+    with opened(path) as image:
+        if image.format == "PNG" and not {recipes.CHUNK, "xmp"} & image.info.keys():
+            image.load()  # other programs may write their notes behind the pixels
+        chunk, packet = (image.info.get(name) for name in (recipes.CHUNK, "xmp"))
+    try:
+        if chunk:
+            return recipes.from_json(chunk)
+        if packet:
+            return recipes.from_xmp(packet.encode() if isinstance(packet, str) else bytes(packet))
+    except ValueError as error:
+        raise UserError(f"the recipe in {path} cannot be read: {error}") from None
+    return None

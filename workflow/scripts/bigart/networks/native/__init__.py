@@ -1,0 +1,1 @@
+"""The networks in this project's own code (`engine: native`)."""
