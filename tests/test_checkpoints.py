@@ -15,6 +15,7 @@ import random
 import struct
 import subprocess
 import sys
+import tarfile
 import types
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -463,6 +464,7 @@ def test_a_flipped_bit_in_the_weights_shows_in_the_check_sum(tmp_path, good_file
         (b"", "it is empty"),
         (random.Random(1).randbytes(1000), "no checkpoint"),
         (pickle.dumps({"a": 1}), "no checkpoint"),
+        (tarfile.TarInfo("storages").tobuf() + bytes(1024), r"legacy \.tar format\.$"),
     ],
 )
 def test_files_that_are_no_checkpoint(tmp_path, content, message):

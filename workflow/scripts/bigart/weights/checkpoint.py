@@ -116,7 +116,7 @@ def _load(path: Path, unknown: Iterable[str] | None = None) -> Any:
             _refuse_attacks(path, [found[1]])
             raise UserError(
                 f"{path} names {found[1]}. Of the format before PyTorch 1.6 only a state dict can "
-                "be read: save it anew with a later PyTorch, or save its state dict alone"
+                "be read: save it again with a later PyTorch, or save its state dict alone"
             ) from None
         raise
 
@@ -158,7 +158,7 @@ def _kind(path: Path) -> str:
 def _reason(error: Exception) -> str:
     """Return the line that says what is wrong, without torch's advice to trust the file."""
     text = str(error).rpartition("WeightsUnpickler error: ")[2].strip()
-    return text.partition("\n")[0] or type(error).__name__
+    return text.partition("\n")[0].partition(" In PyTorch 2.6")[0] or type(error).__name__
 
 
 def _state_dict(path: Path, content: Any) -> StateDict:
