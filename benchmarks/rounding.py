@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
 from bigart.commands.sampling_command import prompt_reader
 from bigart.config import project
-from bigart.config.artworks import Artwork
+from bigart.config.options import Artwork
 from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.native.vqgan import VQGAN

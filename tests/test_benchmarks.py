@@ -1,4 +1,4 @@
-"""The benchmarks run; their figures are in docs/performance.md and docs/fidelity.md."""
+"""The benchmarks run; their figures are in docs/speed.md and docs/fidelity.md."""
 
 import re
 import shutil

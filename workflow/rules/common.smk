@@ -14,7 +14,8 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 MODELS_TABLE = ROOT / "config" / "models.yaml"
 sys.path.insert(0, str(SCRIPTS))
 
-from bigart.config import options, project
+from bigart.config import project
+from bigart.config.options import DEFAULTS
 from bigart.errors import UserError, suggest
 from bigart.running import code_version, engines, environment
 from bigart.running.files import sha256
@@ -189,12 +190,12 @@ def changed(name):
     Snakemake reruns when it changes. So an option that is new changes nothing, until it is used.
     """
     stage = STAGES[name]
-    own = [(option, default(option)) for option in sorted(stage.options.values())]
+    own = [(option, DEFAULTS.get(option)) for option in sorted(stage.options.values())]
     common = ("engine", "precision") if stage.role else ()
     of_config = [
         f"{option}={getattr(CONFIG, option)}"
         for option in common
-        if getattr(CONFIG, option) != default(option)
+        if getattr(CONFIG, option) != DEFAULTS.get(option)
     ]
 
     def differences(wildcards):
@@ -205,11 +206,6 @@ def changed(name):
         ] + of_config
 
     return differences
-
-
-def default(option):
-    """Return the default of an option; None for a column that must be filled in."""
-    return options.options().get(option, {}).get("default")
 
 
 def arguments(name, *fixed):

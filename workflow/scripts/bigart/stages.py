@@ -23,7 +23,7 @@ class Stage:
         role: The model file of the set that it reads, if it runs a network.
         architecture: Of that network.
         before: The stage whose picture the network starts from.
-        mem_mb: Twice the memory that it was measured to take, in MB (docs/clusters.md).
+        mem_mb: Twice the memory that it was measured to take, in MB (docs/speed.md).
         runtime: Its time limit in minutes, twice the longest that was measured.
         upstream_mem_mb: ``mem_mb`` with ``engine: upstream``, where that needs more.
         upstream_runtime: ``runtime`` with ``engine: upstream``, where that needs more.

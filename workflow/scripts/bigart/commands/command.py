@@ -17,7 +17,7 @@ from bigart.running import files, progress
 
 log = logging.getLogger("bigart")
 
-_OS_FAULTS = {
+_OS_ERRORS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
     errno.EACCES: "permission denied",
@@ -39,12 +39,12 @@ def main(
 ) -> None:
     """Parse the arguments, run the command and leave with its exit status.
 
-    Exit status: 0 done, 1 a fault the user can mend (one message, no traceback), 2 wrong
+    Exit status: 0 done, 1 an error the user can fix (one message, no traceback), 2 wrong
     arguments, 130 interrupted, 143 asked to end (SIGTERM, as a scheduler does), 129 when its
     terminal is closed (SIGHUP, unless nohup lets it be ignored). In the last three cases, too,
-    temporary files are removed. Faults of the program itself keep their traceback.
+    temporary files are removed. Bugs of the program keep their traceback.
 
-    With ``--log``, one process at a time does what that log is of; see ``files.locked``.
+    ``--log FILE`` also locks FILE: a second process for the same output waits.
     """
     parser.add_argument(
         "--log", help="also write the messages to this file; wait for another process that does"
@@ -86,7 +86,7 @@ def _log_to_terminal() -> None:
     terminal = logging.StreamHandler()
     if sys.stderr.isatty():  # there a bar moves instead of the lines of progress
         terminal.addFilter(lambda record: record.name != progress.log.name)
-    logging.raiseExceptions = False  # a full disk is told once, not at every line of the log
+    logging.raiseExceptions = False  # a full disk is reported once, not at every line of the log
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[terminal])
 
 
@@ -97,7 +97,7 @@ def _log_to(path: str) -> None:
 
 
 def _message(error: BaseException) -> str | None:
-    """Return what to tell the user, or None for a fault of the program."""
+    """Return the message for the user, or None for a bug of the program."""
     if isinstance(error, UserError):
         return str(error)
     # torch has a class of its own on a GPU, and only a text on the CPU
@@ -112,7 +112,7 @@ def _message(error: BaseException) -> str | None:
             "'precision: bf16' or 'device: cpu' in config.yaml (the original packages need several "
             "times that of 'engine: native')"
         )
-    if isinstance(error, OSError) and error.errno in _OS_FAULTS:
+    if isinstance(error, OSError) and error.errno in _OS_ERRORS:
         where = f": {error.filename}" if error.filename else ""
-        return f"{_OS_FAULTS[error.errno]}{where}"
+        return f"{_OS_ERRORS[error.errno]}{where}"
     return None

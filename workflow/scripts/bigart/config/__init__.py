@@ -1,1 +1,1 @@
-"""What a run is told: options, table of artworks, models; all checked together."""
+"""What a run is asked for: options, table of artworks, models; all checked together."""

@@ -1,228 +1,373 @@
-"""Options as the schemas declare them: their defaults, what they allow, and how they are read.
+"""The options: one definition of each one's type, range, default and meaning.
 
-The schemas in ``workflow/schemas`` are the one place where an option's type, range and default
-are written down. This module turns a value from YAML, from ``--config`` or from a cell of the
-table into the option's type, or says in words why it cannot.
+All else follows from ``Config`` and ``Artwork``: how values from YAML, ``--config``, the table and
+command lines are read, the flags of the commands, the JSON schemas in ``workflow/schemas`` and the
+table of ``config/README.md`` (``check_config.py --schemas`` and ``--options``).
 """
 
+import argparse
 import functools
 import math
+import os
 import re
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
 
-import jsonschema
-import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bigart.errors import show, suggest
 
-SCHEMAS = Path(__file__).parents[3] / "schemas"
-
-Schema = Mapping[str, Any]
-Value = str | int | float | bool
-
-_TRUE = {"true", "yes", "on", "1"}
-_FALSE = {"false", "no", "off", "0"}
+_TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 _WHOLE = re.compile(r"[+-]?\d{1,400}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+", re.ASCII)
-_DDIM = re.compile(r"ddim(\d{1,4})", re.ASCII)
-_LONGEST = 4000  # bits of a whole number; Python refuses to write out much longer ones
 
 
-class RefusedError(Exception):
-    """A value that an option does not take; ``str(error)`` says what was found and allowed."""
+def _ordinary_blanks(text: str) -> str:
+    """Replace no-break spaces, which web pages and word processors insert."""
+    return text.replace("\u00a0", " ").strip()
 
 
-@functools.cache
-def options() -> dict[str, Schema]:
-    """Return every option of config.yaml with its schema, in the order of the schema file."""
-    return dict(_schema("config")["properties"])
+def _normal_path(text: str) -> str:
+    """Return a path in the one form that Snakemake takes without a warning at each file."""
+    path = text and os.path.normpath(os.path.expanduser(text))  # noqa: PTH111 (user unknown: as is)
+    return str(Path.cwd()) if path == "." else path
 
 
-@functools.cache
-def columns() -> dict[str, Schema]:
-    """Return every column of the table with its schema, references to config.yaml resolved."""
-    return {
-        name: options()[part["$ref"].rpartition("/")[2]] if "$ref" in part else part
-        for name, part in _schema("prompts")["properties"].items()
-    }
+def _among_candidates(choose: int, info: Any) -> int:
+    candidates = (info.context or info.data).get("candidates", choose)
+    if choose > candidates:
+        raise ValueError(f"`candidates` is {candidates}.")
+    return choose
 
 
-def required_columns() -> tuple[str, ...]:
-    """Return the columns that the table must have."""
-    return tuple(_schema("prompts")["required"])
-
-
-def default(option: str) -> Any:
-    """Return an option's default, for instance ``default("guidance")`` is 2.0."""
-    return options()[option]["default"]
-
-
-def allowed(schema: Schema) -> str:
-    """Say in words what an option takes."""
-    if "x-allowed" in schema:
-        return str(schema["x-allowed"])
-    if "enum" in schema:
-        *most, last = [f"`{value}`" for value in schema["enum"]]
-        return f"{', '.join(most)} or {last}" if most else last
-    if schema["type"] == "boolean":
-        return "`true` or `false`"
-    kind = {"integer": "whole number", "number": "number", "string": "text"}[schema["type"]]
-    return f"{kind} {schema['minimum']} to {schema['maximum']}" if "minimum" in schema else kind
-
-
-def read(name: str, value: object) -> Value:
-    """Turn a value into the type of an option or column and check it.
-
-    Text is read as a cell of the table: whole numbers, numbers with a point, and true, false,
-    yes, no, on, off, 1 and 0 in any case. So ``--config detail=false``, which Snakemake hands
-    on as text, means what it says.
-
-    Args:
-        name: An option of config.yaml or a column of the table.
-        value: Whatever YAML or the table holds, but neither None nor blank text.
-
-    Raises:
-        RefusedError: It has the wrong type, is out of range, or holds control characters.
-    """
-    schema = columns().get(name) or options()[name]
-    result, hint = _typed(schema, value)
-    if not hint and not next(_validator(name).iter_errors(result), None):
-        hint = _respacing_hint(name, result)
-        if not hint:
-            return result
-    hint = hint or _hint(name, schema, result)
-    raise RefusedError(
-        f"found {show(value)}; allowed: {allowed(schema)}{f'. {hint}' if hint else ''}"
+def _even_stride(steps: str) -> str:
+    """Refuse a ``ddimN`` that cannot be: N steps with one stride must exist among 1000."""
+    counts = {math.ceil(1000 / stride) for stride in range(1, 501)}
+    if steps == "fast27" or (wanted := int(steps.removeprefix("ddim"))) in counts:
+        return steps
+    first, second = sorted(sorted(counts, key=lambda count: abs(count - wanted))[:2])
+    raise ValueError(
+        f"No even stride takes {wanted} of 1000 steps; the nearest are `ddim{first}` and "
+        f"`ddim{second}`."
     )
 
 
-def control_character(text: str) -> str:
-    """Return the name of the first character that no prompt may hold, or nothing.
+def _text(allowed: str, **limits: Any) -> Any:
+    """Return the limits of a text, and what they mean in words."""
+    return Field(json_schema_extra={"x-allowed": allowed}, **limits)
 
-    Control characters, line and paragraph separators, and halves of surrogate pairs.
+
+def _option(default: Any, description: str) -> Any:
+    return Field(default, description=description)
+
+
+_Set = Annotated[
+    str,
+    _text("the name of a set in config/models.yaml", pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$"),
+]
+_Count = Annotated[int, Field(ge=1, le=100)]
+_Path = Annotated[
+    str,
+    _text("a path (`~` is your home), without { and }", pattern="^[^{}]*$"),
+    AfterValidator(_normal_path),
+]
+_Device = Annotated[
+    str,
+    _text(
+        "`auto`, `cpu`, `cuda`, `cuda:N` (the N-th GPU, from 0) or `mps`",
+        pattern="^(auto|cpu|cuda|cuda:[0-9]{1,2}|mps)$",
+    ),
+]
+_Batch = Annotated[
+    Annotated[int, Field(ge=1, le=1000)] | Literal["auto"],
+    _text("`auto` or a whole number 1 to 1000"),
+]
+_Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+_Choice = Annotated[
+    _Count, _text("whole number 1 to `candidates`"), AfterValidator(_among_candidates)
+]
+_Steps = Annotated[int, Field(ge=2, le=1000)]
+_Sampler = Literal["ancestral", "ddim", "dpm++", "dpm++sde"]
+_Guidance = Annotated[float, Field(ge=0, le=20)]
+_Words = Annotated[
+    str,
+    _text("text of at most 10,000 characters, without control characters", max_length=10_000),
+    AfterValidator(_ordinary_blanks),
+]
+_Noise = Annotated[float, Field(ge=0, le=2)]
+_Respacing = Annotated[
+    str, Field(pattern="^(fast27|ddim[1-9][0-9]{0,3})$"), AfterValidator(_even_stride)
+]
+_UpsampleSteps = Annotated[
+    _Steps | _Respacing,
+    _text("`fast27`, a whole number 2 to 1000, or `ddimN` (every 1000/N-th step, as in `ddim50`)"),
+]
+_Grain = Annotated[float, Field(ge=0, le=0.15)]
+_Size = Literal[1, 3, 5, 7, 9]
+# Windows reserves some names for devices, whatever follows the first point; `verify` is taken
+_NAME = (
+    r"^(?!(?i:(con|prn|aux|nul|(com|lpt)[0-9])(\.|$)|verify$))"
+    r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$"
+)
+_Name = Annotated[
+    str,
+    _text(
+        "letters A-Z and a-z, digits, `-`, `_` and `.`, a letter or digit first, no `.` last, "
+        "at most 100 characters, not `verify` nor a device name of Windows (`con`, `com1`, ...)",
+        pattern=_NAME,
+    ),
+]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="forbid", allow_inf_nan=False, regex_engine="python-re"
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read(cls, value: object, info: Any) -> object:
+        return _typed(_kinds(info.field_name), value)
+
+
+class RunOptions(_Model):
+    """The options that config.yaml alone has."""
+
+    models: _Set = _option("embedded", "the model set that paints")
+    engine: Literal["native", "upstream"] = _option(
+        "native", "whose network code runs, this project's or the original packages'"
+    )
+    candidates: _Count = _option(7, "how many pictures are painted to choose from")
+    table: _Path = _option("config/prompts.tsv", "the table of artworks")
+    models_table: _Path = _option(
+        "", "the table of models, where it is another one than the workflow's own"
+    )
+    results: _Path = _option("results", "the folder that the pictures go to")
+    device: _Device = _option("auto", "what computes")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = _option(
+        "auto", "number format of the networks"
+    )
+    batch: _Batch = _option(
+        "auto",
+        "candidates computed at once; changes memory and time, the pictures by rounding alone",
+    )
+
+
+class Options(_Model):
+    """The options that config.yaml has for all artworks, and a row of the table for its own."""
+
+    seed: _Seed = _option(42, "where the noise starts; another seed gives other pictures")
+    choose: _Choice = _option(1, "which candidate is enlarged")
+    steps: _Steps = _option(400, "denoising steps of a thumbnail, out of 1000")
+    sampler: _Sampler = _option("ancestral", "how the steps are taken")
+    guidance: _Guidance = _option(2.0, "how strongly the prompt pulls; 1 is no extra pull")
+    negative_prompt: _Words = _option("", "what the guidance pulls away from")
+    upsample_temp: _Noise = _option(
+        0.997, "strength of the upsampler's starting noise; less is smoother"
+    )
+    upsample_steps: _UpsampleSteps = _option("fast27", "steps of the upsampler")
+    texture_amount: _Grain = _option(0.037, "grey grain added at 1024 pixels")
+    texture_size: _Size = _option(3, "size of that grain, in pixels")
+    detail: bool = _option(True, "whether the detailer invents fine detail at 1024 pixels")
+    final_texture_amount: _Grain = _option(0.05, "coloured grain added at 4096 pixels")
+    final_texture_size: _Size = _option(3, "size of that grain, in pixels")
+    format: Literal["png", "jpg", "tif"] = _option("png", "the file type of the final picture")
+
+
+class Config(Options, RunOptions):
+    """Every option of config.yaml; the default counts where a key is left out or left blank."""
+
+    model_config = ConfigDict(title="config.yaml")
+
+
+class Artwork(Options):
+    """One row of the table of artworks; a blank cell means the value of config.yaml."""
+
+    model_config = ConfigDict(title="prompts.tsv")
+
+    artwork: _Name = _option(..., "the artwork's name, and that of its folder under `results`")
+    prompt: _Words = _option(
+        ...,
+        "what to paint, in words; GLIDE reads the first 128 tokens (about 90 words), the embedded "
+        "models the first 64",
+    )
+
+
+Model = TypeVar("Model", bound=Options)
+REQUIRED = ("artwork", "prompt")
+COLUMNS = (*REQUIRED, *Options.model_fields)
+DEFAULTS: Mapping[str, Any] = {name: part.default for name, part in Config.model_fields.items()}
+
+
+def schema(model: type[Options]) -> dict[str, Any]:
+    """Return the JSON schema of config.yaml (``Config``) or of a row of the table (``Artwork``)."""
+    found = model.model_json_schema()
+    for part in found["properties"].values():
+        del part["title"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
+
+
+@functools.cache
+def properties() -> dict[str, dict[str, Any]]:
+    """Return the JSON schema of each option and column, by its name."""
+    return {**schema(Artwork)["properties"], **schema(Config)["properties"]}
+
+
+def allowed(name: str) -> str:
+    """Say in words what an option or column takes."""
+    part = properties()[name]
+    if "x-allowed" in part:
+        return str(part["x-allowed"])
+    if "enum" in part:
+        *most, last = [f"`{value}`" for value in part["enum"]]
+        return f"{', '.join(most)} or {last}"
+    if part["type"] == "boolean":
+        return "`true` or `false`"
+    kind = "whole number" if part["type"] == "integer" else "number"
+    return f"{kind} {part['minimum']} to {part['maximum']}"
+
+
+def checked(
+    model: type[Model], values: Mapping[str, Any], candidates: int | None = None
+) -> tuple[Model | None, dict[str, str]]:
+    """Return values in their types, or None and what is wrong with which.
+
+    Text is read as a cell of the table: whole numbers, numbers with a point, and true, false, yes,
+    no, on, off, 1 and 0 in any case. So ``--config detail=false``, which Snakemake hands on as
+    text, means what it says.
+
+    Args:
+        model: ``Config`` or ``Artwork``.
+        values: What YAML or the table holds; what is left out has the default.
+        candidates: The largest ``choose``, where the values themselves do not say it.
     """
-    if text.isprintable():
-        return ""
-    for place, character in enumerate(text, start=1):
-        if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}:
-            return f"U+{ord(character):04X} at character {place}"
-    return ""
-
-
-@functools.cache
-def _schema(name: str) -> Schema:
-    schema = yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text(encoding="utf-8"))
-    jsonschema.Draft202012Validator.check_schema(schema)
-    return dict(schema)
-
-
-@functools.cache
-def _validator(name: str) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(columns().get(name) or options()[name])
-
-
-def _types(schema: Schema) -> set[str]:
-    return {part["type"] for part in schema.get("anyOf", [schema])}
-
-
-def _typed(schema: Schema, value: object) -> tuple[Any, str]:
-    """Return the value in the option's type and an empty hint, or anything and what is wrong."""
-    types = _types(schema)
-    match value:
-        case str():
-            return _typed_text(types, value)
-        case bool():
-            if "boolean" in types:
-                return value, ""
-            quotes = " In quotes it would be text." if "string" in types else ""
-            return value, f"YAML reads yes, no, on and off as true and false.{quotes}"
-        case int() if value.bit_length() > _LONGEST:
-            return value, "It is far too large."
-        case int() if "integer" in types:
-            return value, ""
-        case int() | float() if "number" in types:
-            return _finite(value)
-        case 0 | 1 if "boolean" in types:
-            return bool(value), ""
-        case float() if "integer" in types:
-            return value, _whole_hint(value)
-        case _ if "string" in types:
-            return value, "Put it in quotes to make it text."
-        case _:
-            return value, "It is of another kind."
-
-
-def _typed_text(types: set[str], text: str) -> tuple[Any, str]:
-    word = text.strip()
-    if found := control_character(text):
-        return text, f"It holds a control character: {found}."
-    if "integer" in types and _WHOLE.fullmatch(word):
-        return int(word), ""
-    if "string" in types:
-        return word, ""
-    if "boolean" in types:
-        if word.lower() in _TRUE | _FALSE:
-            return word.lower() in _TRUE, ""
-        return text, suggest(word, ["true", "false", "yes", "no", "on", "off"]) or "It is neither."
-    if "number" in types and _NUMBER.fullmatch(word):
-        return _finite(float(word))
-    if _DECIMAL_COMMA.fullmatch(word):
-        point = word.replace(",", ".")
-        with_point = f"Write the number with a point: {point}."
-        return text, with_point if "number" in types else _whole_hint(float(point))
-    if _NUMBER.fullmatch(word):
-        return text, _whole_hint(float(word))
-    if re.fullmatch(r"[+-]?(nan|\.nan|inf|\.inf|infinity)", word, re.IGNORECASE):
-        return text, "It must be a finite number."
-    return text, "It is not a number."
-
-
-def _finite(number: float) -> tuple[float, str]:
     try:
-        number = float(number) + 0.0  # -0.0 becomes 0.0
-    except OverflowError:  # a whole number of more than 308 digits
-        number = math.inf
-    return number, "" if math.isfinite(number) else "It must be a finite number."
+        context = {"candidates": candidates} if candidates else None
+        return model.model_validate(values, context=context), {}
+    except ValidationError as error:
+        hints: dict[str, str] = {}
+        for detail in error.errors(include_url=False):
+            name = str(detail["loc"][0])
+            hints[name] = hints.get(name) or str(detail.get("ctx", {}).get("error", ""))
+    return None, {name: _message(name, values.get(name), hint) for name, hint in hints.items()}
 
 
-def _whole_hint(number: float) -> str:
-    if math.isfinite(number) and number == int(number) and abs(number) < 1e15:
-        return f"Write it as {int(number)}."
-    return "It is not a whole number."
+def add_option(parser: argparse.ArgumentParser, flag: str, option: str) -> None:
+    """Give a command a flag, such as ``--amount``, for an option or column.
+
+    Type, default and help are the option's; a bad value is refused in the same words.
+    """
+
+    def typed(text: str) -> Any:
+        is_option = option in DEFAULTS
+        row = {} if is_option else dict.fromkeys(REQUIRED, "any")
+        found, wrong = checked(Config if is_option else Artwork, {**row, option: text}, 100)
+        if wrong:
+            raise argparse.ArgumentTypeError(wrong[option])
+        return getattr(found, option)
+
+    part = properties()[option]
+    words = f"{part['description']}: {allowed(option)}".replace("%", "%%")
+    if option in REQUIRED:
+        parser.add_argument(flag, required=True, type=typed, help=words)
+        return
+    kind: dict[str, Any] = {"type": typed}
+    if part.get("type") == "boolean":
+        kind = {"action": argparse.BooleanOptionalAction}
+    words += f" (default: {written(DEFAULTS[option])})"
+    parser.add_argument(flag, default=DEFAULTS[option], help=words, **kind)
 
 
-def _hint(name: str, schema: Schema, value: object) -> str:
-    if name == "artwork":
-        return _safe_name_hint(str(value))
-    if isinstance(value, str):
-        words = schema.get("enum") or re.findall(r"`(\w+)`", allowed(schema))
-        return "" if name == "prompt" else suggest(value, words)
-    return ""
+def flags(values: Options, names: Mapping[str, str]) -> list[str]:
+    """Return the flags that hand values to a command, without those that are the default.
+
+    Args:
+        values: The config or an artwork.
+        names: The option of each flag, such as ``{"--amount": "texture_amount"}``.
+    """
+    words = []
+    for flag, option in names.items():
+        value = getattr(values, option)
+        if option in REQUIRED or value != DEFAULTS[option]:
+            no = f"--no-{flag.removeprefix('--')}"
+            words.append((flag if value else no) if isinstance(value, bool) else f"{flag}={value}")
+    return words
+
+
+def written(default: object) -> str:
+    """Return a default as documentation writes it."""
+    return (str(default).lower() if isinstance(default, bool) else str(default)) or "blank"
+
+
+def _message(name: str, value: object, hint: str) -> str:
+    if value is None:
+        return f"it is blank; allowed: {allowed(name)}"
+    if not hint and name == "artwork":
+        hint = _safe_name_hint(str(value))
+    elif not hint and isinstance(value, str) and name != "prompt":
+        words = properties()[name].get("enum") or re.findall(r"`(\w+)`", allowed(name))
+        hint = suggest(value, map(str, words))
+    return f"found {show(value)}; allowed: {allowed(name)}{f'. {hint}' if hint else ''}"
 
 
 def _safe_name_hint(name: str) -> str:
+    if name.startswith("#"):
+        return "A comment begins with # itself, without a quote or blank before it."
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", plain)[:100].strip("-._")
-    if not _validator("artwork").is_valid(plain):
-        plain = f"my-{plain}"
-    return f"For instance: `{plain}`." if _validator("artwork").is_valid(plain) else ""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", plain)[:90].strip("-._")
+    safe = [word for word in (plain, f"my-{plain}") if re.search(_NAME, word)]
+    return f"For instance: `{safe[0]}`." if safe else ""
 
 
-def _respacing_hint(name: str, value: object) -> str:
-    """Say why ``ddimN`` cannot be: N steps with one stride must exist among 1000."""
-    found = _DDIM.fullmatch(value) if name == "upsample_steps" and isinstance(value, str) else None
-    if not found:
-        return ""
-    counts = sorted({math.ceil(1000 / stride) for stride in range(1, 501)})
-    wanted = int(found[1])
-    if wanted in counts:
-        return ""
-    nearest = sorted(counts, key=lambda count: (abs(count - wanted), count))[:2]
-    return (
-        f"No even stride takes {wanted} of 1000 steps; the nearest are "
-        f"{' and '.join(f'`ddim{count}`' for count in sorted(nearest))}."
-    )
+@functools.cache
+def _kinds(name: str) -> frozenset[str]:
+    """Return an option's types, as JSON schema calls them."""
+    part = properties()[name]
+    return frozenset(one["type"] for one in part.get("anyOf", [part]))
+
+
+def _typed(kinds: frozenset[str], value: object) -> object:
+    """Return the value in a type of these kinds where it can be; pydantic refuses the others.
+
+    Raises:
+        ValueError: It cannot be in any of them, and the message is a hint why.
+    """
+    if isinstance(value, str):
+        return _parsed(kinds, value)
+    if "boolean" in kinds:
+        return bool(value) if value in (0, 1) else value
+    if isinstance(value, bool):
+        raise ValueError("YAML reads yes, no, on and off as true and false; in quotes it is text.")
+    if isinstance(value, int | float) and abs(value) < 1e15:
+        if "number" in kinds:
+            return value + 0.0  # -0.0 becomes 0.0
+        if "integer" in kinds and value == int(value) and isinstance(value, float):
+            raise ValueError(f"Write it as {int(value)}.")
+    if kinds == {"string"}:
+        raise ValueError("Put it in quotes to make it text.")
+    return value
+
+
+def _parsed(kinds: frozenset[str], text: str) -> object:
+    word = text.strip()
+    for place, character in enumerate("" if text.isprintable() else text, start=1):
+        # control characters, line and paragraph separators, halves of surrogate pairs
+        if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}:
+            found = f"U+{ord(character):04X} at character {place}"
+            raise ValueError(f"It holds a control character: {found}.")
+    if "integer" in kinds and _WHOLE.fullmatch(word):
+        return int(word)
+    if "string" in kinds:
+        return word
+    if "boolean" in kinds and word.lower() in _TRUE | _FALSE:
+        return word.lower() in _TRUE
+    point = word.replace(",", ".", 1)
+    if _NUMBER.fullmatch(point):
+        number = float(point) + 0.0
+        if "number" in kinds and point == word:
+            return number
+        if "number" in kinds or (number.is_integer() and abs(number) < 1e15):
+            raise ValueError(f"Write it as {number:.15g}.")
+    return word

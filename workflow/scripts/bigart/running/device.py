@@ -13,7 +13,6 @@ import torch
 
 from bigart.errors import UserError
 from bigart.running import gpu_lock
-from bigart.running import precision as precisions
 
 log = logging.getLogger("bigart")
 
@@ -45,13 +44,14 @@ class Device:
         Args:
             device: "auto" (the GPU with the fewest jobs, else the CPU), "cpu", "cuda" (the same,
                 and an error where there is none), "cuda:N" (that one) or "mps".
-            precision: "auto" (see ``bigart.running.precision``), "fp32", "bf16" or "fp16".
+            precision: "auto" (fp32, which agrees with the published networks on any device),
+                "fp32", "bf16" or "fp16".
 
         Raises:
             UserError: There is no such device here, or it cannot compute in that precision.
         """
         chosen = _device(device)
-        precise = precisions.resolved(precision)
+        precise = "fp32" if precision == "auto" else precision
         if precise not in PRECISIONS:
             raise UserError(f"precision is {precision!r}; possible: auto, {', '.join(PRECISIONS)}")
         if precise == "fp16" and chosen.type == "cpu":

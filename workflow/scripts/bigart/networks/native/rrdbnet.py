@@ -19,7 +19,7 @@ from bigart.networks.options import RRDBNetOptions
 SLOPE = 0.2
 RESIDUAL = 0.2
 
-#: With fewer features a dense block is faster without ``DenseWinograd`` (docs/performance.md).
+#: With fewer features a dense block is faster without ``DenseWinograd`` (docs/speed.md).
 CHANNELS = 48
 
 # Rows of context that an exact result needs above and below a strip: one for each 3x3 convolution

@@ -20,7 +20,7 @@ REACH = TILE + KERNEL - 1  # inputs along one side of a tile
 
 #: Whether the fast path is used at all (benchmarks turn it off).
 FAST_PATH = True
-#: With fewer channels torch's convolution is faster (docs/performance.md).
+#: With fewer channels torch's convolution is faster (docs/speed.md).
 CHANNELS = 128
 #: Tiles computed at once: their data stays in the processor's cache.
 CHUNK, CHUNK_DENSE = 128, 256
