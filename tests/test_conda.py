@@ -8,8 +8,11 @@ import asyncio
 import json
 import re
 import sys
+import threading
 import venv
 from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +77,13 @@ def painted_in_conda(conda: Path, tmp_path_factory: pytest.TempPathFactory) -> R
         missing(f"pip cannot install here: {done.stderr[-500:]}")
     project = Project(folder / "checkout")
     project.table.write_text(ARTWORK)
-    needs_every_rule(project)
     options = {"python": python, "variables": {"PATH": f"{conda / 'bin'}:{PATH}"}}
-    project.snakemake("--sdm", "conda", **options)
+    handler = partial(SimpleHTTPRequestHandler, directory=project.folder / "models/embedded")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        needs_every_rule(project, f"http://127.0.0.1:{server.server_port}/encoder.json")
+        project.snakemake("--sdm", "conda", **options)
+        server.shutdown()
     environments = {}
     for copy in (project.folder / ".snakemake/conda").glob("*.yaml"):
         file = next(path for path in OWN_ENVIRONMENTS if path.read_text() == copy.read_text())
@@ -84,7 +91,7 @@ def painted_in_conda(conda: Path, tmp_path_factory: pytest.TempPathFactory) -> R
     return Run(project, options, environments)
 
 
-def needs_every_rule(project: Project) -> None:
+def needs_every_rule(project: Project, vocabulary: str) -> None:
     """Give the project a model to convert and a vocabulary to fetch."""
     embedded = project.folder / "models/embedded"
     state = safetensors.torch.load_file(embedded / "enlarger.safetensors")
@@ -94,7 +101,7 @@ def needs_every_rule(project: Project) -> None:
     models["sets"]["mine"] = {"like": "embedded", "enlarger": "own", "vocabulary": "far"}
     models["files"] |= {
         "own": {"architecture": "rrdbnet", "path": "models/own.pth"},
-        "far": {"architecture": "vocabulary", "urls": [(embedded / "encoder.json").as_uri()]},
+        "far": {"architecture": "vocabulary", "urls": [vocabulary]},
     }
     table.write_text(yaml.safe_dump(models))
     config = project.folder / "config/config.yaml"

@@ -25,7 +25,7 @@ def main() -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Convert the file and say where it is."""
-    file = table.asked_file(arguments)
+    file = table.read_models(arguments.models).file(arguments.name)
     if not file.needs_conversion:
         raise UserError(f"{file.name} needs no conversion: {file.final_path(arguments.weights)}")
     source = Path(arguments.source or file.source_path(arguments.weights))

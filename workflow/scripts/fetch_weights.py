@@ -19,7 +19,8 @@ def main() -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Fetch the file and say where it is."""
-    print(download.fetch(table.asked_file(arguments), arguments.weights))
+    file = table.read_models(arguments.models).file(arguments.name)
+    print(download.fetch(file, arguments.weights))
 
 
 if __name__ == "__main__":

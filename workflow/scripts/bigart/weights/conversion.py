@@ -1,9 +1,9 @@
 """Published checkpoints: recognised, verified, and kept as safetensors from then on.
 
-``archives`` reads them without running what is in them. Here a state dict is recognised, brought
-to the published parameter names, checked to have exactly the names and shapes of its network, and
-written once as a safetensors file whose header says how to build the network: ``architecture``,
-``options`` (JSON), ``source_sha256``, ``format_version``. The stages read only that file.
+A state dict is recognised, brought to the published parameter names, checked to have exactly the
+names and shapes of its network, and written once as a safetensors file whose header says how to
+build the network: ``architecture``, ``options`` (JSON), ``source_sha256``, ``format_version``. The
+stages read only that file.
 """
 
 import json
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bigart.errors import UserError
@@ -33,38 +34,38 @@ from bigart.networks.options import (
 )
 from bigart.running import files
 from bigart.weights import network_file
-from bigart.weights.archives import (
-    SAFETENSORS_DTYPES,
-    Shape,
-    StateDict,
-    StoredTensor,
-    check_zip,
-    read_checkpoint,
-)
+from bigart.weights.checkpoint import StateDict, read_checkpoint
 from bigart.weights.network_file import FORMAT_VERSION, load_metadata, tuples
 
 Options = GlideOptions | RRDBNetOptions | VQGANOptions
-_SAFETENSORS_NAMES = {dtype: name for name, dtype in SAFETENSORS_DTYPES.items()}
+Shape = tuple[int, ...]
 
 
 class Architecture(NamedTuple):
-    """A network's class, its options, and what people call it."""
+    """A network's class and its name in messages."""
 
     network: type[Network]
-    options: type[Options]
-    spoken: str
+    display_name: str
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
-    "glide": Architecture(Text2ImUNet, GlideOptions, "a GLIDE network"),
-    "rrdbnet": Architecture(RRDBNet, RRDBNetOptions, "an RRDBNet (ESRGAN, BSRGAN)"),
-    "vqgan": Architecture(VQGAN, VQGANOptions, "a VQGAN"),
+    "glide": Architecture(Text2ImUNet, "a GLIDE network"),
+    "rrdbnet": Architecture(RRDBNet, "an RRDBNet (ESRGAN, BSRGAN)"),
+    "vqgan": Architecture(VQGAN, "a VQGAN"),
+}
+
+# Channels of a GLIDE network's input: super_res, inpaint, and its name in messages
+_GLIDE = {
+    3: (False, False, "base"),
+    6: (True, False, "upsampler"),
+    7: (False, True, "inpainting base"),
+    10: (True, True, "inpainting upsampler"),
 }
 
 # ---- what a state dict is ----------------------------------------------------------------------
 
 
-def to_published_names(state: Mapping[str, StoredTensor]) -> StateDict:
+def to_published_names(state: Mapping[str, Tensor]) -> StateDict:
     """Give a state dict the parameter names that this project's networks have.
 
     RRDBNets come with three sets of names: BSRGAN's (used here), those of later ESRGAN
@@ -97,12 +98,11 @@ def _from_sequential_names(name: str, modules: int) -> str:
     return name
 
 
-def describe(state: Mapping[str, StoredTensor]) -> tuple[str | None, str]:
+def describe(state: Mapping[str, Tensor]) -> tuple[str | None, str]:
     """Say what network a state dict belongs to: its architecture (None: unknown) and in words."""
     if "transformer_proj.weight" in state and "input_blocks.0.0.weight" in state:
-        names = {3: "base", 6: "upsampler", 7: "inpainting base", 10: "inpainting upsampler"}
-        first = state["input_blocks.0.0.weight"].shape
-        return "glide", f"a GLIDE {names.get(first[1], 'network') if len(first) > 1 else 'network'}"
+        channels = [*state["input_blocks.0.0.weight"].shape, 0, 0][1]
+        return "glide", f"a GLIDE {_GLIDE.get(channels, (0, 0, 'network'))[2]}"
     if "quantize.embedding.weight" in state:
         return "vqgan", "a VQGAN"
     if any(name.startswith("RRDB_trunk.0.") for name in state):
@@ -119,10 +119,7 @@ def describe(state: Mapping[str, StoredTensor]) -> tuple[str | None, str]:
 
 
 def infer_options(
-    architecture: str,
-    state: Mapping[str, StoredTensor],
-    stated: Mapping[str, Any] | None = None,
-    path: Path | str = "the checkpoint",
+    architecture: str, state: Mapping[str, Tensor], stated: Mapping[str, Any] | None = None
 ) -> Options:
     """Return a network's options: the stated ones, and the rest from its shapes.
 
@@ -135,37 +132,31 @@ def infer_options(
     """
     found, words = describe(state)
     if found != architecture:
-        raise UserError(f"{path} is {words}, not {ARCHITECTURES[architecture].spoken}")
-    try:
-        if architecture == "rrdbnet":
-            options: Options = _rrdbnet_options(state, path)
-        elif architecture == "vqgan":
-            options = _vqgan_options(state)
-        else:
-            options = _glide_options(state, stated or {}, path)
-    except _UnfitError as error:
-        raise UserError(f"{path} is {words}, but incomplete or damaged: {error}") from None
+        raise UserError(f"this is {words}, not {ARCHITECTURES[architecture].display_name}")
+    options: Options
+    if architecture == "rrdbnet":
+        options = _rrdbnet_options(state)
+    elif architecture == "vqgan":
+        options = _vqgan_options(state)
+    else:
+        options = _glide_options(state, stated or {})
     return replace(options, **tuples(stated or {}))
 
 
-class _UnfitError(Exception):
-    """What options are read from is not there, or has not the shape that tells them."""
-
-
-def _shape(state: Mapping[str, StoredTensor], name: str, dimensions: int) -> Shape:
+def _shape(state: Mapping[str, Tensor], name: str, dimensions: int) -> Shape:
     if name not in state:
-        raise _UnfitError(f"{name} is missing")
-    shape = state[name].shape
+        raise UserError(f"incomplete or damaged: {name} is missing")
+    shape = tuple(state[name].shape)
     if len(shape) != dimensions or 0 in shape:
-        raise _UnfitError(f"{name} has the shape {list(shape)}")
+        raise UserError(f"incomplete or damaged: {name} has the shape {list(shape)}")
     return shape
 
 
-def _rrdbnet_options(state: Mapping[str, StoredTensor], path: Path | str) -> RRDBNetOptions:
+def _rrdbnet_options(state: Mapping[str, Tensor]) -> RRDBNetOptions:
     features, inputs, *_ = _shape(state, "conv_first.weight", 4)
     if inputs != 3 or "upconv3.weight" in state or "upconv1.weight" not in state:
         raise UserError(
-            f"{path} is an RRDBNet of a kind that is not supported ({inputs} input channels): "
+            f"this is an RRDBNet of a kind that is not supported ({inputs} input channels): "
             "it must take RGB and enlarge 2 or 4 times by its own convolutions"
         )
     return RRDBNetOptions(
@@ -176,12 +167,12 @@ def _rrdbnet_options(state: Mapping[str, StoredTensor], path: Path | str) -> RRD
     )
 
 
-def _vqgan_options(state: Mapping[str, StoredTensor]) -> VQGANOptions:
+def _vqgan_options(state: Mapping[str, Tensor]) -> VQGANOptions:
     channels = _shape(state, "encoder.conv_in.weight", 4)[0]
     levels = range(_count(state, r"encoder\.down\.(\d{1,4})\."))
     widths = [_shape(state, f"encoder.down.{i}.block.0.conv1.weight", 4)[0] for i in levels]
     if any(width % channels for width in widths):
-        raise _UnfitError(f"its levels have {widths} channels, its first convolution {channels}")
+        raise UserError(f"damaged: levels of {widths} channels, a first convolution of {channels}")
     codes, embed_dim = _shape(state, "quantize.embedding.weight", 2)
     return VQGANOptions(
         channels=channels,
@@ -198,35 +189,25 @@ def _vqgan_options(state: Mapping[str, StoredTensor]) -> VQGANOptions:
     )
 
 
-def _glide_options(
-    state: Mapping[str, StoredTensor], stated: Mapping[str, Any], path: Path | str
-) -> GlideOptions:
-    kinds = {3: (False, False), 6: (True, False), 7: (False, True), 10: (True, True)}
-    found = kinds.get(_shape(state, "input_blocks.0.0.weight", 4)[1])
-    if found is None:
-        raise UserError(f"{path} is a GLIDE network with an unknown number of input channels")
-    super_res, inpaint = found
+def _glide_options(state: Mapping[str, Tensor], stated: Mapping[str, Any]) -> GlideOptions:
+    channels = _shape(state, "input_blocks.0.0.weight", 4)[1]
+    if channels not in _GLIDE:
+        raise UserError(f"this is a GLIDE network of an unknown kind ({channels} input channels)")
+    super_res, inpaint, name = _GLIDE[channels]
     wanted = stated.get("super_res", super_res), stated.get("inpaint", inpaint)
-    if wanted != found:
-        raise UserError(f"{path} is {describe(state)[1]}, not a GLIDE {_glide_name(*wanted)}")
+    if wanted != (super_res, inpaint):
+        other = next(kind[2] for kind in _GLIDE.values() if kind[:2] == wanted)
+        raise UserError(f"this is a GLIDE {name}, not a GLIDE {other}")
     return replace(UPSAMPLER if super_res else BASE, inpaint=inpaint)
-
-
-def _glide_name(super_res: bool, inpaint: bool) -> str:
-    return ("inpainting " if inpaint else "") + ("upsampler" if super_res else "base")
 
 
 def _count(state: Iterable[str], pattern: str) -> int:
     """Return one more than the highest number that the names carry, at least 1."""
-    matches = {name: match for name in state if (match := re.match(pattern, name))}
-    name, highest = max(
-        ((name, int(match[1])) for name, match in matches.items()),
-        key=lambda pair: pair[1],
-        default=("", 0),
-    )
-    if highest >= len(matches):
-        raise _UnfitError(f"{name} is there, and not all that come before it")
-    return highest + 1
+    numbers = {name: int(found[1]) for name in state if (found := re.match(pattern, name))}
+    highest = max(numbers, key=lambda name: numbers[name], default="")
+    if highest and numbers[highest] >= len(numbers):
+        raise UserError(f"damaged: {highest} is there, and not all that come before it")
+    return numbers.get(highest, 0) + 1
 
 
 def expected_shapes(architecture: str, options: Options) -> dict[str, Shape]:
@@ -239,12 +220,7 @@ def expected_shapes(architecture: str, options: Options) -> dict[str, Shape]:
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
-def verify(
-    state: Mapping[str, StoredTensor],
-    architecture: str,
-    options: Options,
-    path: Path | str = "the checkpoint",
-) -> StateDict:
+def verify(state: Mapping[str, Tensor], architecture: str, options: Options) -> StateDict:
     """Check that a state dict has exactly the names and shapes of a network.
 
     Returns:
@@ -254,28 +230,24 @@ def verify(
         UserError: The options do not fit together; or missing and unexpected names and wrong
             shapes, the first five of each.
     """
-    try:
-        expected = expected_shapes(architecture, options)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    missing = [name for name in expected if name not in state]
-    unexpected = [name for name in state if name not in expected]
-    wrong = [
-        f"{name}: {list(state[name].shape)} instead of {list(shape)}"
-        for name, shape in expected.items()
-        if name in state and state[name].shape != shape
+    expected = expected_shapes(architecture, options)
+    problems = {
+        "missing": [name for name in expected if name not in state],
+        "unexpected": [name for name in state if name not in expected],
+        "wrong shape": [
+            f"{name}: {list(state[name].shape)} instead of {list(shape)}"
+            for name, shape in expected.items()
+            if name in state and state[name].shape != shape
+        ],
+    }
+    lines = [
+        f"\n  {problem} ({len(names)}): {', '.join(names[:5])}{', ...' if names[5:] else ''}"
+        for problem, names in problems.items()
+        if names
     ]
-    if missing or unexpected or wrong:
-        parts = [("missing", missing), ("unexpected", unexpected), ("wrong shape", wrong)]
-        lines = [
-            f"  {title} ({len(names)}): {', '.join(names[:5])}{', ...' if names[5:] else ''}"
-            for title, names in parts
-            if names
-        ]
-        raise UserError(
-            f"{path} does not fit {ARCHITECTURES[architecture].spoken} "
-            f"with these options:\n" + "\n".join(lines)
-        )
+    if lines:
+        name = ARCHITECTURES[architecture].display_name
+        raise UserError(f"does not fit {name} with these options:{''.join(lines)}")
     return {name: state[name] for name in expected}
 
 
@@ -283,14 +255,12 @@ def verify(
 
 
 def open_checkpoint(
-    path: Path | str, architecture: str, stated: Mapping[str, Any] | None = None
+    path: Path | str,
+    architecture: str,
+    stated: Mapping[str, Any] | None = None,
+    check_members: bool = True,
 ) -> tuple[StateDict, Options]:
-    """Read a checkpoint, find its options and verify names and shapes.
-
-    Args:
-        path: Any format of ``read_checkpoint``.
-        architecture: A key of ``ARCHITECTURES``.
-        stated: Options that are known; see ``infer_options``.
+    """Read a checkpoint, find its options (see ``infer_options``), verify names and shapes.
 
     Returns:
         The tensors in the published names, in the network's order, and the options.
@@ -298,21 +268,22 @@ def open_checkpoint(
     Raises:
         UserError: Whatever is wrong with the file.
     """
-    state = to_published_names(read_checkpoint(path))
-    options = infer_options(architecture, state, stated, path)
-    return verify(state, architecture, options, path), options
+    state = to_published_names(read_checkpoint(path, check_members))
+    try:
+        options = infer_options(architecture, state, stated)
+        return verify(state, architecture, options), options
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def check(path: Path | str, architecture: str, stated: Mapping[str, Any] | None = None) -> None:
-    """Check a checkpoint from within: zip CRCs, names, shapes, finite values.
+    """Check a checkpoint whose hash is not known: zip CRCs, names, shapes, finite values.
 
     Raises:
-        UserError: The first kind of fault that is found.
+        UserError: The first thing that is wrong.
     """
-    check_zip(path)
-    state, _ = open_checkpoint(path, architecture, stated)
-    for name, tensor in state.items():
-        _check_finite(name, tensor.load(), path)
+    for name, tensor in open_checkpoint(path, architecture, stated)[0].items():
+        _check_finite(name, tensor, path)
 
 
 def convert(
@@ -324,15 +295,16 @@ def convert(
 ) -> dict[str, str]:
     """Convert a checkpoint to this project's safetensors form.
 
-    Numbers become fp32, unless the whole file is fp16 or bf16, which it stays. One tensor at a
-    time is in memory. The target is whole or absent.
+    Numbers become fp32, unless the whole file is fp16 or bf16, which it stays. All tensors are in
+    memory at once. The target is whole or absent.
 
     Args:
         source: A checkpoint of any known format.
         target: The ``.safetensors`` file to write.
         architecture: A key of ``ARCHITECTURES``.
         stated: Options that are known; see ``infer_options``.
-        sha256: The source's hash, if the caller has it already.
+        sha256: The source's hash where the caller has compared it with the expected one. The
+            CRCs are then not checked again.
 
     Returns:
         The metadata that the target carries.
@@ -340,25 +312,13 @@ def convert(
     Raises:
         UserError: Whatever is wrong with the source.
     """
-    check_zip(source)
-    state, options = open_checkpoint(source, architecture, stated)
-    metadata = network_metadata(architecture, options, sha256 or files.sha256(source))
+    state, options = open_checkpoint(source, architecture, stated, check_members=not sha256)
     dtypes = {tensor.dtype for tensor in state.values()}
     half = dtypes in ({torch.float16}, {torch.bfloat16})
     dtype = dtypes.pop() if half else torch.float32
-    with files.atomic(target) as temporary:
-        _write_safetensors(temporary, state, dtype, metadata, source)
+    metadata = _metadata(architecture, options, sha256 or files.sha256(source))
+    _write(target, state, dtype, metadata, source)
     return metadata
-
-
-def network_metadata(architecture: str, options: Options, source_sha256: str) -> dict[str, str]:
-    """Return the header that makes a safetensors file one of this project's."""
-    return {
-        "architecture": architecture,
-        "options": json.dumps(asdict(options), sort_keys=True),
-        "source_sha256": source_sha256,
-        "format_version": FORMAT_VERSION,
-    }
 
 
 def save_network(
@@ -381,37 +341,50 @@ def save_network(
         UserError: A value is not finite, also after rounding to ``dtype``.
     """
     options: Any = network.options
-    metadata = network_metadata(architecture, options, source_sha256)
-    state = {n: t.detach() for n, t in network.state_dict().items()}
-    with files.atomic(path) as temporary:
-        _write_safetensors(temporary, state, dtype, metadata, path)
+    metadata = _metadata(architecture, options, source_sha256)
+    _write(path, network.state_dict(), dtype, metadata, path)
     return metadata
 
 
-def _write_safetensors(
-    target: Path,
-    state: Mapping[str, StoredTensor | Tensor],
+def _metadata(architecture: str, options: Options, source_sha256: str) -> dict[str, str]:
+    return {
+        "architecture": architecture,
+        "format_version": FORMAT_VERSION,
+        "options": json.dumps(asdict(options), sort_keys=True),
+        "source_sha256": source_sha256,
+    }
+
+
+def _write(
+    target: Path | str,
+    state: Mapping[str, Tensor],
     dtype: torch.dtype,
-    metadata: Mapping[str, str],
+    metadata: dict[str, str],
     source: Path | str,
 ) -> None:
-    """Write header and tensors one after the other, each checked to be finite."""
-    header: dict[str, Any] = {"__metadata__": dict(metadata)}
-    at = 0
+    tensors = {}
     for name, tensor in state.items():
-        size = math.prod(tensor.shape) * dtype.itemsize
-        entry = {"dtype": _SAFETENSORS_NAMES[dtype], "shape": list(tensor.shape)}
-        header[name] = {**entry, "data_offsets": [at, at + size]}
-        at += size
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    with target.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for name, stored in state.items():
-            tensor = stored.load() if isinstance(stored, StoredTensor) else stored.cpu()
-            tensor = tensor.to(dtype).contiguous()
-            _check_finite(name, tensor, source)
-            file.write(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        # a copy of its own: safetensors refuses tensors that share a storage
+        tensors[name] = tensor.detach().to(
+            "cpu", dtype, copy=True, memory_format=torch.contiguous_format
+        )
+        _check_finite(name, tensors[name], source)
+    with files.atomic(target) as temporary:
+        save_file(tensors, temporary, metadata)
+        _sort_metadata(temporary)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Write a header's metadata in their order: safetensors takes another one in each process."""
+    with path.open("r+b") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) > length:
+            raise RuntimeError("the header of safetensors is not compact JSON")
+        file.seek(8)
+        file.write(text.ljust(length))
 
 
 def _check_finite(name: str, tensor: Tensor, path: Path | str) -> None:
@@ -431,7 +404,7 @@ def open_network(
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
 ) -> tuple[nn.Module, dict[str, str]]:
-    """Open a converted file of any architecture; see ``networks.open_network``."""
+    """Open a converted file of any architecture; see ``network_file.open_network``."""
     architecture = load_metadata(path)["architecture"]
     if architecture not in ARCHITECTURES:
         raise UserError(f"{path} holds a network of an unknown architecture, {architecture}")

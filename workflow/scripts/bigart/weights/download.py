@@ -1,112 +1,68 @@
 """Downloads of model files: resumed after a break, checked, whole or absent.
 
 A download grows as ``NAME.part`` beside a note of where it comes from (``NAME.part.json``). It gets
-its final name when size and hash are right. Where no hash is published, the file is checked from
-within (zip CRCs, names, shapes, finite values) and its hash is pinned in ``weights/pins.json``:
-every later download must be the same file, whichever address it comes from.
+its final name when size and hash are right. Where no hash is published, the archive's CRCs, the
+names and shapes of its tensors and their values are checked, and its hash is pinned in
+``weights/pins.json``: every later download must be the same file, whichever address it comes from.
 
 HTTP: RFC 9110, sections 13.1.5 (If-Range), 14 (ranges) and 15.5.17 (416).
 """
 
 import contextlib
 import errno
-import itertools
 import json
 import logging
 import shutil
-import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import MaxRetryError, ProtocolError
+from urllib3.util import Retry
 
 from bigart.errors import UserError
 from bigart.running import files
-from bigart.running.progress import Progress, duration, megabytes
+from bigart.running.progress import Progress, megabytes
 from bigart.weights.table import ModelFile
 
 log = logging.getLogger("bigart")
 
-CHUNK = 2**14  # at most this much is lost when a connection breaks
+CHUNK = 2**14  # bytes; at most this much is lost when a connection breaks
 SPARE_BYTES = 64 * 2**20  # left free on the disk
 UNKNOWN_SIZE_LIMIT = 20 * 2**30  # no model file is as large as this
-LONGEST_WAIT = 60.0
-_MOST_ATTEMPTS = 100
-_TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504, 509}
+TIMEOUT = (15.0, 60.0)  # seconds: until there is a connection, and without a byte after that
+# Attempts without a byte gained, per address, and the waits between them (0, 4, 8 seconds)
+RETRIES = Retry(
+    3,
+    backoff_factor=2,
+    backoff_max=60,
+    retry_after_max=60,
+    status_forcelist=(408, 425, 429, 500, 502, 503, 504, 509),
+    raise_on_status=False,
+)
 _WEB_PAGE = (b"<!doctype html", b"<html", b"<head", b"<?xml")
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long a download is tried.
-
-    Attributes:
-        attempts: In a row without a byte gained, per address, before the next address.
-        backoff: Seconds before the second attempt; doubled for each further one.
-        connect: Seconds to wait for a connection.
-        silence: Seconds without a byte before the connection counts as broken.
-    """
-
-    attempts: int = 4
-    backoff: float = 2.0
-    connect: float = 15.0
-    silence: float = 60.0
+class _RefusedError(Exception):
+    """What this address serves is not the file: on to the next address."""
 
 
-class _WrongFileError(Exception):
-    """The address serves another file than the expected one: on to the next address."""
-
-
-class _BrokenOffError(Exception):
-    """The connection broke, or the server is busy: worth another attempt.
-
-    Args:
-        message: What happened.
-        wait: Seconds that the server asks for.
-    """
-
-    def __init__(self, message: str, wait: float = 0.0) -> None:
-        super().__init__(message)
-        self.wait = wait
-
-
-@dataclass(frozen=True)
-class _Origin:
-    """What a partial download is a part of."""
-
-    url: str
-    etag: str = ""
-    modified: str = ""
-    total: int | None = None
-
-    @property
-    def validator(self) -> str:
-        """What If-Range may carry: a strong ETag, else the date."""
-        return self.modified if not self.etag or self.etag.startswith("W/") else self.etag
-
-
-def fetch(
-    file: ModelFile, weights: Path | str = "weights", patience: Patience | None = None
-) -> Path:
+def fetch(file: ModelFile, weights: Path | str = "weights") -> Path:
     """Make sure that a model file is on disk, whole and verified.
 
-    A file that is already there is verified; a damaged download is fetched anew. Several
+    A file that is already there is verified; a damaged download is fetched again. Several
     processes may ask for the same file: one fetches, the others wait.
 
     Args:
         file: The entry of ``config/models.yaml``.
         weights: The folder ``weights/``.
-        patience: How long to try.
 
     Returns:
         The file: the download, or the user's own.
 
     Raises:
-        UserError: No address gave the right file (each one's fault is told), the disk has no
+        UserError: No address gave the right file (with the error of each one), the disk has no
             room, or a local file is missing or not what its entry says.
     """
     target, weights = file.source_path(weights), Path(weights)
@@ -115,419 +71,256 @@ def fetch(
             raise UserError(f"{file.name}: {target} is missing; its entry in models.yaml names it")
         check_stated(file, target)
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
     with files.locked(target):
         if target.exists():
             try:
                 _verify(file, target, weights)
-            except _WrongFileError as error:
+                return target
+            except _RefusedError as error:
                 log.warning("%s: %s; fetching it again", target, error)
                 target.unlink()
-            else:
-                return target
-        _fetch_from_any(file, target, weights, patience or Patience())
+        _fetch_from_any(file, target, weights)
     return target
 
 
-def _verify(file: ModelFile, path: Path, weights: Path) -> None:
-    """Check a fetched file against its entry, or against its pin, or from within (and pin it).
-
-    Raises:
-        _WrongFileError: It is another file or a damaged one.
-    """
-    found = _check_known(file, path, weights)
-    if not file.sha256 and not _pinned_sha256(file, weights):
-        _check_from_within(file, path)
-        _pin(_pins_path(weights), file, found, path.stat().st_size)
-
-
-def check_stated(file: ModelFile, path: Path, weights: Path | str = "weights") -> str:
-    """Check that a file on disk is the one that its entry states, or else its pin.
+def check_stated(file: ModelFile, path: Path, weights: Path | str = "weights") -> str | None:
+    """Check that a file on disk has the size and hash that its entry states, or else its pin.
 
     Returns:
-        Its SHA-256.
+        Its SHA-256, or None where there is none to compare it with.
 
     Raises:
-        UserError: It is another one.
+        UserError: It is another file.
     """
     try:
-        return _check_known(file, path, weights)
-    except _WrongFileError as error:
-        right = "remove it, so that it is fetched anew" if file.needs_fetch else "replace it"
+        return _check_known(file, path, Path(weights))
+    except _RefusedError as error:
+        right = "remove it, so that it is fetched again" if file.needs_fetch else "replace it"
         raise UserError(
-            f"{file.name}: {path} is {error}. If it is the right one, mend what is stated; "
+            f"{file.name}: {path} is {error}. If it is the right one, correct what is stated; "
             f"else {right}."
         ) from None
 
 
-def _check_known(file: ModelFile, path: Path, weights: Path | str) -> str:
+def _check_known(file: ModelFile, path: Path, weights: Path) -> str | None:
     size = path.stat().st_size
-    if file.bytes is not None and size != file.bytes:
-        raise _WrongFileError(
+    if file.bytes not in (None, size):
+        raise _RefusedError(
             f"another file: it has {size:,} bytes; its entry in models.yaml says {file.bytes:,}"
         )
+    expected, says = file.sha256, "its entry in models.yaml says"
+    if not expected and file.needs_fetch:
+        pins = weights / "pins.json"
+        expected = _pins(pins).get(file.name, {}).get("sha256")
+        says = f"the one fetched first (to accept another, remove `{file.name}` from {pins}) has"
+    if not expected:
+        return None
     found = files.sha256(path)
-    if file.sha256 and found != file.sha256:
-        raise _WrongFileError(
-            f"another file: its sha256 is {found}; its entry in models.yaml says {file.sha256}"
-        )
-    pinned = None if file.sha256 else _pinned_sha256(file, weights)
-    if pinned and found != pinned:
-        raise _WrongFileError(
-            f"another file than the one fetched first: its sha256 is {found}, not {pinned} "
-            f"(to accept another one, remove `{file.name}` from {_pins_path(weights)})"
-        )
+    if found != expected:
+        raise _RefusedError(f"another file: its sha256 is {found}; {says} {expected}")
     return found
 
 
-def _check_from_within(file: ModelFile, path: Path) -> None:
-    try:
-        if file.is_network:
-            from bigart.weights import conversion  # needs torch, which a download does not
+def _verify(file: ModelFile, path: Path, weights: Path) -> None:
+    """Check a fetched file against its entry or its pin; else check what is in it, and pin it."""
+    if _check_known(file, path, weights):
+        return
+    if file.is_network:
+        from bigart.weights import conversion  # needs torch, which a download does not
 
-            log.info("%s: checking every tensor", file.name)
+        log.info("%s: checking every tensor", file.name)
+        try:
             conversion.check(path, file.architecture, file.options)
-        elif file.architecture == "vocabulary":
-            tokens = json.loads(path.read_bytes())
-            if not isinstance(tokens, dict) or not all(isinstance(i, int) for i in tokens.values()):
-                raise _WrongFileError("not a vocabulary: a JSON object, token -> number")
-        else:
-            path.read_text(encoding="utf-8")
-    except (UserError, ValueError, RecursionError) as error:
-        raise _WrongFileError(str(error)) from None
+        except UserError as error:
+            raise _RefusedError(str(error)) from None
+    pins = weights / "pins.json"
+    with files.locked(pins):
+        facts = {"bytes": path.stat().st_size, "sha256": files.sha256(path), "urls": file.urls}
+        content = json.dumps(_pins(pins) | {file.name: facts}, indent=2, sort_keys=True)
+        with files.atomic(pins) as temporary:
+            temporary.write_text(f"{content}\n")
+    log.info("%s: its sha256 %s is pinned in %s", file.name, facts["sha256"], pins)
+
+
+def _pins(path: Path) -> dict[str, Any]:
+    """Return the hash of the file that first came under each name without a published one."""
+    try:
+        pins: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if all(isinstance(pin["sha256"], str) for pin in pins.values()):
+            return pins
+    except FileNotFoundError:
+        return {}
+    except (ValueError, AttributeError, TypeError, KeyError):
+        pass
+    raise UserError(f"{path} is damaged. Remove it: the files are then checked and pinned again")
 
 
 # ---- one file from many addresses ------------------------------------------------------------
 
 
-def _fetch_from_any(file: ModelFile, target: Path, weights: Path, patience: Patience) -> None:
+def _fetch_from_any(file: ModelFile, target: Path, weights: Path) -> None:
     size = f", {megabytes(file.bytes)}" if file.bytes else ""
     log.info("%s%s (licence: %s)", file.name, size, file.licence or "not stated")
-    faults = []
+    part = target.with_name(f"{target.name}.part")
+    errors = []
     for url in file.urls:
         log.info("%s: from %s", file.name, url)
         try:
-            _fetch_verified(file, url, target, weights, patience)
+            _fetch_verified(file, url, part, weights)
+        except (_RefusedError, requests.RequestException, MaxRetryError) as error:
+            log.warning("%s: %s: %s", file.name, url, _reason(error))
+            errors.append(f"  {url}: {_reason(error)}")
+        else:
+            files.finish(part, target)
+            _discard(part)
+            log.info("%s: fetched and verified", file.name)
             return
-        except (_WrongFileError, _BrokenOffError) as error:
-            log.warning("%s: %s: %s", file.name, url, error)
-            faults.append(f"  {url}: {error}")
     raise UserError(
-        f"{file.name} could not be fetched:\n" + "\n".join(faults) + "\n"
-        f"Run again to go on where it stopped. Or get the file in another way and put it at "
+        f"{file.name} could not be fetched:\n" + "\n".join(errors) + "\n"
+        f"Run again to resume where it stopped. Or get the file in another way and put it at "
         f"{target}: it is then only checked."
     )
 
 
-def _fetch_verified(
-    file: ModelFile, url: str, target: Path, weights: Path, patience: Patience
-) -> None:
+def _fetch_verified(file: ModelFile, url: str, part: Path, weights: Path) -> None:
     """Fetch from one address; a resumed file that turns out wrong is tried once from the start."""
-    part = target.with_name(f"{target.name}.part")
-    for last in (False, True):
-        resumed = _download(file, url, part, patience)
+    try:
+        resumed = _download(file, url, part)
         try:
             _verify(file, part, weights)
-        except _WrongFileError:
-            _discard(part)
-            if last or not resumed:
+        except _RefusedError:
+            if not resumed:
                 raise
             log.warning("%s: the resumed file is wrong; once more from the start", file.name)
-            continue
-        files.finish(part, target)
-        _discard(part)
-        log.info("%s: fetched and verified", file.name)
-        return
-
-
-def _download(file: ModelFile, url: str, part: Path, patience: Patience) -> bool:
-    """Bring ``part`` to its whole length; returns whether any of it is from an earlier request."""
-    resumed = part.exists()
-    failures = 0
-    for attempt in itertools.count(1):
-        before = _size(part)
-        try:
-            with _opened_part(part) as out:
-                if urlsplit(url).scheme == "file":
-                    _copy(file, url, out, part)
-                else:
-                    _request(file, url, out, part, patience)
-            return resumed
-        except _WrongFileError:
             _discard(part)
-            raise
-        except _BrokenOffError as error:
-            failures = 0 if _size(part) > before else failures + 1
-            if failures >= patience.attempts or attempt >= _MOST_ATTEMPTS:
-                raise _BrokenOffError(f"{error} ({attempt} attempts)") from None
-            wait = max(patience.backoff * 2 ** max(failures - 1, 0), error.wait)
-            wait = min(wait, LONGEST_WAIT)
-            log.info("%s: %s; again in %s", file.name, error, duration(wait))
-            time.sleep(wait)
-            resumed = True
-    raise AssertionError("not reached")
+            _download(file, url, part)
+            _verify(file, part, weights)
+    except _RefusedError:
+        _discard(part)
+        raise
 
 
-# ---- one request -------------------------------------------------------------------------------
+def _download(file: ModelFile, url: str, part: Path) -> bool:
+    """Bring ``part`` to its whole length; returns whether any of it is from an earlier request."""
+    resumed, longest, retries = part.exists(), 0, RETRIES
+    with requests.Session() as session:
+        session.headers.update({"Accept-Encoding": "identity", "User-Agent": "bigart-workflow"})
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(max_retries=RETRIES))
+        while True:
+            try:
+                _request(session, file, url, part)
+                return resumed
+            except ProtocolError as error:
+                size = part.stat().st_size if part.exists() else 0
+                if size > longest:
+                    longest, retries = size, RETRIES
+                retries = retries.increment("GET", url, error=error)
+                log.info("%s: %s; trying again", file.name, _reason(error))
+                retries.sleep()
+                resumed = True
 
 
-def _request(file: ModelFile, url: str, out: Any, part: Path, patience: Patience) -> None:
-    """Ask for what is missing of the file and append it.
+def _request(session: requests.Session, file: ModelFile, url: str, part: Path) -> None:
+    """Ask for the bytes that ``part`` lacks, and append them.
 
     Raises:
-        _BrokenOffError: Worth another attempt.
-        _WrongFileError: This address has not the file.
+        ProtocolError: The answer broke off or does not fit the part: worth another request.
+        _RefusedError: This address has another file.
     """
-    start = _resumable(file, url, out, part)
-    origin = _read_origin(part)
-    headers = {"Accept-Encoding": "identity", "User-Agent": "bigart-workflow"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
-        if origin is not None and origin.url == url and origin.validator:
-            headers["If-Range"] = origin.validator
-    try:
-        with requests.get(
-            url, headers=headers, stream=True, timeout=(patience.connect, patience.silence)
-        ) as answer:
-            _take(file, url, answer, start, out, part)
-    except (requests.exceptions.SSLError, requests.exceptions.InvalidSchema) as error:
-        raise _WrongFileError(_plain(error)) from None
-    except requests.RequestException as error:
-        raise _BrokenOffError(_plain(error)) from None
-
-
-def _resumable(file: ModelFile, url: str, out: Any, part: Path) -> int:
-    """Return how many bytes of the part count; the rest is thrown away.
-
-    Bytes from another address count only where the hash will tell whether they fit.
-    """
-    origin = _read_origin(part)
-    start = int(out.seek(0, 2))
-    too_long = file.bytes is not None and start > file.bytes
-    if too_long or not (file.sha256 or (origin is not None and origin.url == url)):
-        start = 0
-    out.truncate(start)
-    out.seek(start)
-    return start
-
-
-def _take(
-    file: ModelFile, url: str, answer: requests.Response, start: int, out: Any, part: Path
-) -> None:
-    code = answer.status_code
-    if code == 416:
-        total = _range_total(answer)
-        if total is not None and total == start:
+    start, validator = _resumable(file, url, part)
+    headers = {"Range": f"bytes={start}-"} if start else {}
+    if start and validator:
+        headers["If-Range"] = validator
+    with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+        sent = answer.headers.get("Content-Range", "")  # bytes FIRST-LAST/TOTAL, or bytes */TOTAL
+        total = _number(sent.rpartition("/")[2])
+        if answer.status_code == 416 and total == start:
             return  # the part is already whole; the checks come next
-        _discard_content(out, part)
-        raise _BrokenOffError("the server has fewer bytes than were fetched before: starting anew")
-    if code in _TRY_AGAIN:
-        raise _BrokenOffError(f"answer {code} {answer.reason}", _retry_after(answer))
-    if code not in {200, 206}:
-        raise _WrongFileError(f"answer {code} {answer.reason}")
-    total = _range_total(answer) if code == 206 else _length(answer)
-    now = _Origin(
-        url, answer.headers.get("ETag", ""), answer.headers.get("Last-Modified", ""), total
-    )
-    if code == 206 and (start == 0 or _range_start(answer) != start or _changed(part, now)):
-        _discard_content(out, part)
-        raise _BrokenOffError("the file changed, or another part came: starting anew")
-    if code == 200:
-        start = 0  # the server knows no ranges, or the file changed
-        out.truncate(0)
-        out.seek(0)
-    _refuse_web_page(answer)
-    if file.bytes is not None and total is not None and total != file.bytes:
-        raise _WrongFileError(f"another file: {total:,} bytes, expected {file.bytes:,}")
-    total = total or file.bytes
-    _refuse_full_disk(file, part, start, total)
-    _write_origin(part, now)
-    at = _write(file, answer.iter_content(CHUNK), start, total, out, part)
-    if total is not None and at < total:
-        raise _BrokenOffError(f"broke off at {at:,} of {total:,} bytes")
+        if answer.status_code == 416 or (sent and not sent.startswith(f"bytes {start}-")):
+            _discard(part)
+            raise ProtocolError("the server has other bytes than were asked for")
+        answer.raise_for_status()
+        if not sent:  # the server knows no ranges, or the file changed
+            start, total = 0, _number(answer.headers.get("Content-Length"))
+        if answer.headers.get("Content-Type", "").lower().startswith("text/html"):
+            raise _RefusedError("a web page in place of the file (a login, a notice, or it moved)")
+        if file.bytes and total and total != file.bytes:
+            raise _RefusedError(f"another file: {total:,} bytes, expected {file.bytes:,}")
+        total = total or file.bytes
+        missing, free = (total or 0) - start + SPARE_BYTES, shutil.disk_usage(part.parent).free
+        if missing > free:
+            raise UserError(
+                f"{file.name} needs {megabytes(missing)} more in {part.parent}, where "
+                f"{megabytes(free)} are free."
+            )
+        etag = answer.headers.get("ETag", "")  # a weak one says nothing about single bytes
+        strong = "" if etag.startswith("W/") else etag
+        validator = strong or answer.headers.get("Last-Modified", "")
+        with files.atomic(_note(part)) as temporary:
+            temporary.write_text(json.dumps({"url": url, "validator": validator}))
+        _append(file, answer, part, start, total)
 
 
-def _copy(file: ModelFile, url: str, out: Any, part: Path) -> None:
-    """Copy from a file:// address."""
-    source = Path(url2pathname(urlsplit(url).path))
+def _resumable(file: ModelFile, url: str, part: Path) -> tuple[int, str]:
+    """Return how many bytes of ``part`` count, and the validator for If-Range, or nothing.
+
+    Bytes count where a published hash will tell whether they fit, or where the same address can
+    say whether its file is still the same.
+    """
+    size = part.stat().st_size if part.exists() else 0
     try:
-        with source.open("rb") as content:
-            total = source.stat().st_size
-            _refuse_full_disk(file, part, 0, total)
-            out.truncate(0)
-            out.seek(0)
-            _write(file, iter(lambda: content.read(CHUNK), b""), 0, total, out, part)
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise _WrongFileError(f"{source}: {error.strerror}") from None
+        note = json.loads(_note(part).read_text(encoding="utf-8"))
+        validator = str(note["validator"]) if note["url"] == url else ""
+    except (OSError, ValueError, TypeError, KeyError):
+        validator = ""
+    usable = (file.sha256 or validator) and size <= (file.bytes or size)
+    return (size, validator) if usable else (0, "")
 
 
-def _write(
-    file: ModelFile, chunks: Iterator[bytes], start: int, total: int | None, out: Any, part: Path
-) -> int:
-    """Append the chunks, with progress; returns the length reached."""
+def _append(
+    file: ModelFile, answer: requests.Response, part: Path, start: int, total: int | None
+) -> None:
+    """Write the answer to ``part`` from ``start`` on, with progress."""
     at, limit = start, file.bytes or total or UNKNOWN_SIZE_LIMIT
+    progress = Progress(file.name, total, start=start, unit="B")
     try:
-        with contextlib.closing(Progress(file.name, total, start=start, unit="B")) as progress:
-            for chunk in chunks:
+        with contextlib.closing(progress), part.open("ab" if start else "wb") as out:
+            for chunk in answer.iter_content(CHUNK):
                 if at == 0 and chunk.lstrip()[:20].lower().startswith(_WEB_PAGE):
-                    raise _WrongFileError("a web page in place of the file")
+                    raise _RefusedError("a web page in place of the file")
                 at += len(chunk)
                 if at > limit:
-                    raise _WrongFileError(f"more than the expected {limit:,} bytes")
+                    raise _RefusedError(f"more than the expected {limit:,} bytes")
                 out.write(chunk)
                 progress.advance(len(chunk))
-        out.flush()
+    except requests.RequestException as error:
+        raise ProtocolError(_reason(error)) from None
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise UserError(
                 f"{file.name}: the disk is full after {megabytes(at)}. Make room and run again: "
-                f"it goes on where it stopped ({part})."
+                f"it resumes where it stopped ({part})."
             ) from None
         raise
-    return at
-
-
-def _refuse_web_page(answer: requests.Response) -> None:
-    if answer.headers.get("Content-Type", "").lower().startswith("text/html"):
-        raise _WrongFileError("a web page in place of the file (a login, a notice, or it moved)")
-
-
-def _refuse_full_disk(file: ModelFile, part: Path, start: int, total: int | None) -> None:
-    missing = (total or 0) - start + SPARE_BYTES
-    free = shutil.disk_usage(part.parent).free
-    if missing > free:
-        raise UserError(
-            f"{file.name} needs {megabytes(missing)} more in {part.parent}, where "
-            f"{megabytes(free)} are free."
-        )
-
-
-def _changed(part: Path, now: _Origin) -> bool:
-    """Whether the same address serves another file than the part is of."""
-    before = _read_origin(part)
-    return before is not None and before.url == now.url and before != now
-
-
-def _length(answer: requests.Response) -> int | None:
-    if answer.headers.get("Content-Encoding", "identity") != "identity":
-        return None  # the length of what is sent, not of the file
-    return _number(answer.headers.get("Content-Length"))
-
-
-def _range_start(answer: requests.Response) -> int | None:
-    found = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
-    return _number(found)
-
-
-def _range_total(answer: requests.Response) -> int | None:
-    return _number(answer.headers.get("Content-Range", "").rpartition("/")[2])
-
-
-def _retry_after(answer: requests.Response) -> float:
-    return float(_number(answer.headers.get("Retry-After")) or 0)
+    if total is not None and at < total:
+        raise ProtocolError(f"broke off at {at:,} of {total:,} bytes")
 
 
 def _number(text: str | None) -> int | None:
-    text = (text or "").strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+    return int(text) if text and text.isdecimal() and len(text) < 19 else None
 
 
-def _plain(error: Exception) -> str:
-    """Say in a line what a network library says in many."""
-    text = str(error)
-    for sign, words in (
-        ("Name or service not known", "the host's name is not known (no network?)"),
-        ("name resolution", "the host's name is not known (no network?)"),
-        ("Connection refused", "the host refuses connections"),
-        ("IncompleteRead", "the connection broke off"),
-        ("Connection broken", "the connection broke off"),
-        ("Connection aborted", "the connection broke off"),
-        ("timed out", "no answer in time"),
-        ("CERTIFICATE_VERIFY_FAILED", "the host's certificate is not valid"),
-    ):
-        if sign.lower() in text.lower():
-            return words
-    return text
+def _reason(error: BaseException) -> str:
+    """Return the reason that requests and urllib3 wrap in errors of their own."""
+    inner = getattr(error, "reason", None) or next(iter(error.args), None)
+    return _reason(inner) if isinstance(inner, Exception) else str(error)
 
 
-# ---- the partial file ----------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _opened_part(part: Path) -> Iterator[Any]:
-    out = part.open("r+b" if part.exists() else "w+b")
-    try:
-        yield out
-    except BaseException:
-        with contextlib.suppress(OSError):  # a full disk fails once more at closing
-            out.close()
-        if not _size(part):
-            _discard(part)
-        raise
-    out.close()
-
-
-def _size(part: Path) -> int:
-    return part.stat().st_size if part.exists() else 0
-
-
-def _origin_path(part: Path) -> Path:
+def _note(part: Path) -> Path:
     return part.with_name(f"{part.name}.json")
-
-
-def _read_origin(part: Path) -> _Origin | None:
-    try:
-        return _Origin(**json.loads(_origin_path(part).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def _write_origin(part: Path, origin: _Origin) -> None:
-    with files.atomic(_origin_path(part)) as temporary:
-        temporary.write_text(json.dumps(asdict(origin)), encoding="utf-8")
 
 
 def _discard(part: Path) -> None:
     part.unlink(missing_ok=True)
-    _origin_path(part).unlink(missing_ok=True)
-
-
-def _discard_content(out: Any, part: Path) -> None:
-    out.truncate(0)
-    out.seek(0)
-    _origin_path(part).unlink(missing_ok=True)
-
-
-# ---- pins ----------------------------------------------------------------------------------------
-
-
-def _pins_path(weights: Path | str) -> Path:
-    return Path(weights, "pins.json")
-
-
-def _pinned_sha256(file: ModelFile, weights: Path | str) -> str | None:
-    """Return the hash of the file that first came under this name, or None."""
-    if not file.needs_fetch:
-        return None
-    return _read_pins(_pins_path(weights)).get(file.name, {}).get("sha256")
-
-
-def _read_pins(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        pins = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError:
-        pins = None
-    if not isinstance(pins, dict) or not all(isinstance(pin, dict) for pin in pins.values()):
-        raise UserError(f"{path} is damaged. Remove it: the files are then checked and pinned anew")
-    return pins
-
-
-def _pin(path: Path, file: ModelFile, sha256: str, size: int) -> None:
-    with files.locked(path):
-        pins = _read_pins(path)
-        pins[file.name] = {"urls": list(file.urls), "sha256": sha256, "bytes": size}
-        with files.atomic(path) as temporary:
-            temporary.write_text(json.dumps(pins, indent=2, sort_keys=True) + "\n")
-    log.info("%s: its sha256 %s is pinned in %s", file.name, sha256, path)
+    _note(part).unlink(missing_ok=True)

@@ -19,12 +19,11 @@ from torch import Tensor, nn
 
 from bigart.errors import PackageError, UserError
 from bigart.networks.network import Kind, on_meta
-from bigart.weights.archives import map_file, safetensors_header
 
 FORMAT_VERSION = "1"
 _LARGEST_OPTION = 2**20
 _REDO = (
-    "Remove it and run again, so that it is made anew; one of the embedded models comes back with "
+    "Remove it and run again, so that it is converted again; an embedded model comes back with "
     "`git checkout models/embedded`; a file of your own needs converting."
 )
 
@@ -36,11 +35,12 @@ def load_metadata(path: Path | str) -> dict[str, str]:
         UserError: The file is missing, damaged, or not in this project's form.
     """
     path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} is missing")
     try:
-        header, _ = safetensors_header(map_file(path))
-        metadata = header.get("__metadata__", {})
-        stated = {str(key): str(value) for key, value in metadata.items()}
-    except (ValueError, AttributeError, RecursionError) as error:
+        with safe_open(path, framework="pt") as file:
+            stated: dict[str, str] = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is damaged: {error}. {_REDO}") from None
     if not {"architecture", "options"} <= stated.keys():
         raise UserError(f"{path} does not say what network it is. {_REDO}")
@@ -98,7 +98,7 @@ def open_network(
     """Build a network from a converted file and load its weights, strictly and without a copy.
 
     Args:
-        path: A ``.safetensors`` file made by ``checkpoints.convert`` or ``save_network``.
+        path: A ``.safetensors`` file made by ``conversion.convert`` or ``save_network``.
         kind: The network's class.
         device: Where the network is to be.
         dtype: Of its parameters; None keeps the file's.
@@ -119,7 +119,7 @@ def open_network(
         )
     try:
         network = on_meta(kind, options_from(metadata, kind.Options))
-    except PackageError:  # not the file's fault
+    except PackageError:  # not an error of the file
         raise
     except UserError as error:
         raise UserError(f"{path}: {error}") from None

@@ -8,21 +8,30 @@ import argparse
 import functools
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
-import jsonschema
-import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+)
 
-from bigart.errors import UserError, suggest
+from bigart.errors import InputError, UserError, show, suggest
+from bigart.networks.options import GlideOptions, RRDBNetOptions, VQGANOptions
 from bigart.running import files as disk
+from bigart.running import yaml_file
 
 ROOT = Path(__file__).parents[4]  # where the Snakefile is
 TABLE = ROOT / "config" / "models.yaml"
-SCHEMA = ROOT / "workflow" / "schemas" / "models.schema.yaml"
 
 # What a set names a file for, and the architecture that such a file must have
 ROLES: Mapping[str, str] = {
@@ -39,8 +48,87 @@ _WHOLE_HASH_LIMIT = 64 * 2**20
 _SAMPLES, _SAMPLE_BYTES = 256, 64 * 2**10
 
 
-@dataclass(frozen=True)
-class ModelFile:
+# ---- what the file may hold ----------------------------------------------------------------------
+
+
+def _match(pattern: str, text: str, allowed: str) -> str:
+    if not re.fullmatch(pattern, text):
+        raise ValueError(allowed)
+    return text
+
+
+def _name(text: str) -> str:
+    allowed = "small letters, digits, '.', '_' and '-', beginning with a letter or digit"
+    return _match(r"[a-z0-9][a-z0-9._-]{0,63}", text, allowed)
+
+
+def _url(text: str) -> str:
+    return _match(r"https?://[^/]+/.+", text, "an address that begins with https:// or http://")
+
+
+def _sha256(text: str) -> str:
+    return _match(r"[0-9a-fA-F]{64}", text, "64 hexadecimal digits, or null").lower()
+
+
+def _path(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str):
+        return value
+    allowed = "a path without braces, which Snakemake would take for wildcards"
+    return Path(info.context or "", Path(_match(r"[^{}]+", value, allowed)).expanduser())
+
+
+_Name = Annotated[str, AfterValidator(_name)]
+_Path = Annotated[Path, BeforeValidator(_path)]
+_Size = Annotated[int, Field(ge=1, le=2**20)]
+_KINDS = {int: _Size, tuple: Annotated[list[_Size], Field(min_length=1)], bool: bool}
+_CHOICES = {"scale": Literal[2, 4], "noise_schedule": Literal["squaredcos_cap_v2", "linear"]}
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _form(kinds: Mapping[str, Any]) -> type[_Form]:
+    optional: dict[str, Any] = {name: (kind, None) for name, kind in kinds.items()}
+    return create_model("Form", __base__=_Form, **optional)
+
+
+def _options(kind: type[Any]) -> type[_Form]:
+    return _form({f.name: _CHOICES.get(f.name) or _KINDS[type(f.default)] for f in fields(kind)})
+
+
+_OPTIONS: Mapping[str, type[_Form]] = {
+    "glide": _options(GlideOptions),
+    "rrdbnet": _options(RRDBNetOptions),
+    "vqgan": _options(VQGANOptions),
+    "vocabulary": _form({}),
+    "merges": _form({}),
+}
+_Set = _form(dict.fromkeys(("like", *ROLES), str))
+
+
+class _Entry(_Form):
+    architecture: Literal["glide", "rrdbnet", "vqgan", "vocabulary", "merges"]
+    options: dict[str, Any] = {}
+    urls: tuple[Annotated[str, AfterValidator(_url)], ...] = Field((), strict=False)
+    path: _Path | None = None
+    sha256: Annotated[str, AfterValidator(_sha256)] | None = None
+    bytes: Annotated[int, Field(ge=1)] | None = None
+    ready: bool = False
+    words: _Path | None = None
+    licence: str = ""
+    note: str = ""
+
+
+class _Table(_Form):
+    sets: Annotated[dict[_Name, _Set], Field(min_length=1)]  # type: ignore[valid-type]
+    files: Annotated[dict[_Name, _Entry], Field(min_length=1)]
+
+
+# ---- the table -----------------------------------------------------------------------------------
+
+
+class ModelFile(_Entry):
     """One file of ``config/models.yaml``.
 
     Attributes:
@@ -58,16 +146,6 @@ class ModelFile:
     """
 
     name: str
-    architecture: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    urls: tuple[str, ...] = ()
-    path: Path | None = None
-    sha256: str | None = None
-    bytes: int | None = None
-    ready: bool = False
-    words: Path | None = None
-    licence: str = ""
-    note: str = ""
 
     @property
     def is_network(self) -> bool:
@@ -164,27 +242,27 @@ def check_present(files: Mapping[str, ModelFile], weights: Path | str = "weights
     Raises:
         UserError: Naming every file that is missing or another one.
     """
-    faults = []
+    errors = []
     for role, file in files.items():
         path = file.final_path(weights)
         if file.words is not None and not file.words.is_file():
-            faults.append(f"{role}: the words of `{file.name}` are to be at {file.words}")
+            errors.append(f"{role}: the words of `{file.name}` are to be at {file.words}")
         if file.path is not None and not file.path.is_file():
             is_embedded = file.path.parent.name == "embedded"
             remedy = "; `git checkout models/embedded` brings it back" if is_embedded else ""
-            faults.append(
+            errors.append(
                 f"{role}: `{file.name}` is to be at {file.path}, and is not there{remedy}"
             )
         elif file.needs_fetch and path == file.source_path(weights) and path.is_file():
             found = disk.sha256(path) if file.sha256 else None
             if found != file.sha256:
-                faults.append(
+                errors.append(
                     f"{role}: {path} is another file than `{file.name}`: its sha256 is {found}; "
-                    f"its entry in models.yaml says {file.sha256}. Mend the entry, or remove the "
-                    "file, so that it is fetched anew"
+                    f"its entry in models.yaml says {file.sha256}. Correct the entry, or remove "
+                    "the file, so that it is fetched again"
                 )
-    if faults:
-        raise UserError("\n".join(faults))
+    if errors:
+        raise UserError("\n".join(errors))
 
 
 def read_models(path: Path | str = TABLE, root: Path | str = ROOT) -> Models:
@@ -195,17 +273,26 @@ def read_models(path: Path | str = TABLE, root: Path | str = ROOT) -> Models:
         root: The folder that ``path`` entries are relative to (where the Snakefile is).
 
     Raises:
-        UserError: Any fault; all of them are told together.
+        UserError: Anything is wrong; the message lists every error with its line.
     """
-    content = _read_yaml(Path(path))
-    faults = list(_schema_faults(content))
-    sets, entries = _group(content, "sets"), _group(content, "files")
-    files = {name: _model_file(name, entry, Path(root)) for name, entry in entries.items()}
-    resolved = {name: _resolve(name, sets, faults) for name in sets}
+    content, lines, duplicates = yaml_file.read(path)
+    errors = [(key, f"stands twice, first in line {first}") for key, _, first in duplicates]
+    files: dict[str, ModelFile] = {}
+    try:
+        entries = _Table.model_validate(content, context=root).files
+        files = {name: ModelFile(name=name, **dict(entry)) for name, entry in entries.items()}
+    except ValidationError as error:
+        errors += [_form_error(found, _Table) for found in error.errors()]
+    sets, stated = _group(content, "sets"), _group(content, "files")
+    for name, entry in stated.items():
+        errors += _entry_errors(f"files.{name}", entry)
+    resolved = {name: _resolve(name, sets, errors) for name in sets}
     for name, roles in resolved.items():
-        faults += _set_faults(name, roles, files)
-    if faults:
-        raise UserError("\n".join(f"{path}: {fault}" for fault in dict.fromkeys(faults)))
+        errors += _set_errors(name, roles, stated)
+    if errors:
+        lines |= {key: line for key, line, _ in duplicates}
+        found = {InputError(str(path), _line(lines, key), key, text) for key, text in errors}
+        raise UserError("\n".join(map(str, sorted(found))))
     return Models(resolved, files, str(path))
 
 
@@ -220,183 +307,112 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def asked_file(arguments: argparse.Namespace) -> ModelFile:
-    """Return the file that the arguments of ``add_arguments`` name.
+# ---- its errors: the dotted key and a message ----------------------------------------------------
 
-    Raises:
-        UserError: The table has a fault, or no such entry.
-    """
-    return read_models(arguments.models).file(arguments.name)
+_Error = tuple[str, str]
+_WORDS = {
+    "model_type": "a group of keys",
+    "dict_type": "a group of keys",
+    "tuple_type": "a list",
+    "int_type": "a whole number",
+    "string_type": "text",
+    "is_instance_of": "text",
+}
 
 
 def _group(content: Any, key: str) -> dict[str, dict[str, Any]]:
-    """Return the entries that have the form of one; of the others the schema tells."""
+    """Return the entries that have the form of one; of the others ``_Table`` speaks."""
     group = content.get(key) if isinstance(content, dict) else None
     entries = group.items() if isinstance(group, dict) else ()
     return {str(name): entry for name, entry in entries if isinstance(entry, dict)}
 
 
-def _model_file(name: str, entry: Mapping[str, Any], root: Path) -> ModelFile:
-    path, sha256, urls = entry.get("path"), entry.get("sha256"), entry.get("urls")
-    words = entry.get("words")
-    return ModelFile(
-        name=name,
-        architecture=str(entry.get("architecture")),
-        options=entry.get("options") or {},
-        urls=tuple(map(str, urls)) if isinstance(urls, list) else (),
-        path=root / Path(path).expanduser() if isinstance(path, str) else None,
-        sha256=sha256.lower() if isinstance(sha256, str) else None,
-        bytes=entry.get("bytes"),
-        ready=bool(entry.get("ready", False)),
-        words=root / Path(words).expanduser() if isinstance(words, str) else None,
-        licence=str(entry.get("licence", "")),
-        note=str(entry.get("note", "")),
-    )
+def _line(lines: Mapping[str, int], key: str) -> int:
+    """Return the line of a key, or of the nearest group around it, or 0."""
+    while key and key not in lines:
+        key = key.rpartition(".")[0]
+    return lines.get(key, 0)
 
 
-class _NoDuplicates(yaml.SafeLoader):
-    """YAML that does not let the second of two equal keys win in silence."""
+def _form_error(found: Mapping[str, Any], form: type[_Form], place: str = "") -> _Error:
+    kind, keys = found["type"], [str(key) for key in found["loc"] if key != "[key]"]
+    if kind == "missing":
+        message = f"`{keys.pop()}` is missing"
+    elif kind == "extra_forbidden":
+        if len(keys) == 3:  # of one entry of the table
+            form = _Set if keys[0] == "sets" else _Entry
+        unknown = keys.pop()
+        message = f"no key is called `{unknown}`.{_hint(unknown, form.model_fields)}"
+    elif kind == "too_short":
+        message = "is empty"
+    else:
+        allowed = _WORDS.get(kind) or re.sub("^(Input should be|Value error,) ", "", found["msg"])
+        message = f"found {show(found['input'])}; allowed: {allowed}"
+        if kind == "literal_error":
+            message += f". {suggest(str(found['input']), re.findall('[a-z]{3,}', allowed))}"
+    return ".".join(filter(None, [place, *keys])), message.removesuffix(". ")
 
 
-def _mapping(loader: _NoDuplicates, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen = set()
-    for key, _ in node.value:
-        if key.value in seen:
-            mark = key.start_mark
-            raise yaml.MarkedYAMLError(problem=f"`{key.value}` stands twice", problem_mark=mark)
-        seen.add(key.value)
-    return loader.construct_mapping(node, deep=True)
+def _entry_errors(place: str, entry: Mapping[str, Any]) -> Iterator[_Error]:
+    if bool(entry.get("urls")) == bool(entry.get("path")):
+        both = "give `urls` or `path`, not both"
+        yield place, both if entry.get("urls") else "`urls` or `path` is missing"
+    form, stated = _OPTIONS.get(str(entry.get("architecture"))), entry.get("options")
+    if form and isinstance(stated, dict):
+        try:
+            form.model_validate(stated)
+        except ValidationError as error:
+            for found in error.errors():
+                yield _form_error(found, form, f"{place}.options")
 
 
-_NoDuplicates.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+def _hint(word: str, known: Iterable[str]) -> str:
+    known = list(known)
+    return f" {suggest(word, known) or 'There are: ' + (', '.join(known) or 'none')}"
 
 
-def _read_yaml(path: Path) -> Any:
-    try:
-        # a subclass of SafeLoader: builds plain values only
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_NoDuplicates)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: it says where the model files come from.") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text (byte {error.start + 1}).") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UserError(f"{path}{line}: {error.problem}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # 2021-02-30 is no date
-        raise UserError(f"{path} is not YAML: {error}") from None
-
-
-@functools.cache
-def _validator() -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
-
-
-def _schema_faults(content: Any) -> Iterator[str]:
-    for error in sorted(_validator().iter_errors(content), key=lambda e: [str(p) for p in e.path]):
-        if error.validator == "oneOf" and not isinstance(error.instance, dict):
-            continue  # another error says so
-        place = ".".join(str(part) for part in error.absolute_path)
-        yield f"{place}: {_say(error)}" if place else _say(error)
-
-
-def _say(error: jsonschema.ValidationError) -> str:
-    schema: Any = error.schema if isinstance(error.schema, dict) else {}
-    value: Any = error.validator_value
-    instance: Any = error.instance
-    described = schema.get("description")
-    match error.validator:
-        case "additionalProperties":
-            known = schema.get("properties", {})
-            unknown = [key for key in instance if key not in known]
-            return "; ".join(f"no key is called `{key}`.{_hint(key, known)}" for key in unknown)
-        case "required":
-            return f"{error.message.split(' is ')[0].replace(chr(39), '`')} is missing"
-        case "oneOf":
-            both = "urls" in instance and "path" in instance
-            return "give `urls` or `path`, not both" if both else "`urls` or `path` is missing"
-        case "enum":
-            choices = [str(choice) for choice in value]
-            found = str(instance)
-            return f"found {instance!r}; allowed: {', '.join(choices)}.{_hint(found, choices)}"
-        case "pattern" if described:
-            return f"found {instance!r}; allowed: {described}"
-        case "type":
-            kinds = value
-            kinds = [kinds] if isinstance(kinds, str) else kinds
-            names = {"object": "a group of keys", "null": "null", "array": "a list"}
-            allowed = " or ".join(names.get(kind, kind) for kind in kinds)
-            return f"found {_short(instance)}; allowed: {allowed}"
-        case "maxProperties":
-            return "these files have no options"
-        case "minProperties":
-            return "is empty"
-    return error.message
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:59]}…"
-
-
-def _hint(word: str, known: Mapping[str, Any] | Sequence[str]) -> str:
-    guess = suggest(str(word), known)
-    return f" {guess or 'There are: ' + ', '.join(known)}"
-
-
-def _resolve(name: str, sets: Mapping[str, Any], faults: list[str]) -> dict[str, str]:
+def _resolve(name: str, sets: Mapping[str, Any], errors: list[_Error]) -> dict[str, str]:
     """Follow ``like`` from set to set; the nearest statement of a role wins."""
     roles: dict[str, str] = {}
-    seen: list[str] = []
-    current: str | None = name
-    while current is not None:
-        if current in seen:
-            faults.append(f"sets.{name}: `like` goes round: {' -> '.join(seen)}")
-            break
-        if current not in sets:
-            faults.append(
-                f"sets.{seen[-1]}.like: no set is called `{current}`.{_hint(current, sets)}"
-            )
-            break
-        seen.append(current)
-        entry = sets[current]
+    seen = [name]
+    while True:
+        entry = sets[seen[-1]]
         roles = {role: str(entry[role]) for role in ROLES if role in entry} | roles
-        current = str(entry["like"]) if "like" in entry else None
+        if "like" not in entry:
+            break
+        other = str(entry["like"])
+        if other not in sets:
+            message = f"no set is called `{other}`.{_hint(other, sets)}"
+            errors.append((f"sets.{seen[-1]}.like", message))
+            break
+        if other in seen:
+            errors.append((f"sets.{name}", f"`like` goes round: {' -> '.join(seen)}"))
+            break
+        seen.append(other)
     return {role: roles[role] for role in ROLES if role in roles}
 
 
-def _set_faults(
-    name: str, roles: Mapping[str, str], files: Mapping[str, ModelFile]
-) -> Iterator[str]:
-    missing = [role for role in ROLES if role not in roles]
-    if missing:
-        yield f"sets.{name}: no file for {', '.join(missing)} (or `like: ANOTHER-SET`)"
+def _set_errors(
+    name: str, roles: Mapping[str, str], files: Mapping[str, Mapping[str, Any]]
+) -> Iterator[_Error]:
+    if missing := [role for role in ROLES if role not in roles]:
+        yield f"sets.{name}", f"no file for {', '.join(missing)} (or `like: ANOTHER-SET`)"
     for role, file in roles.items():
-        if fault := _role_fault(role, file, files):
-            yield f"sets.{name}.{role}: {fault}"
-
-
-def _role_fault(role: str, name: str, files: Mapping[str, ModelFile]) -> str:
-    if name not in files:
-        return f"no file is called `{name}`.{_hint(name, files)}"
-    found = files[name].architecture
-    if found != ROLES[role]:
-        return f"`{name}` is of architecture {found}; a file of {ROLES[role]} belongs here"
-    return _kind_fault(role, files[name]) if found == "glide" else ""
-
-
-def _kind_fault(role: str, file: ModelFile) -> str:
-    """Say where the options state another kind of GLIDE; what is not stated, the file tells."""
-    wanted = {"super_res": role == "upsampler", "inpaint": False}
-    for option, value in wanted.items():
-        if file.options.get(option, value) != value:
-            found = str(file.options[option]).lower()
-            return (
-                f"`{file.name}` has the option {option}: {found}; {role} needs a GLIDE with "
-                f"{option}: {str(value).lower()}"
-            )
-    return ""
+        message = ""
+        if file not in files:
+            message = f"no file is called `{file}`.{_hint(file, files)}"
+        elif (found := files[file].get("architecture")) != ROLES[role]:
+            message = f"`{file}` is of architecture {found}; a file of {ROLES[role]} belongs here"
+        elif found == "glide" and isinstance(options := files[file].get("options", {}), dict):
+            # of what is not stated, the file tells when it is converted
+            for option, value in {"super_res": role == "upsampler", "inpaint": False}.items():
+                if options.get(option, value) != value:
+                    message = (
+                        f"`{file}` has the option {option}: {show(options[option])}; {role} needs "
+                        f"a GLIDE with {option}: {show(value)}"
+                    )
+        if message:
+            yield f"sets.{name}.{role}", message
 
 
 def _suffix(url: str) -> str:
@@ -417,13 +433,11 @@ def _options_text(options: Mapping[str, Any]) -> str:
 @functools.lru_cache(maxsize=256)
 def _fingerprint(path: str, size: int, modified: int) -> str:
     del modified  # part of the cache's key alone
+    if size <= _WHOLE_HASH_LIMIT:
+        return disk.sha256(path)
     digest = hashlib.sha256(str(size).encode())
     with Path(path).open("rb") as file:
-        if size <= _WHOLE_HASH_LIMIT:
-            while block := file.read(2**20):
-                digest.update(block)
-        else:
-            for sample in range(_SAMPLES):
-                file.seek((size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
-                digest.update(file.read(_SAMPLE_BYTES))
+        for sample in range(_SAMPLES):
+            file.seek((size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
+            digest.update(file.read(_SAMPLE_BYTES))
     return digest.hexdigest()
