@@ -16,7 +16,6 @@ from bigart.config import options, project
 from bigart.config.options import Artwork, Config
 from bigart.config.project import read, read_config_file
 from bigart.errors import UserError
-from bigart.running import precision
 from bigart.sampling import samplers
 from bigart.sampling.schedule import spaced_timesteps
 
@@ -174,12 +173,6 @@ def test_a_file_in_place_of_the_results_folder_is_found_before_anything_runs(tmp
         assert message.startswith("config, `results`: ")
         assert f"{tmp_path / name.split('/')[0]}' is not a folder" in message
     assert not errors({"results": str(tmp_path / "new" / "er")})
-
-
-def test_precision_auto_is_fp32_and_the_others_are_themselves():
-    names = options.properties()["precision"]["enum"]
-    found = {name: precision.resolved(name) for name in names}
-    assert found == {"auto": "fp32", "fp32": "fp32", "bf16": "bf16", "fp16": "fp16"}
 
 
 @pytest.mark.parametrize(
