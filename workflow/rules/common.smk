@@ -147,11 +147,6 @@ def log_file(name, suffix=".log"):
     return f"{RESULTS}/{{artwork}}/log/{STAGES[name].log}{suffix}"
 
 
-def benchmark_file(name):
-    """Return the file that says what the stage took in time and memory."""
-    return log_file(name, ".benchmark.tsv")
-
-
 def stage_environment(name):
     """Return the environment of a stage's packages."""
     stage = STAGES[name]
@@ -165,18 +160,14 @@ def network_environment(architecture, engine):
     return f"../../envs/{engines.environment(engine, architecture)}"
 
 
-def memory(name):
-    """Return a resource: the stage's memory in MB."""
+def limits(name):
+    """Return the resources that bound a stage: memory in MB and time in minutes."""
     stage = STAGES[name]
-    upstream = CONFIG.engine == engines.UPSTREAM and stage.upstream_mem_mb
-    return grows(upstream or stage.mem_mb)
-
-
-def runtime(name):
-    """Return a resource: the stage's time limit in minutes."""
-    stage = STAGES[name]
-    upstream = CONFIG.engine == engines.UPSTREAM and stage.upstream_runtime
-    return grows(upstream or stage.runtime)
+    upstream = CONFIG.engine == engines.UPSTREAM
+    return {
+        "mem_mb": grows(upstream and stage.upstream_mem_mb or stage.mem_mb),
+        "runtime": grows(upstream and stage.upstream_runtime or stage.runtime),
+    }
 
 
 def grows(limit):

@@ -13,14 +13,13 @@ rule enlarged_1024:
     log:
         log_file("enlarged-1024"),
     benchmark:
-        benchmark_file("enlarged-1024")
+        log_file("enlarged-1024", ".benchmark.tsv")
     conda:
         stage_environment("enlarged-1024")
     threads: NETWORK_THREADS
     resources:
+        **limits("enlarged-1024"),
         gpu=1,
-        mem_mb=memory("enlarged-1024"),
-        runtime=runtime("enlarged-1024"),
     params:
         changed=changed("enlarged-1024"),
         models=identity("enlarger"),
@@ -39,13 +38,12 @@ rule textured_1024:
     log:
         log_file("textured-1024"),
     benchmark:
-        benchmark_file("textured-1024")
+        log_file("textured-1024", ".benchmark.tsv")
     conda:
         stage_environment("textured-1024")
     threads: 1
     resources:
-        mem_mb=memory("textured-1024"),
-        runtime=runtime("textured-1024"),
+        **limits("textured-1024"),
     params:
         changed=changed("textured-1024"),
         code=code("texture.py"),
@@ -64,14 +62,13 @@ rule detailed:
     log:
         log_file("detailed"),
     benchmark:
-        benchmark_file("detailed")
+        log_file("detailed", ".benchmark.tsv")
     conda:
         stage_environment("detailed")
     threads: NETWORK_THREADS
     resources:
+        **limits("detailed"),
         gpu=1,
-        mem_mb=memory("detailed"),
-        runtime=runtime("detailed"),
     params:
         changed=changed("detailed"),
         models=identity("detailer"),
@@ -91,14 +88,13 @@ rule enlarged_4096:
     log:
         log_file("enlarged-4096"),
     benchmark:
-        benchmark_file("enlarged-4096")
+        log_file("enlarged-4096", ".benchmark.tsv")
     conda:
         stage_environment("enlarged-4096")
     threads: NETWORK_THREADS
     resources:
+        **limits("enlarged-4096"),
         gpu=1,
-        mem_mb=memory("enlarged-4096"),
-        runtime=runtime("enlarged-4096"),
     params:
         changed=changed("enlarged-4096"),
         models=identity("enlarger"),
@@ -117,13 +113,12 @@ rule textured_4096:
     log:
         log_file("textured-4096"),
     benchmark:
-        benchmark_file("textured-4096")
+        log_file("textured-4096", ".benchmark.tsv")
     conda:
         stage_environment("textured-4096")
     threads: 1
     resources:
-        mem_mb=memory("textured-4096"),
-        runtime=runtime("textured-4096"),
+        **limits("textured-4096"),
     params:
         changed=changed("textured-4096"),
         code=code("texture.py"),
@@ -141,13 +136,12 @@ rule final:
     log:
         log_file("final"),
     benchmark:
-        benchmark_file("final")
+        log_file("final", ".benchmark.tsv")
     conda:
         stage_environment("final")
     threads: 1
     resources:
-        mem_mb=memory("final"),
-        runtime=runtime("final"),
+        **limits("final"),
     params:
         changed=changed("final"),
         code=code("finish.py"),

@@ -12,14 +12,13 @@ rule thumbnails:
     log:
         log_file("thumbnails"),
     benchmark:
-        benchmark_file("thumbnails")
+        log_file("thumbnails", ".benchmark.tsv")
     conda:
         stage_environment("thumbnails")
     threads: NETWORK_THREADS
     resources:
+        **limits("thumbnails"),
         gpu=1,
-        mem_mb=memory("thumbnails"),
-        runtime=runtime("thumbnails"),
     params:
         changed=changed("thumbnails"),
         models=identity("base", "vocabulary", "merges"),
@@ -41,14 +40,13 @@ rule upsampled:
     log:
         log_file("upsampled"),
     benchmark:
-        benchmark_file("upsampled")
+        log_file("upsampled", ".benchmark.tsv")
     conda:
         stage_environment("upsampled")
     threads: NETWORK_THREADS
     resources:
+        **limits("upsampled"),
         gpu=1,
-        mem_mb=memory("upsampled"),
-        runtime=runtime("upsampled"),
     params:
         changed=changed("upsampled"),
         models=identity("upsampler", "vocabulary", "merges"),
@@ -67,13 +65,12 @@ rule contact_sheet:
     log:
         log_file("contact-sheet"),
     benchmark:
-        benchmark_file("contact-sheet")
+        log_file("contact-sheet", ".benchmark.tsv")
     conda:
         stage_environment("contact-sheet")
     threads: 1
     resources:
-        mem_mb=memory("contact-sheet"),
-        runtime=runtime("contact-sheet"),
+        **limits("contact-sheet"),
     params:
         changed=changed("contact-sheet"),
         code=code("contact_sheet.py"),
