@@ -77,10 +77,11 @@ def painted_in_conda(conda: Path, tmp_path_factory: pytest.TempPathFactory) -> R
         missing(f"pip cannot install here: {done.stderr[-500:]}")
     project = Project(folder / "checkout")
     project.table.write_text(ARTWORK)
-    options = {"python": python, "variables": {"PATH": f"{conda / 'bin'}:{PATH}"}}
+    variables = {"PATH": f"{conda / 'bin'}:{PATH}", "NO_PROXY": "127.0.0.1"}
+    options = {"python": python, "variables": variables}
     handler = partial(SimpleHTTPRequestHandler, directory=project.folder / "models/embedded")
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
         needs_every_rule(project, f"http://127.0.0.1:{server.server_port}/encoder.json")
         project.snakemake("--sdm", "conda", **options)
         server.shutdown()

@@ -508,8 +508,3 @@ def test_the_command(server, tmp_path):
     assert done.stdout.strip() == str(tmp_path / "w" / "downloads" / "thing.pth")
     assert Path(done.stdout.strip()).read_bytes() == CONTENT
     assert re.fullmatch(r"bytes=\d{6}-", server.requests[-1][1] or "")  # not from the start
-
-    unknown = subprocess.run([*command[:2], "thin", *command[3:]], capture_output=True, text=True)
-    assert unknown.returncode == 1
-    assert "Did you mean `thing`?" in unknown.stderr
-    assert "Traceback" not in unknown.stderr
