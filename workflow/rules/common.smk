@@ -14,7 +14,10 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 MODELS_TABLE = ROOT / "config" / "models.yaml"
 sys.path.insert(0, str(SCRIPTS))
 
-from bigart.config import project
+try:
+    from bigart.config import project
+except ImportError as error:
+    sys.exit(f"error: Snakemake's Python needs pandas and pydantic: {error}")
 from bigart.config.options import DEFAULTS
 from bigart.errors import UserError, suggest
 from bigart.running import code_version, engines, environment
