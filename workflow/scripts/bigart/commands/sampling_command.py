@@ -75,19 +75,12 @@ def prompt_reader(
     arguments: argparse.Namespace, network: GlideNetwork, device: Device
 ) -> PromptReader:
     """Return what reads prompts with the vocabulary that the arguments name."""
-    return PromptReader(
-        arguments.vocabulary, arguments.merges, network, device.device, device.autocast
-    )
+    files = arguments.vocabulary, arguments.merges
+    return PromptReader(*files, network, device.device, device.autocast)
 
 
 def read_prompt(reader: PromptReader, name: str, prompt: str) -> Text:
-    """Read a prompt, and log what the network does not read of a long one.
-
-    Args:
-        reader: From ``prompt_reader``.
-        name: What the message calls it ("prompt").
-        prompt: Any text.
-    """
+    """Read a prompt; the log names it ("prompt") and says what is cut if it is too long."""
     count, cut = reader.cut(prompt)
     if cut:
         log.warning(
@@ -98,11 +91,7 @@ def read_prompt(reader: PromptReader, name: str, prompt: str) -> Text:
 
 
 def schedule(options: GlideOptions, steps: str | int) -> Schedule:
-    """Return the network's noise schedule, shortened to ``steps`` (see ``Schedule.create``).
-
-    Raises:
-        UserError: It cannot be shortened so.
-    """
+    """Return ``Schedule.create`` of the network's noise schedule, or say why it cannot be."""
     try:
         return Schedule.create(options.noise_schedule, steps)
     except ValueError as error:

@@ -3,23 +3,13 @@
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from bigart.errors import UserError
 from bigart.networks.tokenizer import Tokenizer
 from bigart.sampling.samplers import Text
-
-
-class TextNetwork(Protocol):
-    """What reading needs of a network: GLIDE's native one or the original."""
-
-    options: Any
-
-    def encode_text(self, tokens: Tensor, mask: Tensor) -> Any:
-        """Run the text transformer on tokens (T, text_ctx) and their mask."""
 
 
 class PromptReader:
@@ -28,9 +18,9 @@ class PromptReader:
     Args:
         vocabulary: ``encoder.json`` of its tokenizer.
         merges: ``vocab.bpe`` of its tokenizer.
-        network: Its text transformer is run.
-        device: Where the network is.
-        autocast: Gives the context in which the network runs.
+        network: GLIDE's native network or the original.
+        device: Where it is.
+        autocast: Gives the context in which it runs.
 
     Raises:
         UserError: The vocabulary has another number of tokens than the network.
@@ -40,7 +30,7 @@ class PromptReader:
         self,
         vocabulary: Path | str,
         merges: Path | str,
-        network: TextNetwork,
+        network: Any,
         device: torch.device,
         autocast: Callable[[], contextlib.AbstractContextManager[object]],
     ) -> None:
@@ -57,7 +47,8 @@ class PromptReader:
         """Run the text transformer on one prompt, without the tokens that do not fit."""
         tokens, mask = self.tokenizer.context(prompt, self.length)
         with self.autocast():
-            return self.network.encode_text(tokens.to(self.device), mask.to(self.device))
+            text: Text = self.network.encode_text(tokens.to(self.device), mask.to(self.device))
+        return text
 
     def cut(self, prompt: str) -> tuple[int, str]:
         """Return the number of a prompt's tokens, and the text of those that do not fit."""
