@@ -1,6 +1,7 @@
 # make demo   paint the artworks of config/prompts.tsv with the embedded models
-# make test   run every test
-# make setup  only set up .venv, as both of these do first
+# make test   run the tests that take minutes
+# make test-all   run all the others: clusters, conda, original packages, every kill
+# make setup  only set up .venv, as all of these do first
 # make upstream-NAME [CHECKOUT=FOLDER]   for the tests, an original package: taming, basicsr or glide
 
 PYTHON ?= python3
@@ -8,7 +9,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: setup demo test check lock clean
+TEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadgroup -m
+LONG := cluster or exhaustive
+
+.PHONY: setup demo test test-all check lock clean
 
 setup: $(READY)
 
@@ -16,7 +20,10 @@ demo: $(READY)
 	$(BIN)/snakemake --cores all --resources gpu=1
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(TEST) "not ($(LONG))"
+
+test-all: $(READY)
+	$(TEST) "$(LONG)"
 
 # Linters and type checks
 check: $(READY)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bigart.networks.options import GlideOptions
 from bigart.networks.tokenizer import Tokenizer
-from projects import ROOT, Project
+from projects import ROOT, Project, made_once
 
 DATA = Path(__file__).parent / "data"
 PARITY = DATA / "parity"
@@ -102,9 +102,14 @@ def published_shapes() -> dict[str, dict[str, list[int]]]:
     return json.loads((PARITY / "state_dicts.json").read_text())
 
 
-@pytest.fixture(scope="session")
-def painted(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The project after its first run, under a path with a blank and a foreign letter."""
-    project = Project(tmp_path_factory.mktemp("big") / "mölky art")
-    project.snakemake()
-    return project
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project of tiny models after its first run, under a path with a blank and an umlaut."""
+
+    def paint(folder: Path) -> None:
+        project = Project(folder)
+        project.use_tiny_models()
+        project.snakemake()
+
+    made = made_once(tmp_path_factory, "tiny", paint)
+    return Project(tmp_path_factory.mktemp("tiny") / "mölky art", made)

@@ -1,16 +1,23 @@
 """Projects that tests paint: checkouts with a small table, and Snakemake run in them."""
 
+import atexit
+import functools
+import importlib
 import json
+import logging
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import filelock
 import psutil
 import pytest
 import torch
@@ -21,11 +28,18 @@ from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.native.vqgan import VQGAN
 from bigart.networks.options import GlideOptions, RRDBNetOptions, VQGANOptions
+from bigart.stages import STAGES
 from bigart.weights.conversion import save_network
 
 ROOT = Path(__file__).parent.parent
 PATH = "/usr/bin:/bin"
 PARTS = ["Snakefile", "workflow", "config", "envs", "profiles", "models"]
+# The other cores are for other workers of pytest-xdist; another number of threads rounds otherwise
+CORES = 1
+
+#: Rule -> the file of an artwork that it makes last, and its command, in the order of a run.
+FILES = {s.rule: s.file.format(candidate=2, format="png") for s in STAGES.values()}
+COMMANDS = {stage.rule: stage.command for stage in STAGES.values()}
 
 TABLE = """\
 artwork\tprompt\tseed\tchoose\tdetail
@@ -69,46 +83,114 @@ def missing(what: str) -> NoReturn:
     pytest.skip(what)
 
 
+@functools.cache
+def _server() -> subprocess.Popen[str]:
+    command = [sys.executable, str(Path(__file__).with_name("snakemake_server.py"))]
+    pipe = subprocess.PIPE
+    server = subprocess.Popen(command, cwd="/", stdin=pipe, stdout=pipe, text=True)
+    atexit.register(server.communicate)
+    return server
+
+
+def _served(
+    folder: Path, arguments: Sequence[str], environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    server = _server()
+    assert server.stdin
+    assert server.stdout
+    with tempfile.TemporaryDirectory() as outputs:
+        output = f"{outputs}/output"
+        request = json.dumps([str(folder), arguments, dict(environment), output])
+        print(request, file=server.stdin, flush=True)
+        assert select.select([server.stdout], [], [], 1200)[0], "Snakemake does not end"
+        status = int(server.stdout.readline())
+        texts = [Path(f"{output}.{stream}").read_text() for stream in ("stdout", "stderr")]
+    return subprocess.CompletedProcess(arguments, status, *texts)
+
+
 def snakemake_in(
     folder: Path,
     *arguments: str,
     check: bool = True,
-    cores: int = 2,
+    cores: int = CORES,
     gpus: int = 1,
-    python: str | Path = sys.executable,
+    python: str | Path | None = None,
     variables: Mapping[str, str] | None = None,
     before: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    command = [*before, str(python), "-m", "snakemake", *arguments, "--cores", str(cores)]
-    environment = {**os.environ, "PATH": PATH, "OMP_NUM_THREADS": "2", **(variables or {})}
-    done = subprocess.run(
-        [*command, "--resources", f"gpu={gpus}"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=1200,
-    )
+    """Run Snakemake: as a process of its own with ``python``, ``variables`` or ``before``."""
+    words = [*arguments, "--cores", str(cores), "--resources", f"gpu={gpus}"]
+    environment = {**os.environ, "PATH": PATH, "OMP_NUM_THREADS": str(cores), **(variables or {})}
+    if python or variables or before:
+        command = [*before, str(python or sys.executable), "-m", "snakemake", *words]
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200
+        )
+    else:
+        done = _served(folder, words, environment)
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
 
 
-class Project:
-    """A checkout with a small table."""
+def run_command(command: str, *arguments: object) -> int:
+    """Run a command of workflow/scripts in this process; return its exit status."""
+    module = importlib.import_module(command)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [f"{command}.py", *map(str, arguments)])
+        patch.setattr(logging.getLogger(), "handlers", [])
+        try:
+            module.main()
+        except SystemExit as leaving:
+            return int(leaving.code or 0)
+    return 0
 
-    def __init__(self, folder: Path) -> None:
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that one worker of pytest-xdist makes for all of them."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with filelock.FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            make(folder.with_suffix(".partial"))
+            folder.with_suffix(".partial").rename(folder)
+    return folder
+
+
+class Project:
+    """A checkout with a small table.
+
+    Args:
+        folder: Where to make it.
+        source: A project to copy, with all that was made in it; the repository by default.
+    """
+
+    def __init__(self, folder: Path, source: Path | None = None) -> None:
         self.folder = folder
+        if source:
+            shutil.copytree(source, folder, symlinks=True)
+            return
         folder.mkdir()
         for part in PARTS:
-            source = ROOT / part
-            if source.is_dir():
+            if (ROOT / part).is_dir():
                 ignored = shutil.ignore_patterns("__pycache__", ".*")
-                shutil.copytree(source, folder / part, ignore=ignored)
+                shutil.copytree(ROOT / part, folder / part, symlinks=True, ignore=ignored)
             else:
-                shutil.copy(source, folder / part)
-        config = yaml.safe_load((folder / "config/config.yaml").read_text())
-        (folder / "config/config.yaml").write_text(yaml.safe_dump(config | SETTINGS))
+                shutil.copy(ROOT / part, folder / part)
+        self.configure(**SETTINGS)
         self.table.write_text(TABLE)
+
+    def configure(self, **options: object) -> None:
+        """Set options in config.yaml."""
+        path = self.folder / "config/config.yaml"
+        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | options))
+
+    def add_models(self, files: Mapping[str, Any], **roles: str) -> None:
+        """Add files to the table of models, and a set `mine`: the embedded one with these."""
+        table = self.folder / "config/models.yaml"
+        models = yaml.safe_load(table.read_text())
+        models["sets"]["mine"] = models["sets"]["embedded"] | roles
+        models["files"] |= files
+        table.write_text(yaml.safe_dump(models))
 
     @property
     def table(self) -> Path:
@@ -119,9 +201,9 @@ class Project:
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
         """Start Snakemake in a process group of its own, with these variables besides."""
-        environment = {**os.environ, "PATH": PATH, "OMP_NUM_THREADS": "2", **variables}
+        environment = {**os.environ, "PATH": PATH, "OMP_NUM_THREADS": "1", **variables}
         return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", *arguments],
+            [sys.executable, "-m", "snakemake", *arguments, "--cores", str(CORES)],
             cwd=self.folder,
             env=environment,
             start_new_session=True,

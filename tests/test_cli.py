@@ -16,6 +16,7 @@ import torch
 from bigart.commands import command
 from bigart.errors import UserError
 from bigart.running import files, progress
+from projects import run_command
 
 SCRIPTS = Path(__file__).parent.parent / "workflow/scripts"
 COMMANDS = sorted(path.name for path in SCRIPTS.glob("*.py"))
@@ -65,12 +66,11 @@ def test_faults_of_the_program_keep_their_traceback(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(command: str) -> None:
-    done = subprocess.run(
-        [sys.executable, SCRIPTS / command, "--help"], capture_output=True, text=True, check=True
-    )
-    assert "usage" in done.stdout
-    assert not done.stderr
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(command.removesuffix(".py"), "--help") == 0
+    told = capsys.readouterr()
+    assert "usage" in told.out
+    assert not told.err
 
 
 def test_a_file_is_whole_or_absent(tmp_path: Path) -> None:

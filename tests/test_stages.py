@@ -1,7 +1,6 @@
 """The stage commands by hand: their networks must be the right ones, and faults have a message."""
 
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +8,26 @@ import pytest
 
 from bigart.metadata import picture_file, recipe
 from bigart.pictures import images
+from projects import ROOT, run_command
 
-ROOT = Path(__file__).parent.parent
 MODELS = ROOT / "models/embedded"
 WORDS = ["--vocabulary", MODELS / "encoder.json", "--merges", MODELS / "vocab.bpe"]
 
 
-def run(command: str, *arguments: object) -> tuple[int, str]:
-    """Exit status and what was said on stderr."""
-    script = ROOT / "workflow/scripts" / f"{command}.py"
-    done = subprocess.run(
-        [sys.executable, script, *map(str, arguments)], capture_output=True, text=True, timeout=300
-    )
-    assert "Traceback" not in done.stderr
-    return done.returncode, done.stderr
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command; returns its exit status and what it says on stderr."""
+
+    def run(command: str, *arguments: object) -> tuple[int, str]:
+        status = run_command(command, *arguments)
+        told = capsys.readouterr().err
+        assert "Traceback" not in told
+        return status, told
+
+    return run
 
 
 @pytest.fixture
@@ -33,7 +38,7 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-def test_thumbnails_need_a_base_network(tmp_path: Path) -> None:
+def test_thumbnails_need_a_base_network(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "1.png"
     arguments = [*WORDS, "--prompt=a lake", "--steps", "2", "--out", out]
     status, told = run("thumbnails", "--model", MODELS / "upsampler.safetensors", *arguments)
@@ -44,14 +49,14 @@ def test_thumbnails_need_a_base_network(tmp_path: Path) -> None:
     assert "rrdbnet; glide is needed" in told
 
 
-def test_upsampling_needs_an_upsampler(tmp_path: Path, picture: Path) -> None:
+def test_upsampling_needs_an_upsampler(run: Run, tmp_path: Path, picture: Path) -> None:
     arguments = [*WORDS, "--prompt=a lake", "--images", picture, "--out", tmp_path / "1.png"]
     status, told = run("upsample", "--model", MODELS / "base.safetensors", *arguments)
     assert status == 1
     assert "is a base network; this stage needs an upsampler" in told
 
 
-def test_a_vocabulary_belongs_to_a_network(tmp_path: Path) -> None:
+def test_a_vocabulary_belongs_to_a_network(run: Run, tmp_path: Path) -> None:
     gpt2 = ROOT / "tests/data/gpt2-bpe"
     words = ["--vocabulary", gpt2 / "encoder.json.gz", "--merges", gpt2 / "vocab.bpe.gz"]
     model = ["--model", MODELS / "base.safetensors"]
@@ -72,7 +77,9 @@ def test_a_vocabulary_belongs_to_a_network(tmp_path: Path) -> None:
         (["--threads", "0"], "--threads is 0"),
     ],
 )
-def test_arguments_that_cannot_be(tmp_path: Path, arguments: list[str], told: str) -> None:
+def test_arguments_that_cannot_be(
+    run: Run, tmp_path: Path, arguments: list[str], told: str
+) -> None:
     common = ["--model", MODELS / "base.safetensors", *WORDS, "--prompt=a"]
     status, said = run("thumbnails", *common, *arguments, "--out", tmp_path / "1.png")
     assert status == 1
@@ -80,7 +87,7 @@ def test_arguments_that_cannot_be(tmp_path: Path, arguments: list[str], told: st
     assert not list(tmp_path.iterdir())
 
 
-def test_a_prompt_that_is_cut_is_said(tmp_path: Path) -> None:
+def test_a_prompt_that_is_cut_is_said(run: Run, tmp_path: Path) -> None:
     prompt = "a painting of a sunset over a lake, " * 30 + "with a duck"
     common = ["--model", MODELS / "base.safetensors", *WORDS, "--steps", "2"]
     status, told = run("thumbnails", *common, f"--prompt={prompt}", "--out", tmp_path / "1.png")
@@ -89,7 +96,9 @@ def test_a_prompt_that_is_cut_is_said(tmp_path: Path) -> None:
     assert "with a duck" in told
 
 
-def test_a_picture_of_any_size_is_enlarged_and_detailed(tmp_path: Path, picture: Path) -> None:
+def test_a_picture_of_any_size_is_enlarged_and_detailed(
+    run: Run, tmp_path: Path, picture: Path
+) -> None:
     large, detailed = tmp_path / "large.png", tmp_path / "detailed.png"
     model = ["--model", MODELS / "enlarger.safetensors"]
     assert run("enlarge", *model, "--image", picture, "--out", large)[0] == 0
@@ -103,7 +112,7 @@ def test_a_picture_of_any_size_is_enlarged_and_detailed(tmp_path: Path, picture:
     assert stages == ["detailed"]
 
 
-def test_an_enlarger_of_another_scale_is_refused(tmp_path: Path, picture: Path) -> None:
+def test_an_enlarger_of_another_scale_is_refused(run: Run, tmp_path: Path, picture: Path) -> None:
     common = ["--model", MODELS / "enlarger.safetensors", "--image", picture, "--scale", "2"]
     status, told = run("enlarge", *common, "--out", tmp_path / "large.png")
     assert status == 1
