@@ -2,11 +2,11 @@
 
 import atexit
 import functools
-import importlib
 import json
 import logging
 import os
 import re
+import runpy
 import select
 import shutil
 import subprocess
@@ -134,12 +134,12 @@ def snakemake_in(
 
 def run_command(command: str, *arguments: object) -> int:
     """Run a command of workflow/scripts in this process; return its exit status."""
-    module = importlib.import_module(command)
+    script = ROOT / f"workflow/scripts/{command}.py"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [f"{command}.py", *map(str, arguments)])
+        patch.setattr(sys, "argv", [str(script), *map(str, arguments)])
         patch.setattr(logging.getLogger(), "handlers", [])
         try:
-            module.main()
+            runpy.run_path(str(script), run_name="__main__")
         except SystemExit as leaving:
             return int(leaving.code or 0)
     return 0

@@ -204,7 +204,7 @@ def test_many_at_once_take_turns(tmp_path: Path) -> None:
     counter = tmp_path / "counter"
     counter.write_text("0")
     code = (
-        "import sys, time; from pathlib import Path; from bigart import files\n"
+        "import sys, time; from pathlib import Path; from bigart.running import files\n"
         "path = Path(sys.argv[1])\n"
         "for _ in range(20):\n"
         "    with files.locked(path):\n"

@@ -17,7 +17,7 @@ import snakemake_executor_plugin_kubernetes as plugin
 import yaml
 
 from bigart.stages import STAGES
-from projects import ROOT, Project
+from projects import PATH, ROOT, Project
 
 pytestmark = pytest.mark.cluster
 
@@ -48,6 +48,8 @@ ApiClient.call_api = call_api
 def folder(tiny: Project) -> Path:
     (tiny.folder / "sitecustomize.py").write_text(CLIENT)
     (tiny.folder / "kubeconfig").write_text(KUBECONFIG)
+    (tiny.folder / "rsync").write_text("#!/bin/sh\n")
+    (tiny.folder / "rsync").chmod(0o755)
     (tiny.folder / "results/lake/candidates.png").unlink()
     (tiny.folder / "results/villa/1-thumbnails/1.png").unlink()
     return tiny.folder
@@ -58,10 +60,11 @@ def submitted(project: Project, target: str) -> dict[str, Any]:
     asked = project.folder / "asked"
     asked.unlink(missing_ok=True)
     variables = {"KUBECONFIG": "kubeconfig", "ASKED": str(asked)}
+    variables |= {"PATH": f"{project.folder}:{PATH}", "PYTHONPATH": str(project.folder)}
     done = project.snakemake(
         *(target, "--workflow-profile", "profiles/kubernetes", "--config", "device=cpu"),
         *("--default-storage-prefix", str(project.folder), "--retries", "0"),
-        variables=variables | {"PYTHONPATH": str(project.folder)},
+        variables=variables,
         check=False,
     )
     assert "Failed to create pod" in done.stderr, done.stderr
@@ -125,7 +128,8 @@ def test_the_role_allows_what_the_plugin_calls() -> None:
     verbs = {"create": "create", "read": "get", "list": "list", "delete": "delete"}
     called = re.findall(r"api\.(\w+?)_namespaced_([a-z_]+)", inspect.getsource(plugin))
     needed = {
-        (verbs[verb], re.sub(r"_|$", "s/", kind, count=1).strip("/")) for verb, kind in called
+        (verbs[verb], re.sub("(_|$)", r"s\1", kind, count=1).replace("_", "/"))
+        for verb, kind in called
     }
     allowed = {
         (verb, resource)

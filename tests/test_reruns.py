@@ -15,7 +15,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from bigart.metadata import recipe
+from bigart.metadata import picture_file, recipe
 from bigart.pictures import images
 from projects import COMMANDS, FILES, ROOT, TABLE, Project
 
@@ -283,7 +283,7 @@ def test_a_target_that_is_not_in_the_table(project: Project) -> None:
 
 
 def test_the_final_carries_the_whole_recipe(project: Project) -> None:
-    made = recipe.read_recipe(project.folder / "results/villa/final.png")
+    made = picture_file.read_recipe(project.folder / "results/villa/final.png")
     stages = [stage["stage"] for stage in made["stages"]]
     assert stages[:3] == ["thumbnails", "upsampled", "enlarged-1024"]
     assert "detailed" not in stages
