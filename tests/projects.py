@@ -156,6 +156,15 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     return folder
 
 
+def add_models(folder: Path, files: Mapping[str, Any], **roles: str) -> None:
+    """Add files to the table of models, and a set `mine`: the embedded one with these."""
+    table = folder / "config/models.yaml"
+    models = yaml.safe_load((table if table.exists() else ROOT / "config/models.yaml").read_text())
+    models["sets"]["mine"] = models["sets"]["embedded"] | roles
+    models["files"] |= files
+    table.write_text(yaml.safe_dump(models))
+
+
 class Project:
     """A checkout with a small table.
 
@@ -183,14 +192,6 @@ class Project:
         """Set options in config.yaml."""
         path = self.folder / "config/config.yaml"
         path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | options))
-
-    def add_models(self, files: Mapping[str, Any], **roles: str) -> None:
-        """Add files to the table of models, and a set `mine`: the embedded one with these."""
-        table = self.folder / "config/models.yaml"
-        models = yaml.safe_load(table.read_text())
-        models["sets"]["mine"] = models["sets"]["embedded"] | roles
-        models["files"] |= files
-        table.write_text(yaml.safe_dump(models))
 
     @property
     def table(self) -> Path:

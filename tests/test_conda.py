@@ -19,13 +19,14 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-import yaml
 
 import conda_stub
 from bigart.metadata import picture_file
 from bigart.pictures import images
-from projects import PATH, ROOT, Project, missing
+from projects import PATH, ROOT, Project, add_models, missing
 from test_environment import ENVIRONMENTS, OWN_ENVIRONMENTS, locked, pins, rules
+
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("conda")]
 
 ARTWORK = "artwork\tprompt\tdetail\nlake\ta painting of a sunset over a lake\tyes\n"
 
@@ -97,16 +98,12 @@ def needs_every_rule(project: Project, vocabulary: str) -> None:
     embedded = project.folder / "models/embedded"
     state = safetensors.torch.load_file(embedded / "enlarger.safetensors")
     torch.save(state, project.folder / "models/own.pth")
-    table = project.folder / "config/models.yaml"
-    models = yaml.safe_load(table.read_text())
-    models["sets"]["mine"] = {"like": "embedded", "enlarger": "own", "vocabulary": "far"}
-    models["files"] |= {
+    files = {
         "own": {"architecture": "rrdbnet", "path": "models/own.pth"},
-        "far": {"architecture": "vocabulary", "urls": [vocabulary]},
+        "far": {"architecture": "vocabulary", "urls": [(embedded / "encoder.json").as_uri()]},
     }
-    table.write_text(yaml.safe_dump(models))
-    config = project.folder / "config/config.yaml"
-    config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"models": "mine"}))
+    add_models(project.folder, files, enlarger="own", vocabulary="far")
+    project.configure(models="mine")
 
 
 @pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)

@@ -19,10 +19,11 @@ import safetensors.torch
 import torch
 import yaml
 
-from projects import PARTS, PATH, Project, missing, snakemake_in
+from projects import PARTS, PATH, Project, add_models, missing, snakemake_in
+
+pytestmark = pytest.mark.xdist_group("deployment")
 
 TABLE = "artwork\tprompt\nvilla\tan \"Italian\" villa; $HOME `ls` 'é' 🎨\n"
-QUICK = {"candidates": 1, "steps": 2, "upsample_steps": 2}
 SHEET = Path("results/villa/candidates.png")
 READ_ONLY = """
 mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" || exit
@@ -36,8 +37,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A checkout, run in its own folder as far as the contact sheet."""
     project = Project(tmp_path_factory.mktemp("checkout") / "big art")
     project.table.write_text(TABLE)
-    config = project.folder / "config/config.yaml"
-    config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | QUICK))
+    project.configure(candidates=1, steps=2)
+    project.use_tiny_models()
     project.snakemake("candidates")
     return project
 
@@ -144,6 +145,7 @@ def deployed(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.cluster
 def test_deployed_with_snakedeploy(deployed: Path, sheet: bytes) -> None:
     assert (
         'github("someone/big-art", path="Snakefile", tag="v1")'
@@ -152,11 +154,12 @@ def test_deployed_with_snakedeploy(deployed: Path, sheet: bytes) -> None:
     assert (deployed / SHEET).read_bytes() == sheet
 
 
+@pytest.mark.cluster
 def test_a_newer_version_reruns_what_it_changes(
     deployed: Path, host: Host, checkout: Project
 ) -> None:
     """The table is the deployed one; an edit of the tag is all that an upgrade takes."""
-    code = checkout.folder / "workflow/scripts/contact_sheet.py"
+    code = checkout.folder / "workflow/scripts/bigart/pictures/contact_sheet.py"
     text = code.read_text()
     snakefile = deployed / "workflow/Snakefile"
     try:
@@ -169,7 +172,7 @@ def test_a_newer_version_reruns_what_it_changes(
     said = done.stdout + done.stderr
     assert "rule contact_sheet:" in said
     assert "rule upsampled:" not in said
-    unpacked = deployed / ".snakemake/bigart/workflow/scripts/contact_sheet.py"
+    unpacked = deployed / ".snakemake/bigart" / code.relative_to(checkout.folder)
     assert "ADDED = 1" in unpacked.read_text()
 
 
@@ -237,10 +240,8 @@ def test_a_table_of_models_of_ones_own(checkout: Project, tmp_path: Path) -> Non
     own_config(checkout, tmp_path)
     embedded = checkout.folder / "models/embedded/enlarger.safetensors"
     torch.save(safetensors.torch.load_file(embedded), tmp_path / "own.pth")
-    models = yaml.safe_load((checkout.folder / "config/models.yaml").read_text())
-    models["sets"]["mine"] = {"like": "embedded", "enlarger": "own"}
-    models["files"]["own"] = {"architecture": "rrdbnet", "path": str(tmp_path / "own.pth")}
-    (tmp_path / "config/models.yaml").write_text(yaml.safe_dump(models))
+    entry = {"architecture": "rrdbnet", "path": str(tmp_path / "own.pth")}
+    add_models(tmp_path, {"own": entry}, enlarger="own")
     snakefile = str(checkout.folder / "Snakefile")
     own = ["--config", "models=mine", "models_table=config/models.yaml"]
     snakemake_in(tmp_path, "--snakefile", snakefile, "weights", *own)
@@ -249,13 +250,16 @@ def test_a_table_of_models_of_ones_own(checkout: Project, tmp_path: Path) -> Non
     assert "`mine` is not a model set" in done.stdout + done.stderr
 
 
-def test_in_another_directory(checkout: Project, sheet: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("snakefile", ["Snakefile", "workflow/Snakefile"])
+def test_in_another_directory(
+    snakefile: str, checkout: Project, sheet: bytes, tmp_path: Path
+) -> None:
     """`--directory` is where config, table and results are, wherever one stands."""
     work, elsewhere = tmp_path / "work", tmp_path / "elsewhere"
     own_config(checkout, work)
     elsewhere.mkdir()
     before = content(checkout.folder)
-    there = ["--snakefile", str(checkout.folder / "Snakefile"), "--directory", str(work)]
+    there = ["--snakefile", str(checkout.folder / snakefile), "--directory", str(work)]
     snakemake_in(elsewhere, *there, "candidates")
     assert (work / SHEET).read_bytes() == sheet
     assert not list(elsewhere.iterdir())

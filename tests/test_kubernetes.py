@@ -19,7 +19,7 @@ import yaml
 from bigart.stages import STAGES
 from projects import PATH, ROOT, Project
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("kubernetes")]
 
 PROFILE = ROOT / "profiles/kubernetes"
 GPU = "nvidia.com/gpu"
@@ -27,6 +27,11 @@ KUBECONFIG = """
 {apiVersion: v1, kind: Config, current-context: none, users: [{name: none, user: {}}],
 clusters: [{name: none, cluster: {server: "http://127.0.0.1:9"}}],
 contexts: [{name: none, context: {cluster: none, user: none}}]}
+"""
+# In place of rsync where there is none: it copies, and knows no options
+RSYNC = """#!/bin/sh
+while [ "$#" -gt 2 ]; do shift; done
+exec cp -pRL "$1" "$2"
 """
 # In place of the client: it notes what is sent, and lets no job begin
 CLIENT = """
@@ -48,7 +53,7 @@ ApiClient.call_api = call_api
 def folder(tiny: Project) -> Path:
     (tiny.folder / "sitecustomize.py").write_text(CLIENT)
     (tiny.folder / "kubeconfig").write_text(KUBECONFIG)
-    (tiny.folder / "rsync").write_text("#!/bin/sh\n")
+    (tiny.folder / "rsync").write_text(RSYNC)
     (tiny.folder / "rsync").chmod(0o755)
     (tiny.folder / "results/lake/candidates.png").unlink()
     (tiny.folder / "results/villa/1-thumbnails/1.png").unlink()

@@ -17,7 +17,7 @@ import torch
 
 from bigart.metadata import picture_file, recipe
 from bigart.pictures import images
-from projects import COMMANDS, FILES, ROOT, TABLE, Project
+from projects import COMMANDS, FILES, ROOT, TABLE, Project, add_models
 
 LIBRARY = ROOT / "workflow/scripts/bigart"
 RULES = list(FILES)
@@ -216,7 +216,7 @@ def test_some_code_reruns_some_stages(imported: dict[str, set[str]]) -> None:
     """What the test above expects is neither nothing nor everything."""
     texture = [command for command, files in imported.items() if "pictures/texture.py" in files]
     assert texture == ["texture.py"]
-    assert "networks/vqgan.py" in imported["detail.py"] - imported["enlarge.py"]
+    assert "networks/native/vqgan.py" in imported["detail.py"] - imported["enlarge.py"]
 
 
 def test_a_release_reruns_nothing(project: Project) -> None:
@@ -234,9 +234,7 @@ def test_a_release_reruns_nothing(project: Project) -> None:
         path.write_text(text)
     replace(scripts / "bigart/__init__.py", '"0.1.0"', '"0.2.0"')
     options = scripts / "bigart/config/options.py"
-    replace(
-        options, "    seed: int", '    glow: float = Field(0.5, description="new")\n    seed: int'
-    )
+    replace(options, "    seed: _Seed", '    glow: float = _option(0.5, "new")\n    seed: _Seed')
     replace(scripts / "bigart/stages.py", '"--steps"', '"--glow": "glow", "--steps"')
     assert project.jobs() == set()
     # it is there, and counts where it is set

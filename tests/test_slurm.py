@@ -19,6 +19,8 @@ from bigart.pictures import images
 from projects import TABLE, Project
 from slurm import NODES, Job, Slurm
 
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("slurm")]
+
 ENDS = ["final.png", "candidates.png"]
 ON_GPU = {"thumbnails", "upsampled", "enlarged_1024", "detailed", "enlarged_4096"}
 ASKS_AFTER = "--slurm-init-seconds-before-status-checks"

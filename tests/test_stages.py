@@ -68,12 +68,12 @@ def test_a_vocabulary_belongs_to_a_network(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--steps", "1001"], "cannot keep 1001 of 1000 timesteps"),
-        (["--batch", "none"], "--batch is 'none'"),
+        (["--steps", "1001"], "argument --steps: found '1001'"),
+        (["--batch", "none"], "argument --batch: found 'none'"),
         (["--device", "cuda:9"], "device is 'cuda:9'"),
-        (["--device", "gpu"], "device is 'gpu'"),
+        (["--device", "gpu"], "argument --device: found 'gpu'"),
         (["--precision", "fp16"], "fp16 needs a GPU"),
-        (["--precision", "int8"], "precision is 'int8'"),
+        (["--precision", "int8"], "argument --precision: found 'int8'"),
         (["--threads", "0"], "--threads is 0"),
     ],
 )
@@ -82,7 +82,7 @@ def test_arguments_that_cannot_be(
 ) -> None:
     common = ["--model", MODELS / "base.safetensors", *WORDS, "--prompt=a"]
     status, said = run("thumbnails", *common, *arguments, "--out", tmp_path / "1.png")
-    assert status == 1
+    assert status in (1, 2)
     assert told in said
     assert not list(tmp_path.iterdir())
 
@@ -92,7 +92,7 @@ def test_a_prompt_that_is_cut_is_said(run: Run, tmp_path: Path) -> None:
     common = ["--model", MODELS / "base.safetensors", *WORDS, "--steps", "2"]
     status, told = run("thumbnails", *common, f"--prompt={prompt}", "--out", tmp_path / "1.png")
     assert status == 0
-    assert "the models read 64; this end of it is cut" in told
+    assert "the models read 64; its end is cut" in told
     assert "with a duck" in told
 
 

@@ -43,6 +43,8 @@ from conftest import fill
 from projects import PATH, ROOT, Project, missing
 from test_environment import OWN_ENVIRONMENTS
 
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("upstream")]
+
 SCRIPTS = ROOT / "workflow/scripts"
 EMBEDDED = ROOT / "models/embedded"
 NAMES = {package: name for name, package in upstream.ENVIRONMENTS.items()}
