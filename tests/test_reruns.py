@@ -126,9 +126,8 @@ def test_a_model_of_ones_own(project: Project) -> None:
     """A checkpoint is converted once; another content in it repaints, in the same run."""
     own = project.folder / "models/own.pth"
     mine = ["--config", "models=mine"]
-    project.add_models(
-        {"own": {"architecture": "rrdbnet", "path": "models/own.pth"}}, enlarger="own"
-    )
+    entry = {"architecture": "rrdbnet", "path": "models/own.pth"}
+    add_models(project.folder, {"own": entry}, enlarger="own")
     state = safetensors.torch.load_file(project.folder / "models/embedded/enlarger.safetensors")
     torch.save(state, own)
     both = of_both("enlarged_1024")
