@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-TEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadgroup -m
+TEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto -m
 LONG := cluster or exhaustive
 
 .PHONY: setup demo test test-all check lock clean

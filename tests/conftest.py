@@ -14,6 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from xdist.scheduler import LoadScopeScheduling
 
 from bigart.networks.options import GlideOptions
 from bigart.networks.tokenizer import Tokenizer
@@ -34,6 +35,30 @@ def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a stage command; the caller looks at its exit status."""
     command = [sys.executable, str(ROOT / "workflow/scripts" / script), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+
+
+# Files whose tests share something costly: one worker of pytest-xdist runs them all. (With pytest 9.2,
+# its own `--dist loadgroup` groups nothing.)
+TOGETHER = (
+    "conda",
+    "deployment",
+    "kubernetes",
+    "resume",
+    "slurm",
+    "upstream",
+    "verify",
+    "workflow",
+)
+
+
+class _Scheduling(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if Path(file).stem.removeprefix("test_") in TOGETHER else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Scheduling:
+    return _Scheduling(config, log)
 
 
 def normal(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -26,7 +26,7 @@ from bigart.pictures import images
 from projects import PATH, ROOT, Project, add_models, missing
 from test_environment import ENVIRONMENTS, OWN_ENVIRONMENTS, locked, pins, rules
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("conda")]
+pytestmark = pytest.mark.cluster
 
 ARTWORK = "artwork\tprompt\tdetail\nlake\ta painting of a sunset over a lake\tyes\n"
 

@@ -21,8 +21,6 @@ import yaml
 
 from projects import PARTS, PATH, Project, add_models, missing, snakemake_in
 
-pytestmark = pytest.mark.xdist_group("deployment")
-
 TABLE = "artwork\tprompt\nvilla\tan \"Italian\" villa; $HOME `ls` 'é' 🎨\n"
 SHEET = Path("results/villa/candidates.png")
 READ_ONLY = """

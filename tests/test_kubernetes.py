@@ -19,7 +19,7 @@ import yaml
 from bigart.stages import STAGES
 from projects import PATH, ROOT, Project
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("kubernetes")]
+pytestmark = pytest.mark.cluster
 
 PROFILE = ROOT / "profiles/kubernetes"
 GPU = "nvidia.com/gpu"

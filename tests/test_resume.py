@@ -28,8 +28,6 @@ from bigart.sampling.samplers import SAMPLERS, State
 from bigart.weights.network_file import open_network
 from projects import ROOT
 
-pytestmark = pytest.mark.xdist_group("resume")
-
 MODELS = ROOT / "models/embedded"
 STEPS, CANDIDATES = 5, 3
 CPU = Device(torch.device("cpu"), "fp32")

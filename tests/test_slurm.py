@@ -19,7 +19,7 @@ from bigart.pictures import images
 from projects import TABLE, Project
 from slurm import NODES, Job, Slurm
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.cluster
 
 ENDS = ["final.png", "candidates.png"]
 ON_GPU = {"thumbnails", "upsampled", "enlarged_1024", "detailed", "enlarged_4096"}

@@ -43,7 +43,7 @@ from conftest import fill
 from projects import PATH, ROOT, Project, missing
 from test_environment import OWN_ENVIRONMENTS
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("upstream")]
+pytestmark = pytest.mark.cluster
 
 SCRIPTS = ROOT / "workflow/scripts"
 EMBEDDED = ROOT / "models/embedded"

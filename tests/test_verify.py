@@ -33,8 +33,6 @@ from bigart.verify.compare import Run
 from bigart.weights.network_file import load_metadata
 from projects import ROOT, Project
 
-pytestmark = pytest.mark.xdist_group("verify")
-
 STAND_INS = ROOT / "tests/stand_ins"
 # a stand-in is built with this project's networks
 VARIABLES = {"PYTHONPATH": f"{STAND_INS}:{ROOT / 'workflow/scripts'}"}

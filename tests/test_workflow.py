@@ -11,8 +11,6 @@ from bigart.pictures import images
 from bigart.stages import STAGES
 from projects import Project, run_command
 
-pytestmark = pytest.mark.xdist_group("workflow")
-
 
 @pytest.fixture(scope="module")
 def painted(tmp_path_factory: pytest.TempPathFactory) -> Project:
