@@ -95,8 +95,6 @@ def test_any_prompt_can_be_drawn(prompt, max_lines):
 
 
 def test_pictures_that_do_not_go_together_are_refused():
-    with pytest.raises(UserError, match="at least one"):
-        sheets.contact_sheet([], "x")
     with pytest.raises(UserError, match="32x32, 64x64"):
         sheets.contact_sheet([*candidates(1), *candidates(1, 32)], "x")
 
@@ -105,7 +103,7 @@ def test_pictures_that_do_not_go_together_are_refused():
 def test_the_command(tmp_path, name):
     paths = [tmp_path / f"{number}.png" for number in range(1, 8)]
     for path, picture in zip(paths, candidates(), strict=True):
-        picture_file.write_png(path, picture, recipe.start())
+        picture_file.write_picture(path, picture, recipe.start())
     prompt = "--a \"cat\" & 'dog' $HOME 🎨"
     words = [f"--prompt={prompt}", "--seed", 42, "--artwork", "dog", "--out", tmp_path / name]
     result = run("contact_sheet.py", "--images", *paths, *words)
@@ -114,9 +112,3 @@ def test_the_command(tmp_path, name):
     assert (stage["prompt"], stage["seed"], stage["candidates"]) == (prompt, 42, 7)
     sheet = sheets.contact_sheet(candidates(), prompt, "dog, seed 42")
     assert np.abs(images.read_rgb(tmp_path / name).astype(int) - sheet).mean() < 6
-
-
-def test_the_command_names_a_missing_candidate(tmp_path):
-    result = run("contact_sheet.py", "--images", "no.png", "--out", tmp_path / "a.png")
-    assert result.returncode == 1
-    assert result.stderr == "contact_sheet: error: there is no picture no.png\n"

@@ -1,12 +1,10 @@
 """Picture files: what is read, what is refused, what a finished file carries."""
 
+import contextlib
 import io
 import random
 import struct
-import subprocess
-import sys
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,20 +15,17 @@ from PIL import Image, ImageCms
 from bigart.errors import UserError
 from bigart.metadata import picture_file, recipe
 from bigart.pictures import images
-from bigart.running import files
 from conftest import run
 
-SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 SUFFIXES = [".png", ".jpg", ".tif"]
 
 
-def picture(height: int = 40, width: int = 60) -> np.ndarray:
+def picture() -> np.ndarray:
     """A gradient with a little noise: enough detail for a truncated file to show."""
-    y, x = np.mgrid[0:height, 0:width]
+    y, x = np.mgrid[0:40, 0:60]
     smooth = np.stack([4 * x, 6 * y, 255 - 4 * x], axis=2)
-    return np.clip(smooth + np.random.default_rng(0).integers(-9, 9, smooth.shape), 0, 255).astype(
-        np.uint8
-    )
+    noise = np.random.default_rng(0).integers(-9, 9, smooth.shape)
+    return np.clip(smooth + noise, 0, 255).astype(np.uint8)
 
 
 def made(prompt: str = "a corgi") -> recipe.Recipe:
@@ -93,9 +88,7 @@ def test_16_bit_rgb_is_refused_and_not_cut_to_8(tmp_path):
     """Pillow reads such a PNG as 8-bit RGB without a word."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
+        return len(data).to_bytes(4) + kind + data + zlib.crc32(kind + data).to_bytes(4)
 
     rows = b"".join(b"\0" + b"\x12\x34" * 12 for _ in range(4))
     (tmp_path / "deep.png").write_bytes(
@@ -109,14 +102,8 @@ def test_16_bit_rgb_is_refused_and_not_cut_to_8(tmp_path):
 
 
 def test_what_is_no_picture_is_named(tmp_path):
-    (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("hello")
-    for name, message in [
-        ("missing.png", "there is no picture"),
-        ("empty.png", "is empty"),
-        ("text.png", "is not a picture"),
-        (".", "is a folder"),
-    ]:
+    for name, message in [("no.png", "there is no picture"), ("text.png", "not a picture")]:
         with pytest.raises(UserError, match=message):
             images.read_rgb(tmp_path / name)
 
@@ -133,41 +120,29 @@ def test_a_truncated_or_overwritten_picture_is_refused_or_whole(tmp_path, suffix
     whole, pixels = path.read_bytes(), images.read_rgb(path)
     for part in (0, 1, 10, 50, 400, 1500, len(whole) // 2, len(whole) * 3 // 4, len(whole) - 99):
         path.write_bytes(whole[:part])
-        try:
-            read = images.read_rgb(path)
-        except UserError:
-            continue
-        assert suffix == ".tif"
-        assert np.array_equal(read, pixels)
+        with contextlib.suppress(UserError):
+            assert np.array_equal(images.read_rgb(path), pixels)
+            assert suffix == ".tif"
     dice = random.Random(0)
     for _ in range(200):
         damaged = bytearray(whole)
         for _ in range(3):
             damaged[dice.randrange(len(damaged))] = dice.randrange(256)
         path.write_bytes(damaged)
-        try:
+        with contextlib.suppress(UserError):
             images.read_rgb(path)
             picture_file.recipe_so_far(path)
-        except UserError:
-            continue
 
 
 # Writing
 
 
 def test_a_stage_picture_is_lossless_and_keeps_its_recipe(tmp_path):
-    picture_file.write_png(tmp_path / "a.png", picture(), made())
+    picture_file.write_picture(tmp_path / "a.png", picture(), made())
     assert np.array_equal(images.read_rgb(tmp_path / "a.png"), picture())
     with Image.open(tmp_path / "a.png") as image:
         assert recipe.from_json(image.text["bigart:recipe"]) == made()
         assert "dpi" not in image.info
-
-
-@pytest.mark.parametrize("name", ["a.jpg", "a.tif", "a", "png"])
-def test_a_png_is_not_written_under_another_name(tmp_path, name):
-    with pytest.raises(UserError, match=r"must end in \.png"):
-        picture_file.write_png(tmp_path / name, picture(), made())
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -207,28 +182,7 @@ def test_a_tiff_is_compressed_and_measures_in_inches(tmp_path):
         assert (image.tag_v2[296], image.tag_v2[282], image.tag_v2[317]) == (2, 300, 2)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_the_same_picture_gives_the_same_bytes(tmp_path, suffix):
-    """Also from another process, at another time."""
-    first, second = tmp_path / f"1{suffix}", tmp_path / f"2{suffix}"
-    source = tmp_path / "source.png"
-    picture_file.write_png(source, picture(), made())
-    again = recipe.extend(picture_file.read_recipe(source), "again")
-    picture_file.srgb_profile.cache_clear()
-    picture_file.write_picture(first, images.read_rgb(source), again, dpi=300)
-    code = (
-        "import sys; from bigart.metadata import picture_file, recipe; "
-        "from bigart.pictures import images\n"
-        "source, target = sys.argv[1:]\n"
-        "again = recipe.extend(picture_file.read_recipe(source), 'again')\n"
-        "picture_file.write_picture(target, images.read_rgb(source), again, dpi=300)"
-    )
-    subprocess.run([sys.executable, "-c", code, str(source), str(second)], cwd=SCRIPTS, check=True)
-    assert first.read_bytes() == second.read_bytes()
-
-
 def test_the_colour_profile_holds_no_time():
-    picture_file.srgb_profile.cache_clear()
     first_of_2000 = bytes.fromhex("07d0 0001 0001 0000 0000 0000")
     assert picture_file.srgb_profile()[24:36] == first_of_2000
 
@@ -254,32 +208,18 @@ def test_a_recipe_too_long_for_a_jpeg_is_never_dropped(tmp_path):
         assert picture_file.read_recipe(tmp_path / f"a{suffix}") == long
 
 
-def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "a.png"
-    picture_file.write_png(path, picture(), made())
-    old = files.sha256(path)
-
-    def full(self: Path, content: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(content[:100])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space left"):
-        picture_file.write_png(path, picture()[::-1], made())
-    assert files.sha256(path) == old
-    assert list(tmp_path.iterdir()) == [path]
-
-
 # The commands
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_finish(tmp_path, suffix):
-    source, final = tmp_path / "7.png", tmp_path / f"final{suffix}"
-    picture_file.write_png(source, picture(), made())
-    result = run("finish.py", "--image", source, "--out", final)
-    assert result.returncode == 0, result.stderr
+    """The same picture gives the same bytes, also from another process at another time."""
+    source, *finals = (tmp_path / name for name in ("7.png", f"1{suffix}", f"2{suffix}"))
+    picture_file.write_picture(source, picture(), made())
+    for final in finals:
+        result = run("finish.py", "--image", source, "--out", final)
+        assert result.returncode == 0, result.stderr
+    assert finals[0].read_bytes() == finals[1].read_bytes()
     stages = picture_file.read_recipe(final)["stages"]
     assert [stage["stage"] for stage in stages] == ["thumbnails", "final"]
     assert stages[1]["dpi"] == 300
@@ -288,7 +228,7 @@ def test_finish(tmp_path, suffix):
 
 def test_texture_command(tmp_path):
     source, out, again = tmp_path / "a.png", tmp_path / "b.png", tmp_path / "c.png"
-    picture_file.write_png(source, picture(), made())
+    picture_file.write_picture(source, picture(), made())
     arguments = ["--image", source, "--amount", 0.1, "--size", 5, "--seed", 7, "--candidate", 2]
     assert run("texture.py", *arguments, "--colour", "--out", out).returncode == 0
     assert run("texture.py", *arguments, "--colour", "--out", again).returncode == 0
@@ -296,29 +236,3 @@ def test_texture_command(tmp_path):
     stage = {"stage": "texture", "amount": 0.1, "size": 5, "colour": True, "seed": 7}
     assert picture_file.read_recipe(out)["stages"][-1] == stage | {"candidate": 2}
     assert not np.array_equal(images.read_rgb(out), picture())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--amount", "0.5"], "texture: error: texture amount is 0.5; allowed are 0 to 0.15"),
-        (["--size", "4"], "texture: error: texture size is 4; allowed are 1, 3, 5, 7 and 9"),
-    ],
-)
-def test_texture_command_refuses_without_a_traceback(tmp_path, arguments, message):
-    picture_file.write_png(tmp_path / "a.png", picture(), made())
-    out = tmp_path / "b.png"
-    result = run("texture.py", "--image", tmp_path / "a.png", "--out", out, *arguments)
-    assert (result.returncode, result.stderr.strip()) == (1, message)
-    assert not out.exists()
-
-
-def test_a_picture_cut_short_is_refused_without_a_traceback(tmp_path):
-    source = tmp_path / "a.png"
-    picture_file.write_png(source, picture(), made())
-    source.write_bytes(source.read_bytes()[:-500])
-    result = run("finish.py", "--image", source, "--out", tmp_path / "final.png")
-    assert result.returncode == 1
-    assert "damaged or cut short" in result.stderr
-    assert "Traceback" not in result.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

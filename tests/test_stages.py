@@ -34,7 +34,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 def picture(tmp_path: Path) -> Path:
     path = tmp_path / "in.png"
     noise = np.random.default_rng(1).integers(0, 256, (64, 48, 3), np.uint8)
-    picture_file.write_png(path, noise, recipe.start())
+    picture_file.write_picture(path, noise, recipe.start())
     return path
 
 
@@ -104,7 +104,7 @@ def test_a_picture_of_any_size_is_enlarged_and_detailed(
     assert run("enlarge", *model, "--image", picture, "--out", large)[0] == 0
     assert images.read_rgb(large).shape == (256, 192, 3)
     # 50 x 48 is no multiple of the code's size
-    picture_file.write_png(picture, images.read_rgb(picture)[:50], recipe.start())
+    picture_file.write_picture(picture, images.read_rgb(picture)[:50], recipe.start())
     model = ["--model", MODELS / "detailer.safetensors"]
     assert run("detail", *model, "--image", picture, "--out", detailed)[0] == 0
     assert images.read_rgb(detailed).shape == (50, 48, 3)

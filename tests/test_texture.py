@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from bigart.errors import UserError
 from bigart.pictures.texture import grain, texture_picture
 from bigart.sampling.noise import standard_normal
 
@@ -80,32 +79,20 @@ def test_strength_is_that_of_the_formula():
     assert spread == pytest.approx(0.05 * np.sqrt((kernel**2).sum()), rel=0.02)
 
 
-@pytest.mark.parametrize("size", [4, 0, -1])
-def test_a_size_that_is_not_odd_is_refused(size):
-    with pytest.raises(UserError, match="must be odd"):
-        texture_picture(random_picture(), noise(), 0.1, size, colour=False)
-
-
-def test_a_picture_smaller_than_the_kernel_is_refused():
-    with pytest.raises(UserError, match="50x4 pixels"):
-        texture_picture(random_picture(4), noise(4), 0.05, 9, colour=False)
-
-
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's memory figures")
 def test_4096_in_little_memory():
     """The colour texture of a final picture needs a fraction of what the networks need."""
     code = (
-        "import pathlib, re, numpy as np\n"
+        "import numpy as np, torch\n"
+        "from bigart.running.device import peak_memory\n"
         "from bigart.sampling.noise import standard_normal\n"
         "from bigart.pictures.texture import texture_picture\n"
         "picture = np.full((4096, 4096, 3), 128, np.uint8)\n"
         "noise = lambda draw: standard_normal(1, 'texture', 1, draw, (4096, 4096))\n"
         "texture_picture(picture, noise, 0.05, 3, True)\n"
-        "status = pathlib.Path('/proc/self/status').read_text()\n"
-        "print(re.search(r'VmHWM:\\s+(\\d+) kB', status)[1])"
+        "print(peak_memory(torch.device('cpu')))"
     )
-    # Not getrusage: its peak includes the process that started this one.
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True
     )
-    assert int(result.stdout) * 1024 < 600e6
+    assert int(result.stdout) < 800e6  # torch, which only measures, is part of it

@@ -5,7 +5,7 @@ import argparse
 from bigart.commands import command
 from bigart.metadata import picture_file, recipe
 from bigart.pictures import images
-from bigart.pictures.contact_sheet import contact_sheet, note_of
+from bigart.pictures.contact_sheet import contact_sheet
 
 
 def main() -> None:
@@ -22,7 +22,8 @@ def main() -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write the sheet."""
     pictures = [images.read_rgb(path) for path in arguments.images]
-    note = note_of(arguments.artwork, arguments.seed)
+    seed = "" if arguments.seed is None else f"seed {arguments.seed}"
+    note = ", ".join(filter(None, [arguments.artwork, seed]))
     sheet = contact_sheet(pictures, arguments.prompt, note)
     record = {"prompt": arguments.prompt, "seed": arguments.seed, "artwork": arguments.artwork}
     made = recipe.extend(

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
         y = reconstruct(network, x)[0]
     progress.advance()
     made = recipe.extend(picture_file.recipe_so_far(arguments.image), STAGE, **made_with)
-    picture_file.write_png(arguments.out, images.to_uint8(y.cpu().numpy()), made)
+    picture_file.write_picture(arguments.out, images.to_uint8(y.cpu().numpy()), made)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
         scale=scale,
         **made_with,
     )
-    picture_file.write_png(arguments.out, images.to_uint8(y.float().cpu().numpy()), made)
+    picture_file.write_picture(arguments.out, images.to_uint8(y.float().cpu().numpy()), made)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         candidate=arguments.candidate,
     )
-    picture_file.write_png(arguments.out, textured, made)
+    picture_file.write_picture(arguments.out, textured, made)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
         key=sampling_command.sampling_key(arguments, __file__, network.options, recipes),
     )
     for candidate, picture in pictures:
-        picture_file.write_png(arguments.out[candidate], picture, recipes[candidate])
+        picture_file.write_picture(arguments.out[candidate], picture, recipes[candidate])
 
 
 if __name__ == "__main__":

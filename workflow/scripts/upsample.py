@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
         ),
     )
     for candidate, picture in pictures:
-        picture_file.write_png(arguments.out[candidate], picture, recipes[candidate])
+        picture_file.write_picture(arguments.out[candidate], picture, recipes[candidate])
 
 
 if __name__ == "__main__":

@@ -21,18 +21,6 @@ from bigart.running import files
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
 
 
-def write_png(path: Path | str, picture: Picture, recipe: Recipe) -> None:
-    """Write a picture between two stages: lossless PNG with its recipe.
-
-    Raises:
-        UserError: The name does not end in .png: other programs would take the file for another.
-        OSError: The disk is full or refuses; nothing is left under ``path``.
-    """
-    if Path(path).suffix.lower() != ".png":
-        raise UserError(f"cannot write {path}: its name must end in .png")
-    write_picture(path, picture, recipe)
-
-
 def write_picture(
     path: Path | str,
     picture: Picture,
@@ -43,7 +31,7 @@ def write_picture(
     """Write a picture in the format that the suffix of ``path`` names (see ``images.encode``).
 
     All formats carry an sRGB profile, the recipe, the marker of a generated picture (XMP), and the
-    print resolution where given. XMP in a JPEG has room for 65 kB.
+    print resolution where given.
 
     Args:
         path: The file to write.
@@ -82,14 +70,10 @@ def format_of(path: Path | str) -> str:
 
 @functools.cache
 def srgb_profile() -> bytes:
-    """Return an ICC profile of sRGB, the same bytes every time.
-
-    LittleCMS writes the present time into bytes 24 to 35 of the header; the first of January
-    2000 stands there instead.
-    """
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    profile[24:36] = b"".join(n.to_bytes(2, "big") for n in (2000, 1, 1, 0, 0, 0))
-    return bytes(profile)
+    """Return an ICC profile of sRGB, the same bytes every time."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    # LittleCMS writes the present time there: the first of January 2000 instead
+    return profile[:24] + bytes.fromhex("07d0 0001 0001 0000 0000 0000") + profile[36:]
 
 
 def _png(recipe: Recipe, dpi: float | None) -> dict[str, Any]:
@@ -109,12 +93,11 @@ def _jpeg(recipe: Recipe, dpi: float | None) -> dict[str, Any]:
     exif = Image.Exif()
     exif[0x0131] = f"BIG.art {__version__}"  # Software
     exif.get_ifd(0x8769)[0xA001] = 1  # ColorSpace: sRGB
-    resolution = {}
-    if dpi:
-        exif[0x011A] = exif[0x011B] = float(dpi)  # XResolution, YResolution
-        exif[0x0128] = 2  # ResolutionUnit: inch
-        resolution = {"dpi": (round(dpi), round(dpi))}
-    return {"xmp": xmp, "exif": exif, **resolution}
+    if not dpi:
+        return {"xmp": xmp, "exif": exif}
+    exif[0x011A] = exif[0x011B] = float(dpi)  # XResolution, YResolution
+    exif[0x0128] = 2  # ResolutionUnit: inch
+    return {"xmp": xmp, "exif": exif, "dpi": (round(dpi), round(dpi))}
 
 
 def _tiff(recipe: Recipe, dpi: float | None) -> dict[str, Any]:
@@ -141,16 +124,13 @@ def read_recipe(path: Path | str) -> Recipe:
 def recipe_so_far(path: Path | str) -> Recipe:
     """Return the recipe that a stage continues: that of its input.
 
-    A picture from elsewhere (painted over and saved by another program, or one's own) has none:
-    its recipe begins with a stage "picture from elsewhere", so that the result does not claim
-    to be made from nothing.
+    The recipe of a picture without one begins with a stage "picture from elsewhere".
 
     Raises:
         UserError: The file is missing, no picture, or carries a damaged recipe.
     """
-    return _read(path) or recipes.extend(
-        recipes.start(), "picture from elsewhere", file=Path(path).name
-    )
+    start = recipes.start()
+    return _read(path) or recipes.extend(start, "picture from elsewhere", file=Path(path).name)
 
 
 def _read(path: Path | str) -> Recipe | None:
@@ -163,6 +143,6 @@ def _read(path: Path | str) -> Recipe | None:
             return recipes.from_json(chunk)
         if packet:
             return recipes.from_xmp(packet.encode() if isinstance(packet, str) else bytes(packet))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"the recipe in {path} cannot be read: {error}") from None
     return None

@@ -20,6 +20,7 @@ import json
 import platform
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
 from xml.sax.saxutils import escape
@@ -44,25 +45,15 @@ def start() -> Recipe:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the main packages that compute pixels.
-
-    They come from the installed packages' metadata, without an import. A package that is not
-    installed is left out.
-    """
-    found = {"python": platform.python_version()}
-    for package in ("torch", "numpy", "pillow"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    """Return the versions of Python and of the main packages that compute pixels, unimported."""
+    packages = {name: metadata.version(name) for name in ("torch", "numpy", "pillow")}
+    return {"python": platform.python_version(), **packages}
 
 
 def extend(recipe: Recipe, stage: str, **record: Any) -> Recipe:
     """Return a copy of ``recipe`` with one more stage.
 
-    If this stage runs with other versions than the recipe began with (a rerun after an upgrade),
-    its record has them.
+    Its record has the versions that differ from those that the recipe began with.
 
     Args:
         recipe: The recipe of the stage's input, or ``start()``.
@@ -81,10 +72,7 @@ def extend(recipe: Recipe, stage: str, **record: Any) -> Recipe:
 
 def find(recipe: Recipe, name: str) -> Any:
     """Return the value of ``name`` in the latest stage that recorded it, or None."""
-    for stage in reversed(recipe["stages"]):
-        if name in stage:
-            return stage[name]
-    return None
+    return next((stage[name] for stage in reversed(recipe["stages"]) if name in stage), None)
 
 
 def to_json(recipe: Recipe) -> str:
@@ -94,7 +82,6 @@ def to_json(recipe: Recipe) -> str:
 
     Raises:
         ValueError: A value is NaN or infinite.
-        TypeError: A value is not JSON.
     """
     text = json.dumps(recipe, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return _NOT_XML.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
@@ -105,11 +92,9 @@ def from_json(text: str) -> Recipe:
 
     Raises:
         ValueError: It is not JSON, or not a recipe.
+        RecursionError: It is nested too deeply.
     """
-    try:
-        recipe = json.loads(text)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    recipe = json.loads(text)
     stages = recipe.get("stages") if isinstance(recipe, dict) else None
     if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
         raise ValueError("it lists no stages")
@@ -181,23 +166,25 @@ def from_xmp(packet: bytes) -> Recipe | None:
 
 def describe(recipe: Recipe) -> str:
     """Return the recipe as text: one block for each stage, one line for each parameter."""
-    blocks = [f"BIG.art {recipe.get('bigart', '(unknown version)')}", _lines(recipe, "versions")]
+    lines = [f"BIG.art {recipe.get('bigart', '(unknown version)')}"]
+    lines += _lines({"versions": recipe.get("versions")})
     for number, stage in enumerate(recipe["stages"], 1):
-        title = f"\n{number}. {_printable(stage.get('stage', 'unnamed stage'))}"
-        rest = [_lines(stage, name) for name in stage if name != "stage"]
-        blocks.append("\n".join([title, *rest]))
-    return "\n".join(block for block in blocks if block)
+        lines += ["", f"{number}. {_printable(stage.get('stage', 'unnamed stage'))}"]
+        lines += _lines({name: value for name, value in stage.items() if name != "stage"})
+    return "\n".join(lines)
 
 
-def _lines(record: dict[str, Any], name: str) -> str:
-    value = record.get(name)
-    if isinstance(value, dict):
-        pairs = list(value.items())
-        if name == "models":
-            rows = [f"     {_printable(key)}  sha256 {_printable(item)}" for key, item in pairs]
-            return "\n".join(["   models", *rows])
-        value = ", ".join(f"{key} {item}" for key, item in pairs)
-    return "" if value is None else f"   {_printable(name):<20} {_printable(value)}"
+def _lines(record: dict[str, Any]) -> Iterator[str]:
+    for name, value in record.items():
+        if name == "models" and isinstance(value, dict):
+            yield "   models"
+            for file, digest in value.items():
+                yield f"     {_printable(file)}  sha256 {_printable(digest)}"
+            continue
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {item}" for key, item in value.items())
+        if value is not None:
+            yield f"   {_printable(name):<20} {_printable(value)}"
 
 
 def _printable(value: Any) -> str:

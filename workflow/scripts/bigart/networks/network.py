@@ -15,9 +15,9 @@ class Network(nn.Module):
     """Base class of the networks that a converted file can hold.
 
     Attributes:
-        architecture: Name of the architecture in the file's header.
-        Options: Dataclass of the options that fix the network's shapes.
-        options: The options of this network.
+        architecture: Its name in the file's header.
+        Options: Dataclass of the options that fix the shapes.
+        options: Those of this network.
         heap_threshold: Bytes of the largest array that comes from the heap on a CPU, so that its
             memory is reused (``running.allocator``).
     """
@@ -40,13 +40,7 @@ class Network(nn.Module):
         self.load_state_dict(weights, strict=True, assign=True)
 
     def misfit(self, path: Path, error: RuntimeError, remedy: str) -> UserError:
-        """Return the error for a file whose weights ``load`` refuses.
-
-        Args:
-            path: The file.
-            error: What ``load`` raised.
-            remedy: What the user can do, one sentence.
-        """
+        """Return the error for a file that ``load`` refused; the remedy is one sentence."""
         lines = str(error).splitlines()[:6]
         return UserError(f"{path} does not fit its own header. {remedy}\n" + "\n".join(lines))
 

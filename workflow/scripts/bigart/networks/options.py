@@ -29,8 +29,7 @@ class GlideOptions:
         super_res: Also take a small picture (the upsampler).
         inpaint: Also take a picture and the mask of what to keep of it.
         noise_schedule: "squaredcos_cap_v2" or "linear", see ``sampling.schedule.Schedule``.
-        groups: Groups of every normalisation; narrow networks need fewer, since a group of one
-            channel loses that channel's mean.
+        groups: Groups of every normalisation; a group of one channel would lose its mean.
     """
 
     image_size: int = 64
@@ -79,16 +78,13 @@ class RRDBNetOptions:
 
 def published_name(name: str) -> str:
     """Return BSRGAN's name of a parameter of an RRDBNet, given that name or basicsr's."""
-    name = re.sub(r"^body\.(\d+)\.rdb(\d)\.", r"RRDB_trunk.\1.RDB\2.", name)
-    pairs = {
-        "conv_body.": "trunk_conv.",
-        "conv_up1.": "upconv1.",
-        "conv_up2.": "upconv2.",
-        "conv_hr.": "HRconv.",
-    }
-    for later, published in pairs.items():
-        if name.startswith(later):
-            return published + name.removeprefix(later)
+    for later, published in (
+        (r"^body\.(\d+)\.rdb(\d)\.", r"RRDB_trunk.\1.RDB\2."),
+        (r"^conv_body\.", "trunk_conv."),
+        (r"^conv_up(\d)\.", r"upconv\1."),
+        (r"^conv_hr\.", "HRconv."),
+    ):
+        name = re.sub(later, published, name)
     return name
 
 
@@ -119,6 +115,11 @@ class VQGANOptions:
     embed_dim: int = 256
     codes: int = 16384
     groups: int = GROUPS
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels of each level."""
+        return [self.channels * multiple for multiple in self.channel_mult]
 
     @property
     def factor(self) -> int:

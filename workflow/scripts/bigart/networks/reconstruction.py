@@ -7,25 +7,19 @@ from torch import Tensor
 
 
 def as_input(x: Tensor, factor: int) -> Tensor:
-    """Return RGB (B, 3, H, W) in [0, 1] as the input of ``encode``.
+    """Return RGB (B, 3, H, W) in [0, 1] as the input of ``encode``: in [-1, 1].
 
-    It is in [-1, 1], and padded on the right and below to multiples of ``factor``: the last pixels
-    are repeated.
+    The last pixels are repeated, on the right and below, up to multiples of ``factor``.
     """
     height, width = x.shape[2:]
     return F.pad(x * 2 - 1, (0, -width % factor, 0, -height % factor), mode="replicate")
 
 
 def reconstruct(network: Any, x: Tensor) -> Tensor:
-    """Encode and decode a picture.
+    """Encode and decode RGB (B, 3, H, W) in [0, 1] to the same shape, float32, about [0, 1].
 
-    Args:
-        network: A ``VQGAN`` or ``UpstreamVQGAN``. Its encoder is removed after its use: its weights
-            are mapped apart from the others, so that this frees 0.1 GB.
-        x: RGB (B, 3, H, W) in [0, 1].
-
-    Returns:
-        (B, 3, H, W), about [0, 1], float32.
+    The encoder of the ``VQGAN`` or ``UpstreamVQGAN`` is removed after its use: its weights are
+    mapped apart from the others, so that this frees 0.1 GB.
     """
     height, width = x.shape[2:]
     codes = network.indices(network.encode(as_input(x, network.options.factor)))

@@ -8,7 +8,6 @@ the prompt first.
 
 import gzip
 import json
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,11 +27,8 @@ def byte_symbols() -> dict[int, str]:
     Printable Latin-1 bytes stand for themselves; the others get the characters from U+0100 on.
     """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    symbols = {byte: chr(byte) for byte in printable}
-    for byte in range(256):
-        if byte not in symbols:
-            symbols[byte] = chr(256 + len(symbols) - len(printable))
-    return symbols
+    others = [byte for byte in range(256) if byte not in printable]
+    return {byte: chr(byte) for byte in printable} | {b: chr(256 + i) for i, b in enumerate(others)}
 
 
 class Tokenizer:
@@ -47,46 +43,33 @@ class Tokenizer:
         self.encoder = encoder
         self.ranks = {pair: rank for rank, pair in enumerate(merges)}
         self._symbols = byte_symbols()
-        self._words: dict[str, list[int]] = {}
 
     @classmethod
     def from_files(cls, encoder: Path | str, merges: Path | str) -> "Tokenizer":
         """Read ``encoder.json`` and ``vocab.bpe``, plain or gzipped.
 
         Raises:
-            UserError: A file is missing or not of that format.
+            UserError: A file is missing or not of that format, or the two do not belong together.
         """
         try:
-            table = json.loads(_read_text(encoder))
+            table = dict(json.loads(_read_text(encoder)))
             lines = _read_text(merges).splitlines()
-            pairs = [_pair(line) for line in lines if line and not line.startswith("#version")]
-        except (OSError, ValueError) as error:
+            words = (line.split(" ") for line in lines if line and not line.startswith("#version"))
+            pairs = [(first, second) for first, second in words]
+        except (OSError, ValueError, TypeError) as error:
             raise UserError(f"the vocabulary {encoder}, {merges} cannot be read: {error}") from None
-        if not isinstance(table, dict) or not all(isinstance(i, int) for i in table.values()):
-            raise UserError(f"{encoder} is not a table of tokens and their ids")
-        missing = [symbol for symbol in byte_symbols().values() if symbol not in table]
-        missing += ["".join(pair) for pair in pairs if "".join(pair) not in table]
-        if missing:
-            raise UserError(
-                f"{encoder} lacks {len(missing)} tokens that {merges} can make, "
-                f"the first is {missing[0]!r}: the two files do not belong together"
-            )
+        made = [*byte_symbols().values(), *(first + second for first, second in pairs)]
+        if not table.keys() >= set(made):
+            raise UserError(f"{encoder} lacks tokens of {merges}: they do not belong together")
         return cls(table, pairs)
-
-    @cached_property
-    def _decoder(self) -> dict[int, str]:
-        return {index: token for token, index in self.encoder.items()}
 
     def encode(self, prompt: str) -> list[int]:
         """Return the token ids of the lower-cased prompt, of any length."""
-        return [index for word in _WORDS.findall(prompt.lower()) for index in self._word(word)]
+        words = _WORDS.findall(prompt.lower())
+        return [self.encoder[part] for word in words for part in self._parts(word)]
 
     def context(self, prompt: str, length: int) -> tuple[Tensor, Tensor]:
         """Return the input of the text transformer: the ids of one prompt, cut or padded.
-
-        Args:
-            prompt: Any text.
-            length: Tokens of the network's context; the tokens beyond are cut.
 
         Returns:
             Ids (1, length), int64, 0 where there is no token, and mask (1, length), bool.
@@ -98,32 +81,25 @@ class Tokenizer:
 
     def decode(self, tokens: list[int]) -> str:
         """Return the text of token ids; bytes that are not UTF-8 become U+FFFD."""
+        texts = {index: token for token, index in self.encoder.items()}
         values = {symbol: byte for byte, symbol in self._symbols.items()}
-        text = "".join(self._decoder[token] for token in tokens)
+        text = "".join(texts[token] for token in tokens)
         return bytes(values[symbol] for symbol in text).decode("utf-8", errors="replace")
 
-    def _word(self, word: str) -> list[int]:
-        if word not in self._words:
-            parts = [self._symbols[byte] for byte in word.encode("utf-8")]
-            self._words[word] = [self.encoder[part] for part in self._merged(parts)]
-        return self._words[word]
-
-    def _merged(self, parts: list[str]) -> list[str]:
+    def _parts(self, word: str) -> list[str]:
         """Join all occurrences of the pair with the lowest rank, until no pair has a rank."""
+        parts = [self._symbols[byte] for byte in word.encode("utf-8")]
         never = len(self.ranks)
         while len(parts) > 1:
-            best = min(pairwise(parts), key=lambda p: self.ranks.get(p, never))
+            best = min(pairwise(parts), key=lambda pair: self.ranks.get(pair, never))
             if best not in self.ranks:
                 break
             joined: list[str] = []
-            i = 0
-            while i < len(parts):
-                if i + 1 < len(parts) and (parts[i], parts[i + 1]) == best:
-                    joined.append(parts[i] + parts[i + 1])
-                    i += 2
+            for part in parts:
+                if joined and (joined[-1], part) == best:
+                    joined[-1] += part
                 else:
-                    joined.append(parts[i])
-                    i += 1
+                    joined.append(part)
             parts = joined
         return parts
 
@@ -133,8 +109,3 @@ def _read_text(path: Path | str) -> str:
     if content.startswith(b"\x1f\x8b"):
         content = gzip.decompress(content)
     return content.decode("utf-8")
-
-
-def _pair(line: str) -> tuple[str, str]:
-    first, second = line.split(" ")
-    return first, second

@@ -1,12 +1,11 @@
 """The contact sheet: all candidates of an artwork side by side, numbered, so a person can pick.
 
 Every picture is shown pixel for pixel. Text is in the font inside Pillow, so it looks the same
-everywhere. That font has the English letters and little else: an accented letter that it lacks is
-drawn without its accent, and any other (Cyrillic, Chinese, emoji, ...) as a crossed box. The recipe
-in the sheet has the exact prompt.
+everywhere. That font has the English letters and little else: accented letters are drawn without
+their accents, and others (Cyrillic, Chinese, emoji, ...) as crossed boxes. The recipe in the sheet
+has the exact prompt.
 """
 
-import functools
 import math
 import unicodedata
 from collections.abc import Sequence
@@ -43,16 +42,14 @@ def contact_sheet(pictures: Sequence[Picture], prompt: str, note: str = "") -> P
     Args:
         pictures: uint8 (height, width, 3), all of one size.
         prompt: Any text; wrapped, and cut with an ellipsis after four lines.
-        note: A smaller line under the prompt, as from ``note_of``.
+        note: A smaller line under the prompt.
 
     Returns:
         uint8 (height, width, 3).
 
     Raises:
-        UserError: There are no pictures, or their sizes differ.
+        UserError: The sizes of the pictures differ.
     """
-    if not pictures:
-        raise UserError("a contact sheet needs at least one picture")
     sizes = sorted({picture.shape[1::-1] for picture in pictures})
     if len(sizes) > 1:
         found = ", ".join(f"{width}x{height}" for width, height in sizes)
@@ -60,7 +57,7 @@ def contact_sheet(pictures: Sequence[Picture], prompt: str, note: str = "") -> P
     width, height = sizes[0]
     rows, columns = grid(len(pictures))
     inner = max(MIN_WIDTH, columns * width + (columns - 1) * GAP)
-    large, medium, small = map(_font, (NUMBER_SIZE, PROMPT_SIZE, SMALL_SIZE))
+    large, medium, small = map(ImageFont.load_default, (NUMBER_SIZE, PROMPT_SIZE, SMALL_SIZE))
     lines = wrap(prompt, medium, inner, PROMPT_MAX_LINES)
     notes = wrap(note, small, inner, 1)
     top = tiles_top(len(lines), bool(notes))
@@ -81,16 +78,6 @@ def contact_sheet(pictures: Sequence[Picture], prompt: str, note: str = "") -> P
         foot = y + height + NUMBER_SPACE // 2 + 2
         draw.text((x + width // 2, foot), str(index + 1), INK, large, anchor="mm")
     return np.array(sheet)
-
-
-def note_of(artwork: str, seed: int | None) -> str:
-    """Return an artwork's name and seed, as far as they are given, as one line."""
-    return ", ".join(filter(None, [artwork, "" if seed is None else f"seed {seed}"]))
-
-
-@functools.cache
-def _font(size: int) -> Font:
-    return ImageFont.load_default(size)
 
 
 def grid(count: int) -> tuple[int, int]:
@@ -116,25 +103,17 @@ def wrap(text: str, font: Font, width: int, max_lines: int) -> list[str]:
 
     White space is collapsed, control characters are removed, words wider than a line are broken.
     """
-    words = _drawable(text).split()
     lines: list[str] = []
-    line = ""
-    while words:
-        word = words.pop(0)
-        longer = f"{line} {word}" if line else word
-        if font.getlength(longer) <= width:
-            line = longer
-        elif line:
-            lines.append(line)
-            line = ""
-            words.insert(0, word)
-        else:
-            fits = _fitting(word, font, width)
-            lines.append(word[:fits])
-            words.insert(0, word[fits:])
-        if len(lines) > max_lines:
-            break
-    lines += [line] if line else []
+    words = _drawable(text).split()[::-1]
+    while words and len(lines) <= max_lines:
+        line = words.pop()
+        while words and font.getlength(f"{line} {words[-1]}") <= width:
+            line = f"{line} {words.pop()}"
+        fits = 1
+        while fits < len(line) and font.getlength(line[: fits + 1]) <= width:
+            fits += 1
+        words += filter(None, [line[fits:]])
+        lines.append(line[:fits])
     if len(lines) > max_lines:
         last = lines[max_lines - 1]
         while last and font.getlength(f"{last}...") > width:
@@ -143,32 +122,8 @@ def wrap(text: str, font: Font, width: int, max_lines: int) -> list[str]:
     return lines
 
 
-def _fitting(word: str, font: Font, width: int) -> int:
-    """Return how many letters of a word fit into ``width``: at least one."""
-    fits = 1
-    while fits < len(word) and font.getlength(word[: fits + 1]) <= width:
-        fits += 1
-    return fits
-
-
 def _drawable(text: str) -> str:
-    """Remove characters that cannot be drawn: controls, joiners, lone surrogates."""
-    spaced = "".join(" " if c.isspace() else c for c in text)
-    kept = (c for c in spaced if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
-    return "".join(_letter(c) for c in kept if not "\ufe00" <= c <= "\ufe0f")
-
-
-@functools.lru_cache(maxsize=4096)
-def _letter(letter: str) -> str:
-    """Return a letter as the font can draw it: without accents if the font lacks the letter."""
-    if _in_font(letter):
-        return letter
-    parts = unicodedata.normalize("NFKD", letter)
-    return "".join(c for c in parts if _in_font(c) or not unicodedata.combining(c))
-
-
-@functools.lru_cache(maxsize=4096)
-def _in_font(letter: str) -> bool:
-    """Return whether the font has a letter; it draws a crossed box for others."""
-    font = _font(SMALL_SIZE)
-    return bytes(font.getmask(letter)) != bytes(font.getmask("\uffff"))
+    """Remove what cannot be drawn: controls, joiners, lone surrogates, accents, variants."""
+    letters = unicodedata.normalize("NFKD", text)
+    spaced = "".join(" " if letter.isspace() else letter for letter in letters)
+    return "".join(c for c in spaced if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Mn"))

@@ -30,9 +30,7 @@ _REDO = "if this workflow made it, delete it and run again"
 
 @contextlib.contextmanager
 def opened(path: Path | str) -> Iterator[Image.Image]:
-    """Yield the opened (not yet decoded) picture; report errors of the block as the file's.
-
-    Decode inside the block: Pillow finds most damage only then.
+    """Yield the opened picture; decode it inside the block, where Pillow finds most damage.
 
     Raises:
         UserError: The file is missing, empty, no picture, truncated or damaged.
@@ -43,11 +41,8 @@ def opened(path: Path | str) -> Iterator[Image.Image]:
             yield image
     except FileNotFoundError:
         raise UserError(f"there is no picture {path}") from None
-    except IsADirectoryError:
-        raise UserError(f"{path} is a folder, not a picture") from None
     except UnidentifiedImageError:
-        what = "is empty" if Path(path).stat().st_size == 0 else "is not a picture"
-        raise UserError(f"{path} {what}; {_REDO}") from None
+        raise UserError(f"{path} is empty or not a picture; {_REDO}") from None
     except Image.DecompressionBombError as error:
         raise UserError(f"{path} is far too large: {error}") from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
@@ -61,9 +56,6 @@ def read_rgb(path: Path | str) -> Picture:
 
     Grey and palette pictures become RGB; an alpha channel is dropped when it is opaque all over.
     Colour profiles are not applied: the pixels are taken as sRGB.
-
-    Args:
-        path: Any format that Pillow reads.
 
     Raises:
         UserError: The file is missing, damaged or no picture; or it holds transparency, more
@@ -124,8 +116,6 @@ def encode(picture: Picture, kind: str, quality: int = 95, **metadata: Any) -> b
         quality: JPEG quality, 1 to 100.
         metadata: Pillow's options for what the file says about itself; they change no pixel.
     """
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise ValueError(f"not a picture: {picture.dtype} {picture.shape}")
     options: dict[str, dict[str, Any]] = {
         "PNG": {"compress_level": PNG_LEVEL},
         "JPEG": {"quality": quality, "subsampling": "4:4:4"},

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
 
-from bigart.errors import UserError
 from bigart.pictures.images import Picture
 
 SIGMA = 1.0  # of the blur, in pixels
@@ -36,42 +35,24 @@ def texture_picture(
 
     Returns:
         uint8 (height, width, 3), rounded to the nearest level.
-
-    Raises:
-        UserError: ``size`` is not odd, or the picture is smaller than the kernel.
     """
-    height, width = picture.shape[:2]
-    if size % 2 != 1 or size < 1:
-        raise UserError(f"texture size is {size}; it must be odd")
-    if min(height, width) <= size // 2:
-        raise UserError(f"a picture of {width}x{height} pixels is too small for size {size}")
     if amount == 0:
         return picture.copy()
     result = np.empty_like(picture)
     for channel in range(3):
         if colour or channel == 0:
             added = grain(noise(channel), amount, size)
-        result[..., channel] = _added(picture[..., channel], added)
+        values: Plane = picture[..., channel].astype(np.float32)
+        values /= 255
+        values += added
+        np.clip(values, 0, 1, out=values)
+        values *= 255
+        result[..., channel] = np.rint(values, out=values)
     return result
 
 
-def _added(levels: Picture, added: Plane) -> Plane:
-    values: Plane = levels.astype(np.float32)
-    values /= 255
-    values += added
-    np.clip(values, 0, 1, out=values)
-    values *= 255
-    return np.rint(values, out=values)
-
-
 def grain(noise: Plane, amount: float, size: int) -> Plane:
-    """Return ``amount * (0.25 z + 0.75 gaussian(z))``, reflected at the edges.
-
-    Args:
-        noise: z, standard normal float32 (height, width).
-        amount: As in ``texture_picture``.
-        size: As in ``texture_picture``.
-    """
+    """Return ``amount * (0.25 z + 0.75 gaussian(z))`` of a noise z, reflected at the edges."""
     blurred: Plane = gaussian_filter(noise, SIGMA, radius=size // 2, mode="mirror")
     blurred *= BLURRED
     blurred += RAW * noise

@@ -11,9 +11,8 @@ def standard_normal(
 ) -> NDArray[np.float32]:
     """Return standard normal noise that depends on the arguments alone.
 
-    It is drawn on the CPU from a counter-based generator (Philox, Salmon et al. 2011) keyed by
-    all four, so it is the same at any batch size, number of candidates, order and device, and a
-    run can go on at any draw.
+    A counter-based generator (Philox, Salmon et al. 2011) on the CPU draws it, so it is the same
+    at any batch size, order and device, and a run can resume at any draw.
 
     Args:
         seed: The artwork's seed, 0 to 2**32 - 1.

@@ -1,13 +1,13 @@
 """Samplers: from noise to a picture.
 
-Each sampler is a generator: it yields its state after every step, so that the caller shows
-progress, stops, or saves the state and goes on from it later. All see the network through one
-function, ``Denoiser``.
+Each sampler is a generator that yields its state after every step, so that the caller can show
+progress, stop, or save the state and resume from it later.
 """
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -56,12 +56,9 @@ class State:
 
 
 def conditioned(network: Network, text: Text, low_res: Tensor | None = None) -> Denoiser:
-    """Wrap a network that follows the prompt as trained, without guidance.
+    """Wrap a network that follows the prompt, or one for each picture, without guidance.
 
-    Args:
-        network: Base or upsampler.
-        text: One prompt, or one for each picture.
-        low_res: (B, 3, m, m) in [-1, 1], for the upsampler.
+    The upsampler needs ``low_res``, (B, 3, m, m) in [-1, 1].
     """
 
     def denoise(x: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
@@ -151,7 +148,11 @@ def ddim(denoiser: Denoiser, schedule: Schedule, state: State, noise: Noise) -> 
 
 
 def dpm_solver_pp(
-    denoiser: Denoiser, schedule: Schedule, state: State, noise: Noise
+    denoiser: Denoiser,
+    schedule: Schedule,
+    state: State,
+    noise: Noise,
+    stochastic: bool = False,
 ) -> Iterator[State]:
     """Sample with DPM-Solver++(2M) (Lu et al. 2022, arXiv:2211.01095, algorithm 2).
 
@@ -159,28 +160,10 @@ def dpm_solver_pp(
     (not the noise) and in the half log signal-to-noise ratio. The first and the last step are of
     first order, as the paper advises for few steps.
 
-    Arguments and yield as in ``ancestral``; ``noise`` is not used.
+    Arguments and yield as in ``ancestral``. With ``stochastic`` (SDE-DPM-Solver++(2M), appendix
+    B.3) it solves the equation that ``ancestral`` follows: new noise at each step corrects what
+    the network got wrong at those before. Without, ``noise`` is not used.
     """
-    return _multistep(denoiser, schedule, state, None)
-
-
-def sde_dpm_solver_pp(
-    denoiser: Denoiser, schedule: Schedule, state: State, noise: Noise
-) -> Iterator[State]:
-    """Sample with SDE-DPM-Solver++(2M) (the same paper, appendix B.3).
-
-    It solves the stochastic equation that ``ancestral`` follows: new noise at each step corrects
-    what the network got wrong at those before.
-
-    Arguments and yield as in ``ancestral``.
-    """
-    return _multistep(denoiser, schedule, state, noise)
-
-
-def _multistep(
-    denoiser: Denoiser, schedule: Schedule, state: State, noise: Noise | None
-) -> Iterator[State]:
-    """Take second-order steps, of the stochastic equation where there is noise to add."""
     alphas = [math.sqrt(a) for a in schedule.alphas_cumprod]
     sigmas = [math.sqrt(1 - a) for a in schedule.alphas_cumprod]
     lambdas = [math.log(a / s) for a, s in zip(alphas, sigmas, strict=True)]
@@ -197,19 +180,19 @@ def _multistep(
             if previous is not None:
                 r = (lambdas[i] - lambdas[i + 1]) / h
                 data = (1 + 1 / (2 * r)) * x0 - 1 / (2 * r) * previous
-            if noise is None:
-                x = sigmas[i - 1] / sigmas[i] * x - alphas[i - 1] * math.expm1(-h) * data
-            else:
+            if stochastic:
                 fresh = -math.expm1(-2 * h)
                 x = sigmas[i - 1] / sigmas[i] * math.exp(-h) * x + alphas[i - 1] * fresh * data
                 x = x + sigmas[i - 1] * math.sqrt(fresh) * noise(step + 1)
+            else:
+                x = sigmas[i - 1] / sigmas[i] * x - alphas[i - 1] * math.expm1(-h) * data
         previous = x0
         yield State(step + 1, x, x0)
 
 
-SAMPLERS = {
+SAMPLERS: dict[str, Callable[[Denoiser, Schedule, State, Noise], Iterator[State]]] = {
     "ancestral": ancestral,
     "ddim": ddim,
     "dpm++": dpm_solver_pp,
-    "dpm++sde": sde_dpm_solver_pp,
+    "dpm++sde": partial(dpm_solver_pp, stochastic=True),
 }

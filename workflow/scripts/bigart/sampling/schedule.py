@@ -1,8 +1,8 @@
 """The diffusion process: noise schedules and the choice of timesteps.
 
 Sources: Ho et al. 2020 (arXiv:2006.11239) for the linear schedule and the posterior, Nichol and
-Dhariwal 2021 (arXiv:2102.09672) for the cosine schedule and for leaving steps out (section 4).
-Everything here is float64 and small; the samplers use it in the picture's precision.
+Dhariwal 2021 (arXiv:2102.09672) for the cosine schedule (equation 17) and for leaving steps out
+(section 4). Everything here is float64; the samplers use it in the picture's precision.
 """
 
 import math
@@ -16,34 +16,21 @@ STEPS = 1000
 
 Array = NDArray[np.float64]
 
+_COSINE = np.cos((np.arange(STEPS + 1) / STEPS + 0.008) / 1.008 * math.pi / 2) ** 2
 
-def linear_betas(steps: int = STEPS) -> Array:
-    """Return Ho et al.'s betas: evenly spaced from 0.0001 to 0.02 for 1000 steps."""
-    scale = 1000 / steps
-    return np.linspace(scale * 0.0001, scale * 0.02, steps)
-
-
-def cosine_betas(steps: int = STEPS) -> Array:
-    """Return Nichol and Dhariwal's cosine schedule (equation 17), betas at most 0.999."""
-    times = np.arange(steps + 1) / steps
-    alphas_cumprod = np.cos((times + 0.008) / 1.008 * math.pi / 2) ** 2
-    return np.minimum(1 - alphas_cumprod[1:] / alphas_cumprod[:-1], 0.999)
+#: Variance of the noise that each of the 1000 steps adds, by the name of the schedule.
+BETAS = {
+    "linear": np.linspace(0.0001, 0.02, STEPS),
+    "squaredcos_cap_v2": np.minimum(1 - _COSINE[1:] / _COSINE[:-1], 0.999),
+}
 
 
-BETAS = {"linear": linear_betas, "squaredcos_cap_v2": cosine_betas}
-
-# GLIDE's hand-tuned upsampling schedule: more steps where the noise is weak (the counts are from
-# the first to the last fifth of the process), and the last step moved inward by two
-_FAST27 = "10,10,3,2,2"
-
-
-def spaced_timesteps(respacing: str | int, steps: int = STEPS) -> list[int]:
+def spaced_timesteps(respacing: str | int) -> list[int]:
     """Choose the timesteps that a shortened process keeps.
 
     Args:
-        respacing: A count ("400"), counts for equal sections of the process ("10,10,3,2,2"),
-            "ddimN" (a whole-number stride, as in Song et al. 2020), "fast27", or "" for all.
-        steps: Timesteps of the whole process.
+        respacing: A count ("400"), "ddimN" (a whole-number stride, as in Song et al. 2020),
+            "fast27", or "" for all.
 
     Returns:
         The kept timesteps, rising.
@@ -51,35 +38,27 @@ def spaced_timesteps(respacing: str | int, steps: int = STEPS) -> list[int]:
     Raises:
         ValueError: The process cannot be shortened so.
     """
-    text = str(respacing).strip()
+    text = str(respacing)
     if not text:
-        return list(range(steps))
+        return list(range(STEPS))
     if text == "fast27":
-        return [*spaced_timesteps(_FAST27, steps)[:-1], steps - 3]
+        # GLIDE's hand-tuned upsampling: more steps where the noise is weak, the last moved by two
+        counts = [10, 10, 3, 2, 2]
+        kept = [200 * i + step for i, count in enumerate(counts) for step in _evenly(count, 200)]
+        return [*kept[:-1], STEPS - 3]
     if text.startswith("ddim"):
-        wanted = _count(text.removeprefix("ddim"))
-        for stride in range(1, steps):
-            if len(range(0, steps, stride)) == wanted:
-                return list(range(0, steps, stride))
-        raise ValueError(f"no whole-number stride keeps {wanted} of {steps} timesteps")
-    counts = [_count(part) for part in text.split(",")]
-    size, larger = divmod(steps, len(counts))
-    kept: list[int] = []
-    start = 0
-    for section, count in enumerate(counts):
-        length = size + (section < larger)
-        if count > length:
-            raise ValueError(f"cannot keep {count} of {length} timesteps")
-        spacing = (length - 1) / (count - 1) if count > 1 else 1.0
-        kept += [start + round(i * spacing) for i in range(count)]
-        start += length
-    return kept
+        wanted = int(text.removeprefix("ddim"))
+        for stride in range(1, STEPS):
+            kept = list(range(0, STEPS, stride))
+            if len(kept) == wanted:
+                return kept
+        raise ValueError(f"no whole-number stride keeps {wanted} of {STEPS} timesteps")
+    return _evenly(int(text), STEPS)
 
 
-def _count(text: str) -> int:
-    if not text.strip().isdecimal() or int(text) < 1:
-        raise ValueError(f"{text!r} is no number of timesteps")
-    return int(text)
+def _evenly(count: int, length: int) -> list[int]:
+    """Return at least two of ``length`` timesteps, the first and the last among them."""
+    return [round(i * ((length - 1) / (count - 1))) for i in range(count)]
 
 
 @dataclass(frozen=True)
@@ -96,15 +75,9 @@ class Schedule:
 
     @classmethod
     def create(cls, betas: str, respacing: str | int = "") -> "Schedule":
-        """Make the process of a named schedule ("linear", "squaredcos_cap_v2").
-
-        Raises:
-            ValueError: An unknown schedule or respacing.
-        """
-        if betas not in BETAS:
-            raise ValueError(f"unknown noise schedule {betas!r}; known are {', '.join(BETAS)}")
+        """Make the process of a schedule of ``BETAS``, shortened as ``spaced_timesteps`` says."""
         timesteps = spaced_timesteps(respacing)
-        return cls(timesteps, np.cumprod(1 - BETAS[betas]())[timesteps])
+        return cls(timesteps, np.cumprod(1 - BETAS[betas])[timesteps])
 
     def __len__(self) -> int:
         """Return the number of steps."""
@@ -121,15 +94,13 @@ class Schedule:
         return 1 - self.alphas_cumprod / self.alphas_cumprod_prev
 
     @cached_property
-    def posterior_variance(self) -> Array:
-        """(T,), variance of a step back when the picture is known (Ho et al., equation 7)."""
-        return self.betas * (1 - self.alphas_cumprod_prev) / (1 - self.alphas_cumprod)
-
-    @cached_property
     def posterior_log_variance_clipped(self) -> Array:
-        """(T,), its logarithm, the first (which is -inf) replaced by the second."""
-        variance = self.posterior_variance
-        return np.log(np.append(variance[1], variance[1:]) if len(variance) > 1 else self.betas)
+        """(T,), log variance of a step back when the picture is known (Ho et al., equation 7).
+
+        The first, -inf, is replaced by the second.
+        """
+        variance = self.betas * (1 - self.alphas_cumprod_prev) / (1 - self.alphas_cumprod)
+        return np.log(np.append(variance[1], variance[1:]))
 
     @cached_property
     def posterior_mean_x0(self) -> Array:

@@ -5,7 +5,7 @@ al., "Designing a Practical Degradation Model for Deep Blind Image Super-Resolut
 arXiv:2103.14006) for the published weights. Module names are those of the published checkpoints.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -33,45 +33,35 @@ class DenseBlock(nn.Module):
 
     def __init__(self, features: int, growth: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(features, growth, 3, padding=1)
-        self.conv2 = nn.Conv2d(features + growth, growth, 3, padding=1)
-        self.conv3 = nn.Conv2d(features + 2 * growth, growth, 3, padding=1)
-        self.conv4 = nn.Conv2d(features + 3 * growth, growth, 3, padding=1)
-        self.conv5 = nn.Conv2d(features + 4 * growth, features, 3, padding=1)
+        for i, made in enumerate([growth] * 4 + [features]):
+            conv = nn.Conv2d(features + i * growth, made, 3, padding=1)
+            self.add_module(f"conv{i + 1}", conv)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, features, H, W) to the same shape."""
         seen = x
-        for conv in self.convolutions()[:-1]:
+        *convolutions, last = self.children()
+        for conv in convolutions:
             made = F.leaky_relu(conv(seen), SLOPE, inplace=True)
             seen = torch.cat([seen.to(made.dtype), made], dim=1)
-        return x + RESIDUAL * self.conv5(seen)
-
-    def convolutions(self) -> list[nn.Conv2d]:
-        """Return the convolutions in order; the last one outputs ``features`` channels."""
-        return [self.conv1, self.conv2, self.conv3, self.conv4, self.conv5]
+        return x + RESIDUAL * last(seen)
 
 
-class RRDB(nn.Module):
+class RRDB(nn.Sequential):
     """Residual in residual: three dense blocks and a shortcut around them."""
 
     def __init__(self, features: int, growth: int) -> None:
         super().__init__()
-        self.RDB1 = DenseBlock(features, growth)
-        self.RDB2 = DenseBlock(features, growth)
-        self.RDB3 = DenseBlock(features, growth)
+        for i in (1, 2, 3):
+            self.add_module(f"RDB{i}", DenseBlock(features, growth))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, features, H, W) to the same shape."""
-        return x + RESIDUAL * self.RDB3(self.RDB2(self.RDB1(x)))
+        return x + RESIDUAL * super().forward(x)
 
 
 class RRDBNet(Network):
-    """The whole network: first convolution, trunk of RRDBs, upsampling tail.
-
-    Args:
-        options: Shapes.
-    """
+    """The whole network: first convolution, trunk of RRDBs, upsampling tail."""
 
     architecture = "rrdbnet"
     Options = RRDBNetOptions
@@ -87,9 +77,9 @@ class RRDBNet(Network):
             *(RRDB(features, options.growth) for _ in range(options.blocks))
         )
         self.trunk_conv = nn.Conv2d(features, features, 3, padding=1)
-        self.upconv1 = UpsamplingConv3x3(features, features)
+        self.upconv1 = UpsamplingConv3x3(features, features, 3, padding=1)
         if options.scale == 4:
-            self.upconv2 = UpsamplingConv3x3(features, features)
+            self.upconv2 = UpsamplingConv3x3(features, features, 3, padding=1)
         self.HRconv = nn.Conv2d(features, features, 3, padding=1)
         self.conv_last = nn.Conv2d(features, 3, 3, padding=1)
 
@@ -116,26 +106,21 @@ class RRDBNet(Network):
         """Run the network in little memory, with the result of the whole frame.
 
         Each layer runs over horizontal strips with as many rows of context as its convolutions
-        read, so every pixel is computed from the same numbers as in one piece; nothing is blended.
-        At the picture's edge a strip ends where the picture ends, and the convolutions pad there
-        as they do for the whole. Memory holds two whole frames of features, and one strip of
-        everything else.
-
-        On a CPU in float32 the dense blocks of a large network run in ``DenseWinograd`` instead,
-        which holds a frame of each convolution's output (for BSRGAN as much as the two frames).
+        read, so every pixel is computed from the same numbers as in one piece. Memory holds two
+        whole frames of features, and one strip of everything else. On a CPU in float32 the dense
+        blocks of a large network run in ``DenseWinograd`` instead, which holds a frame of each
+        convolution's output (for BSRGAN as much as the two frames).
 
         Args:
             x: RGB (1, 3, H, W) in [0, 1].
-            strip: Rows of the input in a strip. Fewer take less memory and more time; with
-                ``DenseWinograd`` this concerns the tail alone.
+            strip: Rows of the input in a strip, at least 1. Fewer take less memory and more time;
+                with ``DenseWinograd`` this concerns the tail alone.
             progress: Called with (rows done, rows in all), in rows of one pass over the picture.
 
         Returns:
             (1, 3, scale * H, scale * W), not clipped, in the dtype of ``x``.
         """
-        if strip < 1:
-            raise ValueError(f"strip is {strip}; it must be at least 1")
-        passes = 3 * len(self.RRDB_trunk) + 1
+        passes = 3 * len(self.RRDB_trunk) + 2
         height = x.shape[2]
         done = 0
 
@@ -154,18 +139,14 @@ class RRDBNet(Network):
         for rrdb in self.RRDB_trunk:
             h.copy_(features)
             for block in rrdb.children():
-                assert isinstance(block, DenseBlock)
                 if dense:
-                    dense.run(block.convolutions())
+                    dense.run([conv for conv in block.children() if isinstance(conv, nn.Conv2d)])
                     advance(height)
-                    continue
-                for rows, result in _in_place(block, h, strip, DENSE_HALO):
-                    h[:, :, rows] = result
-                    advance(rows.stop - rows.start)
+                else:
+                    _run_in_place(block, h, strip, DENSE_HALO, advance)
             features.add_(h, alpha=RESIDUAL)
         del h, dense
-        for rows, result in _in_place(self.trunk_conv, features, strip, 1):
-            features[:, :, rows] = result
+        _run_in_place(self.trunk_conv, features, strip, 1, advance)
         features += in_float32(self.conv_first, x)
 
         scale = self.options.scale
@@ -177,11 +158,13 @@ class RRDBNet(Network):
         return out
 
 
-def _in_place(layer: nn.Module, x: Tensor, strip: int, halo: int) -> Iterator[tuple[slice, Tensor]]:
-    """Yield rows and a layer's result for them; the caller may overwrite ``x`` there at once."""
-    height = x.shape[2]
+def _run_in_place(
+    layer: nn.Module, x: Tensor, strip: int, halo: int, advance: Callable[[int], None]
+) -> None:
+    """Replace ``x`` by a layer's result for it, strip by strip."""
     above = x[:, :, :0]
-    for source, inner, rows in strips(height, strip, halo):
+    for source, inner, rows in strips(x.shape[2], strip, halo):
         read = torch.cat([above, x[:, :, rows.start : source.stop]], dim=2)
         above = read[:, :, max(0, rows.stop - halo) - source.start : rows.stop - source.start]
-        yield rows, layer(read)[:, :, inner]
+        x[:, :, rows] = layer(read)[:, :, inner]
+        advance(rows.stop - rows.start)

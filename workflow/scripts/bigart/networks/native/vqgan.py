@@ -5,6 +5,7 @@ arXiv:2012.09841, section 3.1); encoder and decoder are those of Ho et al. 2020 
 Module names are those of the published checkpoints, whose 343 inference tensors load strictly.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable
 
 import torch
@@ -142,18 +143,15 @@ class AttentionBlock(nn.Module):
         return x + self.proj_out(h[:, 0].transpose(1, 2).reshape(x.shape))
 
 
-class Middle(nn.Module):
-    """Residual block, attention, residual block at the smallest size."""
-
-    def __init__(self, channels: int, groups: int) -> None:
-        super().__init__()
-        self.block_1 = ResBlock(channels, channels, groups)
-        self.attn_1 = AttentionBlock(channels, groups)
-        self.block_2 = ResBlock(channels, channels, groups)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to the same shape."""
-        return self.block_2(self.attn_1(self.block_1(x)))
+def _middle(channels: int, groups: int) -> nn.Sequential:
+    """Return residual block, attention, residual block: the smallest size's layers."""
+    return nn.Sequential(
+        OrderedDict(
+            block_1=ResBlock(channels, channels, groups),
+            attn_1=AttentionBlock(channels, groups),
+            block_2=ResBlock(channels, channels, groups),
+        )
+    )
 
 
 class Downsample(nn.Module):
@@ -190,41 +188,38 @@ class Upsample(nn.Module):
 
 
 class Level(nn.Module):
-    """One size of the encoder or decoder: blocks, each perhaps with attention, then resampling."""
+    """One size of the encoder or decoder: blocks, each perhaps with attention, then resampling.
+
+    Args:
+        options: Of the network.
+        level: 0 for the largest size.
+        channels: Channels of the input.
+        blocks: Number of residual blocks.
+        resample: "downsample", "upsample" or None.
+    """
 
     def __init__(
-        self,
-        channels: int,
-        out_channels: int,
-        blocks: int,
-        attention: bool,
-        resample: str | None,
-        groups: int,
+        self, options: VQGANOptions, level: int, channels: int, blocks: int, resample: str | None
     ) -> None:
         super().__init__()
+        width, groups = options.widths[level], options.groups
         self.block = nn.ModuleList(
-            ResBlock(channels if i == 0 else out_channels, out_channels, groups)
-            for i in range(blocks)
+            ResBlock(channels if i == 0 else width, width, groups) for i in range(blocks)
         )
-        self.attn = nn.ModuleList(
-            AttentionBlock(out_channels, groups) for _ in range(blocks * attention)
-        )
-        if resample == "down":
-            self.downsample = Downsample(out_channels)
-        elif resample == "up":
-            self.upsample = Upsample(out_channels)
+        attention = options.resolution // 2**level in options.attention_resolutions
+        self.attn = nn.ModuleList(AttentionBlock(width, groups) for _ in range(blocks * attention))
+        self.resample = resample
+        if resample:
+            kind = Downsample if resample == "downsample" else Upsample
+            self.add_module(resample, kind(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, channels, H, W) to (B, out_channels, H', W')."""
+        """Map (B, channels, H, W) to (B, width, H', W')."""
         for i, block in enumerate(self.block):
             x = block(x)
             if len(self.attn):
                 x = self.attn[i](x)
-        if hasattr(self, "downsample"):
-            return self.downsample(x)
-        if hasattr(self, "upsample"):
-            return self.upsample(x)
-        return x
+        return self.get_submodule(self.resample)(x) if self.resample else x
 
 
 class Encoder(nn.Module):
@@ -232,21 +227,16 @@ class Encoder(nn.Module):
 
     def __init__(self, options: VQGANOptions) -> None:
         super().__init__()
-        widths = [options.channels * multiple for multiple in options.channel_mult]
-        last = len(widths) - 1
+        inputs = [options.channels, *options.widths]
+        last = len(options.widths) - 1
         self.conv_in = Conv3x3(PICTURE_CHANNELS, options.channels)
-        self.down = nn.ModuleList()
-        channels, side = options.channels, options.resolution
-        for i, width in enumerate(widths):
-            attention = side in options.attention_resolutions
-            resample = "down" if i < last else None
-            self.down.append(
-                Level(channels, width, options.res_blocks, attention, resample, options.groups)
-            )
-            channels, side = width, side // 2
-        self.mid = Middle(channels, options.groups)
-        self.norm_out = _norm(channels, options.groups)
-        self.conv_out = Conv3x3(channels, options.z_channels)
+        self.down = nn.ModuleList(
+            Level(options, i, inputs[i], options.res_blocks, "downsample" if i < last else None)
+            for i in range(last + 1)
+        )
+        self.mid = _middle(inputs[-1], options.groups)
+        self.norm_out = _norm(inputs[-1], options.groups)
+        self.conv_out = Conv3x3(inputs[-1], options.z_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, 3, H, W) to (B, z_channels, H / factor, W / factor)."""
@@ -261,21 +251,16 @@ class Decoder(nn.Module):
 
     def __init__(self, options: VQGANOptions) -> None:
         super().__init__()
-        widths = [options.channels * multiple for multiple in options.channel_mult]
-        channels = widths[-1]
-        self.conv_in = Conv3x3(options.z_channels, channels)
-        self.mid = Middle(channels, options.groups)
-        levels = []
-        for i, width in reversed(list(enumerate(widths))):
-            attention = options.resolution // 2**i in options.attention_resolutions
-            resample = "up" if i > 0 else None
-            levels.append(
-                Level(channels, width, options.res_blocks + 1, attention, resample, options.groups)
-            )
-            channels = width
+        inputs = [*options.widths[1:], options.widths[-1]]
+        self.conv_in = Conv3x3(options.z_channels, inputs[-1])
+        self.mid = _middle(inputs[-1], options.groups)
+        levels = [
+            Level(options, i, inputs[i], options.res_blocks + 1, "upsample" if i > 0 else None)
+            for i in reversed(range(len(inputs)))
+        ]
         self.up = nn.ModuleList(reversed(levels))
-        self.norm_out = _norm(channels, options.groups)
-        self.conv_out = Conv3x3(channels, PICTURE_CHANNELS)
+        self.norm_out = _norm(options.widths[0], options.groups)
+        self.conv_out = Conv3x3(options.widths[0], PICTURE_CHANNELS)
 
     def forward(self, z: Tensor) -> Tensor:
         """Map (B, z_channels, h, w) to (B, 3, factor * h, factor * w)."""
@@ -294,14 +279,9 @@ class Codebook(nn.Module):
         self.embedding = nn.Embedding(codes, dim)
 
     def nearest(self, z: Tensor, rows: int = 1024) -> Tensor:
-        """Return the index of the code nearest to each vector, always compared in float32.
+        """Return the index of the code nearest to each vector, (N, dim) to (N,), int64.
 
-        Args:
-            z: (N, dim).
-            rows: Vectors compared at once, which bounds the memory.
-
-        Returns:
-            (N,), int64.
+        They are compared in float32, ``rows`` vectors at once to bound the memory.
         """
         # in bf16 the rounding of the distances alone would pick another code for every third vector
         with torch.autocast(z.device.type, enabled=False):
@@ -316,11 +296,7 @@ class Codebook(nn.Module):
 
 
 class VQGAN(Network):
-    """The whole network.
-
-    Args:
-        options: Shapes.
-    """
+    """The whole network."""
 
     architecture = "vqgan"
     Options = VQGANOptions
@@ -336,10 +312,7 @@ class VQGAN(Network):
         self.post_quant_conv = nn.Conv2d(options.embed_dim, options.z_channels, 1)
 
     def encode(self, x: Tensor) -> Tensor:
-        """Map RGB (B, 3, H, W) in [-1, 1] to vectors (B, embed_dim, H / factor, W / factor).
-
-        The sides must be multiples of ``options.factor``.
-        """
+        """Map RGB (B, 3, H, W) in [-1, 1] to vectors (B, embed_dim, H / factor, W / factor)."""
         # a rounding error can choose another code, and so another detail
         return in_float32(lambda x: self.quant_conv(self.encoder(x)), x)
 

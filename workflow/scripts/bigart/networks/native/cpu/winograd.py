@@ -48,11 +48,9 @@ class UpsamplingConv3x3(nn.Conv2d):
     """A 3x3 convolution of a picture upsampled by two (nearest).
 
     Each output pixel depends on only 2x2 pixels of the small picture. The fast path therefore is
-    four 2x2 convolutions, with four ninths of the multiplications.
+    four 2x2 convolutions, with four ninths of the multiplications. It is built as
+    ``nn.Conv2d(c, d, 3, padding=1)``.
     """
-
-    def __init__(self, channels: int, out_channels: int) -> None:
-        super().__init__(channels, out_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, H, W) to (B, out_channels, 2 H, 2 W)."""

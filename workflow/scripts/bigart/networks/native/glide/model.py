@@ -41,22 +41,13 @@ class Text(NamedTuple):
         def both(mine: Tensor, theirs: Tensor) -> Tensor:
             return torch.cat([mine, repeated(theirs, len(mine))])
 
-        attention = zip(self.attention, other.attention, strict=True)
-        return Text(
-            both(self.proj, other.proj),
-            tuple(
-                KeysValues(both(mine.keys, theirs.keys), both(mine.values, theirs.values))
-                for mine, theirs in attention
-            ),
-        )
+        layers = zip(self.attention, other.attention, strict=True)
+        attention = tuple((both(k, k2), both(v, v2)) for (k, v), (k2, v2) in layers)
+        return Text(both(self.proj, other.proj), attention)
 
 
 class Text2ImUNet(Network):
-    """The network that predicts the noise in a picture, given the prompt.
-
-    Args:
-        options: Shapes; the published ones are ``BASE`` and ``UPSAMPLER`` of ``options``.
-    """
+    """The network that predicts the noise in a picture, given the prompt."""
 
     architecture = "glide"
     Options = GlideOptions
@@ -64,23 +55,16 @@ class Text2ImUNet(Network):
 
     def __init__(self, options: GlideOptions) -> None:
         super().__init__(options)
-        self._build_text()
-        self._build_unet()
-
-    def _build_text(self) -> None:
-        o = self.options
+        o, embedding = options, 4 * options.channels
         self.transformer = Transformer(o.text_width, o.text_layers, o.text_heads)
         self.final_ln = nn.LayerNorm(o.text_width)
         self.token_embedding = nn.Embedding(o.vocab, o.text_width)
         self.positional_embedding = nn.Parameter(torch.empty(o.text_ctx, o.text_width))
         self.padding_embedding = nn.Parameter(torch.empty(o.text_ctx, o.text_width))
-        self.transformer_proj = nn.Linear(o.text_width, 4 * o.channels)
+        self.transformer_proj = nn.Linear(o.text_width, embedding)
         nn.init.normal_(self.positional_embedding, std=0.01)
         nn.init.normal_(self.padding_embedding, std=0.01)
 
-    def _build_unet(self) -> None:
-        o = self.options
-        embedding = 4 * o.channels
         self.time_embed = nn.Sequential(
             nn.Linear(o.channels, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
         )
@@ -115,9 +99,7 @@ class Text2ImUNet(Network):
                 side //= 2
 
         self.middle_block = TimestepSequential(
-            block(channels, channels),
-            attention(channels),
-            block(channels, channels),
+            block(channels, channels), attention(channels), block(channels, channels)
         )
 
         self.output_blocks = nn.ModuleList()
@@ -182,14 +164,12 @@ class Text2ImUNet(Network):
         """
         inputs = [x]
         if self.options.inpaint:
-            if inpaint_image is None or inpaint_mask is None:
-                raise ValueError("an inpainting network needs inpaint_image and inpaint_mask")
+            assert inpaint_image is not None
+            assert inpaint_mask is not None
             inputs += [inpaint_image * inpaint_mask, inpaint_mask.to(x.dtype)]
         if self.options.super_res:
-            if low_res is None:
-                raise ValueError("an upsampling network needs low_res")
-            size = (x.shape[2], x.shape[3])
-            inputs.append(F.interpolate(low_res, size, mode="bilinear", align_corners=False))
+            assert low_res is not None
+            inputs.append(F.interpolate(low_res, x.shape[2:], mode="bilinear", align_corners=False))
         h = torch.cat(inputs, dim=1) if len(inputs) > 1 else x
 
         times = timestep_embedding(timesteps, self.options.channels).to(text.proj.dtype)
@@ -206,15 +186,7 @@ class Text2ImUNet(Network):
         return in_float32(self.out, h)
 
     def forward(
-        self,
-        x: Tensor,
-        timesteps: Tensor,
-        tokens: Tensor,
-        mask: Tensor,
-        low_res: Tensor | None = None,
-        inpaint_image: Tensor | None = None,
-        inpaint_mask: Tensor | None = None,
+        self, x: Tensor, timesteps: Tensor, tokens: Tensor, mask: Tensor, **pictures: Tensor
     ) -> Tensor:
         """Encode the prompt and predict the noise; see ``encode_text`` and ``denoise``."""
-        text = self.encode_text(tokens, mask)
-        return self.denoise(x, timesteps, text, low_res, inpaint_image, inpaint_mask)
+        return self.denoise(x, timesteps, self.encode_text(tokens, mask), **pictures)

@@ -5,6 +5,8 @@ with GELU and the normalisation first. Padding is marked by a learned embedding 
 by masking the attention. Module names are those of the published checkpoints.
 """
 
+from collections import OrderedDict
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -27,19 +29,6 @@ class Attention(nn.Module):
         return self.c_proj(h.transpose(1, 2).reshape(batch, length, -1))
 
 
-class MLP(nn.Module):
-    """Two linear layers with a GELU between them, where the width is four times as large."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.c_fc = nn.Linear(width, 4 * width)
-        self.c_proj = nn.Linear(4 * width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, L, width) to (B, L, width)."""
-        return self.c_proj(F.gelu(self.c_fc(x)))
-
-
 class Block(nn.Module):
     """One layer: attention and MLP, each added to its input."""
 
@@ -47,7 +36,13 @@ class Block(nn.Module):
         super().__init__()
         self.attn = Attention(width, heads)
         self.ln_1 = nn.LayerNorm(width)
-        self.mlp = MLP(width)
+        self.mlp = nn.Sequential(
+            OrderedDict(
+                c_fc=nn.Linear(width, 4 * width),
+                gelu=nn.GELU(),
+                c_proj=nn.Linear(4 * width, width),
+            )
+        )
         self.ln_2 = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -57,20 +52,12 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A stack of blocks.
-
-    Args:
-        width: Channels.
-        layers: Number of blocks.
-        heads: Heads of each attention.
-    """
+    """A stack of blocks."""
 
     def __init__(self, width: int, layers: int, heads: int) -> None:
         super().__init__()
-        self.resblocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.resblocks = nn.Sequential(*(Block(width, heads) for _ in range(layers)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, L, width) to (B, L, width)."""
-        for block in self.resblocks:
-            x = block(x)
-        return x
+        return self.resblocks(x)

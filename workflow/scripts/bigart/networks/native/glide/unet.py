@@ -10,7 +10,6 @@ Module names and indices are those of the published checkpoints.
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,23 +18,21 @@ from torch import Tensor, nn
 from bigart.networks.native.cpu.group_norm import GroupNorm
 from bigart.networks.native.cpu.winograd import Conv3x3
 from bigart.networks.network import repeated
-from bigart.networks.options import GROUPS
 
 
-def timestep_embedding(timesteps: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
-    """Return sinusoids of the timesteps, cosines first.
+def timestep_embedding(timesteps: Tensor, dim: int) -> Tensor:
+    """Return sinusoids of the timesteps, cosines first (Vaswani et al. 2017, section 3.5).
 
     Args:
-        timesteps: (B,), timesteps of the 1000-step process; fractions are allowed.
+        timesteps: (B,), of the 1000-step process; fractions are allowed.
         dim: Even number of channels.
-        max_period: Longest period, in timesteps.
 
     Returns:
-        (B, dim), float32, in [-1, 1]. Source: Vaswani et al. 2017, section 3.5.
+        (B, dim), float32, in [-1, 1]. The longest period is 10,000 timesteps.
     """
     half = dim // 2
     exponents = torch.arange(half, dtype=torch.float32, device=timesteps.device) / half
-    angles = timesteps.float()[:, None] * torch.exp(-math.log(max_period) * exponents)[None]
+    angles = timesteps.float()[:, None] * torch.exp(-math.log(10_000) * exponents)[None]
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
@@ -51,19 +48,12 @@ class ResBlock(nn.Module):
     """
 
     def __init__(
-        self,
-        channels: int,
-        embedding: int,
-        out_channels: int,
-        resample: str | None = None,
-        groups: int = GROUPS,
+        self, channels: int, embedding: int, out_channels: int, resample: str | None, groups: int
     ) -> None:
         super().__init__()
         self.resample = resample
         self.in_layers = nn.Sequential(
-            GroupNorm(groups, channels),
-            nn.SiLU(),
-            Conv3x3(channels, out_channels),
+            GroupNorm(groups, channels), nn.SiLU(), Conv3x3(channels, out_channels)
         )
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, 2 * out_channels))
         self.out_layers = nn.Sequential(
@@ -95,11 +85,8 @@ class ResBlock(nn.Module):
         return x
 
 
-class KeysValues(NamedTuple):
-    """Keys and values of T texts for one attention layer, each (T, heads, L, C)."""
-
-    keys: Tensor
-    values: Tensor
+KeysValues = tuple[Tensor, Tensor]
+"""Keys and values of T texts for one attention layer, each (T, heads, L, C)."""
 
 
 class AttentionBlock(nn.Module):
@@ -112,9 +99,7 @@ class AttentionBlock(nn.Module):
         groups: Groups of the normalisation.
     """
 
-    def __init__(
-        self, channels: int, head_channels: int, text_channels: int, groups: int = GROUPS
-    ) -> None:
+    def __init__(self, channels: int, head_channels: int, text_channels: int, groups: int) -> None:
         super().__init__()
         self.heads = channels // head_channels
         self.norm = GroupNorm(groups, channels)
@@ -125,7 +110,7 @@ class AttentionBlock(nn.Module):
     def read(self, text: Tensor) -> KeysValues:
         """Return the keys and values of texts (T, text_channels, L), the same for every step."""
         keys, values = self._heads(self.encoder_kv, text.transpose(1, 2), 2)
-        return KeysValues(keys.contiguous(), values.contiguous())
+        return keys.contiguous(), values.contiguous()
 
     def forward(self, x: Tensor, text: KeysValues) -> Tensor:
         """Map (B, channels, H, W) to the same shape; each of T texts is for B / T pictures."""
