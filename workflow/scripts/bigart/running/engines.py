@@ -42,21 +42,17 @@ class Package:
             installed = importlib.metadata.distribution(self.name)
         except importlib.metadata.PackageNotFoundError:  # a checkout in PYTHONPATH
             return self.name
+        described = f"{self.name} {installed.version}"
         origin = json.loads(installed.read_text("direct_url.json") or "{}")
-        address = "@".join(
-            filter(None, (origin.get("url"), origin.get("vcs_info", {}).get("commit_id")))
-        )
-        public = f" ({address})" if address.startswith("https:") else ""
-        return f"{self.name} {installed.version}{public}"
+        if not origin.get("url", "").startswith("https:"):
+            return described
+        commit = origin.get("vcs_info", {}).get("commit_id")
+        return f"{described} ({origin['url']}{f'@{commit}' if commit else ''})"
 
-    @property
-    def is_installed(self) -> bool:
-        """Whether it is installed; its import may still fail."""
-        return importlib.util.find_spec(self.module) is not None
-
-    @property
-    def missing(self) -> PackageError:
-        """The error for a package that is not installed: how to get it."""
+    def missing(self) -> PackageError | None:
+        """Return the error that it is not installed, if so; its import may still fail."""
+        if importlib.util.find_spec(self.module):
+            return None
         return PackageError(
             f"the upstream engine needs {self.name}, which is not installed here. `snakemake --sdm "
             f"conda` makes its environment, envs/{self.environment}; by hand, run this stage's "
@@ -64,43 +60,30 @@ class Package:
         )
 
     def unusable(self, problem: str) -> PackageError:
-        """Return the error for a package that is installed but cannot be used.
-
-        Args:
-            problem: The predicate, such as "cannot be imported here".
-        """
+        """Return the error that it "cannot be imported here", or another such ``problem``."""
         return PackageError(
             f"the upstream engine needs {self.name}, which {problem}. Here is {self.described}; "
             f"envs/{self.environment} says which versions work, and what they need of the system"
         )
 
-    def load(self, module: str) -> Any:
-        """Import one of its modules.
-
-        Args:
-            module: The name within the package.
+    @contextlib.contextmanager
+    def modules(self, *names: str) -> Iterator[list[Any]]:
+        """Import modules of it, for a block that builds a network from them.
 
         Raises:
-            PackageError: It is not installed, or cannot be imported.
+            PackageError: It is not installed or cannot be imported, or the block raises an
+                AttributeError or TypeError: a class or an argument is missing in its version.
         """
-        if not self.is_installed:
-            raise self.missing
+        if missing := self.missing():
+            raise missing
         try:
-            return importlib.import_module(f"{self.module}.{module}")
+            found = [importlib.import_module(f"{self.module}.{name}") for name in names]
         except Exception as error:  # also errors inside, such as of a torchvision for another torch
             raise self.unusable(
                 f"cannot be imported here ({type(error).__name__}: {error})"
             ) from None
-
-    @contextlib.contextmanager
-    def in_use(self) -> Iterator[None]:
-        """Report AttributeError and TypeError as an incompatible version of the package.
-
-        Raises:
-            PackageError: A class or an argument is missing.
-        """
         try:
-            yield
+            yield found
         except (AttributeError, TypeError) as error:
             raise self.unusable(f"differs ({type(error).__name__}: {error})") from None
 
@@ -120,5 +103,4 @@ def environment(engine: str, architecture: str) -> str:
 
 def missing_package(engine: str, architecture: str) -> PackageError | None:
     """Return the error that this Python lacks the package of such a network, if it does."""
-    package = PACKAGES[architecture]
-    return package.missing if engine == UPSTREAM and not package.is_installed else None
+    return PACKAGES[architecture].missing() if engine == UPSTREAM else None

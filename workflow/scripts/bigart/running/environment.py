@@ -1,5 +1,6 @@
 """The environment in which the workflow's commands run."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -15,7 +16,7 @@ def export(scripts: Path, models: Path) -> None:
 
     - ``BIGART_SCRIPTS``, ``BIGART_MODELS``: commands name the checkout by variables, so that
       their text, which Snakemake compares, stays the same when the checkout moves.
-    - ``BIGART_SNAKEMAKE``: the process that waits for them (``glide/unfinished.py``).
+    - ``BIGART_SNAKEMAKE``: the process that waits for them (``commands.resume``).
     - ``PATH`` begins with the Python that runs Snakemake, also when its environment is not
       activated. An environment of ``--sdm conda`` still comes before it.
 
@@ -40,14 +41,9 @@ def expects_gpu(device: str) -> bool:
     """
     if device != "auto":
         return device != "cpu"
-    if _torch_is_for_the_cpu():
-        return False
+    # torch may be in an environment of its own
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        if importlib.metadata.version("torch").endswith("+cpu"):
+            return False
     apple = (platform.system(), platform.machine()) == ("Darwin", "arm64")
     return apple or any(driver.exists() for driver in _DRIVERS)
-
-
-def _torch_is_for_the_cpu() -> bool:
-    try:
-        return importlib.metadata.version("torch").endswith("+cpu")
-    except importlib.metadata.PackageNotFoundError:  # it is in an environment of its own
-        return False

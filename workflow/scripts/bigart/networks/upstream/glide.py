@@ -35,9 +35,6 @@ class Text(NamedTuple):
 class UpstreamText2ImUNet(UpstreamNetwork):
     """The original base network or upsampler; same methods as ``glide.model.Text2ImUNet``.
 
-    Args:
-        options: Shapes.
-
     Raises:
         PackageError: The package is missing.
         UserError: It is an inpainting network.
@@ -51,9 +48,9 @@ class UpstreamText2ImUNet(UpstreamNetwork):
         super().__init__(options)
         if options.inpaint:
             raise UserError("engine: upstream has no inpainting networks")
-        models = self.package.load("text2im_model")
+        modules = self.package.modules("text2im_model")
         sides = options.attention_resolutions
-        with self.package.in_use(), groups_of_normalisation(options.groups):
+        with modules as [models], groups_of_normalisation(options.groups):
             build = models.SuperResText2ImUNet if options.super_res else models.Text2ImUNet
             self.original = build(
                 text_ctx=options.text_ctx,

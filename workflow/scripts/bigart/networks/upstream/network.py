@@ -1,7 +1,6 @@
 """Base class of the three original networks."""
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -27,8 +26,7 @@ class UpstreamNetwork(Network):
         return self.package.unusable(f"has other parameters than {path} ({details} ...)")
 
 
-@contextlib.contextmanager
-def groups_of_normalisation(groups: int) -> Iterator[None]:
+def groups_of_normalisation(groups: int) -> contextlib.AbstractContextManager[object]:
     """Let the originals build their normalisations with another number of groups.
 
     Their code has the published networks' 32. Narrower networks of the same architecture, such as
@@ -39,5 +37,4 @@ def groups_of_normalisation(groups: int) -> Iterator[None]:
     def with_groups(self: nn.GroupNorm, num_groups: int, *shape: Any, **options: Any) -> None:
         build(self, groups, *shape, **options)
 
-    with mock.patch.object(nn.GroupNorm, "__init__", with_groups):
-        yield
+    return mock.patch.object(nn.GroupNorm, "__init__", with_groups)

@@ -13,9 +13,6 @@ from bigart.networks.upstream.network import UpstreamNetwork
 class UpstreamRRDBNet(UpstreamNetwork):
     """The original network; same methods as ``rrdbnet.RRDBNet``.
 
-    Args:
-        options: Shapes.
-
     Raises:
         PackageError: The package is missing.
         UserError: The scale is not 4: basicsr's network of scale 2 is another one than BSRGANx2.
@@ -32,8 +29,7 @@ class UpstreamRRDBNet(UpstreamNetwork):
                 f"engine: upstream cannot enlarge {options.scale} times: basicsr's RRDBNet of that "
                 "scale is another network; use engine: native, or a model that enlarges 4 times"
             )
-        networks = self.package.load("archs.rrdbnet_arch")
-        with self.package.in_use():
+        with self.package.modules("archs.rrdbnet_arch") as [networks]:
             self.original = networks.RRDBNet(
                 num_in_ch=3,
                 num_out_ch=3,
@@ -55,12 +51,8 @@ class UpstreamRRDBNet(UpstreamNetwork):
     ) -> Tensor:
         """Map RGB (1, 3, H, W) in [0, 1] to (1, 3, 4 H, 4 W), not clipped.
 
-        The original computes the whole frame at once: 14 GB for BSRGAN at 1024 x 1024.
-
-        Args:
-            x: The picture.
-            strip: Not used.
-            progress: Called once, at the end.
+        The original computes the whole frame at once, without strips: 14 GB for BSRGAN at
+        1024 x 1024. ``progress`` is called once, at the end.
         """
         y = self.original(x)
         if progress:

@@ -13,9 +13,6 @@ class UpstreamVQGAN(UpstreamNetwork):
 
     They are joined as in the package's ``VQModel``, which itself would need lightning.
 
-    Args:
-        options: Shapes.
-
     Raises:
         PackageError: The package is missing.
     """
@@ -27,8 +24,6 @@ class UpstreamVQGAN(UpstreamNetwork):
 
     def __init__(self, options: VQGANOptions) -> None:
         super().__init__(options)
-        model = self.package.load("modules.diffusionmodules.model")
-        quantisers = self.package.load("modules.vqvae.quantize")
         sizes = {
             "ch": options.channels,
             "out_ch": PICTURE_CHANNELS,
@@ -39,7 +34,8 @@ class UpstreamVQGAN(UpstreamNetwork):
             "resolution": options.resolution,
             "z_channels": options.z_channels,
         }
-        with self.package.in_use(), groups_of_normalisation(options.groups):
+        modules = self.package.modules("modules.diffusionmodules.model", "modules.vqvae.quantize")
+        with modules as [model, quantisers], groups_of_normalisation(options.groups):
             self.encoder = model.Encoder(double_z=False, **sizes)
             self.decoder = model.Decoder(**sizes)
             self.quantize = quantisers.VectorQuantizer(options.codes, options.embed_dim, beta=0.25)
