@@ -41,13 +41,9 @@ def run(arguments: argparse.Namespace) -> None:
         UserError: A file is missing, damaged, or not to be compared with its counterpart.
     """
     if len(arguments.native) != len(arguments.upstream):
-        raise UserError(
-            f"{len(arguments.native)} native files, {len(arguments.upstream)} of the other engine"
-        )
-    pairs = [
-        (compare.read(ours), compare.read(theirs))
-        for ours, theirs in zip(arguments.native, arguments.upstream, strict=True)
-    ]
+        raise UserError("--native and --upstream need the same number of files")
+    paths = zip(arguments.native, arguments.upstream, strict=True)
+    pairs = [(compare.read(ours), compare.read(theirs)) for ours, theirs in paths]
     found = {"models": arguments.models, **compare.report(pairs)}
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters |= {"megabytes": megabytes, "shown": compare.shown}

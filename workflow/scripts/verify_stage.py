@@ -49,15 +49,16 @@ def run(arguments: argparse.Namespace) -> None:
     reader = None
     if stage.architecture == "glide":
         reader = sampling_command.prompt_reader(arguments, network, device)
-    inputs_of, compute = work.WORK[arguments.stage]
+    inputs_of, compute = work.WORK[stage.architecture]
     with device.locked():
         if source and arguments.engine != NATIVE:
             inputs = {name: torch.from_numpy(x) for name, x in source.inputs.items()}
         else:
-            before = source and images.to_float(source.results["picture"])[None]
-            inputs = inputs_of(
-                network, None if before is None else torch.from_numpy(before).to(device.device)
-            )
+            before = None
+            if source:
+                picture = images.to_float(source.results["picture"])
+                before = torch.from_numpy(picture)[None].to(device.device)
+            inputs = inputs_of(network, before)
         inputs = {name: x.to(device.device) for name, x in inputs.items()}
         start = time.monotonic()
         results = compute(network, inputs, reader)
@@ -87,8 +88,8 @@ def _source(arguments: argparse.Namespace) -> compare.Run | None:
     native = arguments.engine == NATIVE
     wanted = NETWORK_STAGES[arguments.stage].before if native else arguments.stage
     source = compare.read(arguments.source) if arguments.source else None
-    found = source and (source.is_native, source.facts["stage"])
-    if found != (wanted and (True, wanted)):
+    found = source and (source.facts["engine"], source.facts["stage"])
+    if found != (wanted and (NATIVE, wanted)):
         what = f"the native engine's file of the stage {wanted}" if wanted else "left out"
         raise UserError(f"--source is to be {what}")
     return source

@@ -19,17 +19,11 @@ NATIVE, UPSTREAM = ENGINES = ("native", "upstream")
 
 @dataclass(frozen=True)
 class Package:
-    """An original package.
+    """An original package."""
 
-    Attributes:
-        name: Its name on PyPI.
-        module: The module that it installs.
-        environment: The file in envs/ that pins it and its dependencies.
-    """
-
-    name: str
+    name: str  # on PyPI
     module: str
-    environment: str
+    environment: str  # the file in envs/ that pins it and its dependencies
 
     @property
     def described(self) -> str:

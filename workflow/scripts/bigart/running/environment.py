@@ -19,17 +19,13 @@ def export(scripts: Path, models: Path) -> None:
     - ``BIGART_SNAKEMAKE``: the process that waits for them (``commands.resume``).
     - ``PATH`` begins with the Python that runs Snakemake, also when its environment is not
       activated. An environment of ``--sdm conda`` still comes before it.
-
-    Args:
-        scripts: Folder of the stage commands.
-        models: The table of models.
     """
     os.environ["BIGART_SCRIPTS"] = str(scripts)
     os.environ["BIGART_MODELS"] = str(models)
     os.environ["BIGART_SNAKEMAKE"] = str(os.getpid())
-    binaries = str(Path(sys.executable).parent)
-    if os.environ.get("PATH", "").split(os.pathsep)[0] != binaries:
-        os.environ["PATH"] = os.pathsep.join([binaries, os.environ.get("PATH", os.defpath)])
+    binaries, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
+    if path.split(os.pathsep)[0] != binaries:
+        os.environ["PATH"] = os.pathsep.join([binaries, path])
 
 
 def expects_gpu(device: str) -> bool:

@@ -33,21 +33,14 @@ TOLERANCES: Mapping[str, tuple[float, float, str]] = {
 
 @dataclass(frozen=True)
 class Difference:
-    """How far one result is from the original's.
+    """How far one result is from the original's, and how far it may be.
 
-    Attributes:
-        what: Its name ("noise at step 500").
-        kind: A key of ``TOLERANCES``.
-        largest: Largest difference: for numbers over the standard deviation of the original's,
-            for pictures in levels of 255, for codes 0 or 1. Not finite where a result is not.
-        mean: Mean difference, likewise; for codes the share that differ.
-        largest_allowed: Of the largest.
-        mean_allowed: Of the mean.
-        unit: What the figures count.
+    Numbers are compared in standard deviations of the original's, pictures in levels of 255, and
+    codes as 0 or 1, so that their mean is the share that differ. Not finite where a result is not.
     """
 
-    what: str
-    kind: str
+    what: str  # "noise at step 500"
+    kind: str  # a key of TOLERANCES
     largest: float
     mean: float
     largest_allowed: float
@@ -62,23 +55,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Run:
-    """What verify_stage.py wrote: one stage in one engine.
+    """What verify_stage.py wrote: one stage in one engine."""
 
-    Attributes:
-        facts: Stage, role, engine, precision, models, device, device_type, seconds, peak_bytes,
-            versions.
-        inputs: Name -> what both engines are to compute from.
-        results: Name -> what this one computed.
-    """
-
-    facts: dict[str, Any]
-    inputs: dict[str, Array]
-    results: dict[str, Array]
-
-    @property
-    def is_native(self) -> bool:
-        """Whether it is of this project's own engine."""
-        return bool(self.facts["engine"] == NATIVE)
+    facts: dict[str, Any]  # stage, role, engine, models, device, seconds ...
+    inputs: dict[str, Array]  # what both engines are to compute from
+    results: dict[str, Array]  # what this one computed
 
 
 def read(path: Path | str) -> Run:
@@ -110,10 +91,11 @@ def compare(native: Run, upstream: Run) -> list[Difference]:
             different results.
     """
     stage = native.facts["stage"]
-    if not native.is_native or upstream.is_native:
+    engines = native.facts["engine"], upstream.facts["engine"]
+    if engines[0] != NATIVE or engines[1] == NATIVE:
         raise UserError(
             "cannot compare: one file is to be of the native engine and one of the other, not of "
-            f"{native.facts['engine']} and {upstream.facts['engine']}"
+            f"{' and '.join(engines)}"
         )
     for fact in ("stage", "models", "device_type", "precision"):
         ours, theirs = native.facts[fact], upstream.facts[fact]
@@ -139,11 +121,7 @@ def compare(native: Run, upstream: Run) -> list[Difference]:
 def difference(what: str, ours: Array, theirs: Array, has_codes: bool = False) -> Difference:
     """Compare a native and an upstream array of one shape.
 
-    Args:
-        what: Their name.
-        ours: Native.
-        theirs: Upstream.
-        has_codes: Whether a picture is made from codes that may differ.
+    A picture that is made from codes (``has_codes``) has a tolerance of its own.
     """
     if np.issubdtype(theirs.dtype, np.floating):
         kind, unit = "numbers", float(theirs.std()) or 1.0
@@ -157,11 +135,7 @@ def difference(what: str, ours: Array, theirs: Array, has_codes: bool = False) -
 
 
 def report(pairs: Sequence[tuple[Run, Run]]) -> dict[str, Any]:
-    """Return the whole comparison as plain JSON: each stage, and each network in all its stages.
-
-    Args:
-        pairs: Native and upstream run of each stage.
-    """
+    """Return the comparison of native and upstream runs as plain JSON, by stage and by network."""
     stages = []
     of_networks: dict[str, list[Difference]] = {}
     of_engine = ("engine", "device", "precision", "seconds", "peak_bytes", "versions")

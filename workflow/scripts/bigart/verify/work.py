@@ -46,12 +46,7 @@ Tensors = dict[str, Tensor]
 
 
 class Work(NamedTuple):
-    """What is computed in a stage.
-
-    Attributes:
-        inputs: (network, picture of the stage before or None) -> inputs for both engines.
-        compute: (network, inputs, what reads prompts or None) -> results.
-    """
+    """What is computed in a stage: inputs for both engines from the stage before, and results."""
 
     inputs: Callable[[Any, Tensor | None], Tensors]
     compute: Callable[[Any, Tensors, PromptReader | None], Tensors]
@@ -59,11 +54,10 @@ class Work(NamedTuple):
 
 def open_network(arguments: argparse.Namespace) -> tuple[Any, Device, dict[str, Any]]:
     """Open the network of ``arguments.stage``, see ``network_command.open_network``."""
-    architecture = NETWORK_STAGES[arguments.stage].architecture
-    if architecture == "glide":
-        super_res = arguments.stage == "upsampled"
-        return sampling_command.open_network(arguments, super_res)
-    if architecture == "rrdbnet":
+    stage = NETWORK_STAGES[arguments.stage]
+    if stage.architecture == "glide":
+        return sampling_command.open_network(arguments, super_res=stage.before is not None)
+    if stage.architecture == "rrdbnet":
         return network_command.open_network(arguments, arguments.model, RRDBNet, UpstreamRRDBNet)
     return network_command.open_network(arguments, arguments.model, VQGAN, UpstreamVQGAN)
 
@@ -179,11 +173,9 @@ def _picture(image: Tensor) -> Tensor:
     return torch.from_numpy(images.to_uint8(image.numpy()))
 
 
-#: Stage -> its work.
+#: Architecture -> the work of its stages.
 WORK: Mapping[str, Work] = {
-    "thumbnails": Work(glide_inputs, painted),
-    "upsampled": Work(glide_inputs, painted),
-    "enlarged-1024": Work(middle_of_picture, enlarged),
-    "detailed": Work(detailer_inputs, detailed),
-    "enlarged-4096": Work(middle_of_picture, enlarged),
+    "glide": Work(glide_inputs, painted),
+    "rrdbnet": Work(middle_of_picture, enlarged),
+    "vqgan": Work(detailer_inputs, detailed),
 }

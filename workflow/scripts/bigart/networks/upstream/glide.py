@@ -14,17 +14,11 @@ from bigart.networks.upstream.network import UpstreamNetwork, groups_of_normalis
 
 
 class Text(NamedTuple):
-    """The original's encoding of T prompts (its ``cache``), under its own names.
+    """The original's encoding of T prompts (its ``cache``), under its own names."""
 
-    Attributes:
-        tokens: (T, text_ctx).
-        xf_proj: (T, 4 * channels), added to the time embedding.
-        xf_out: (T, text_width, text_ctx), the input of each attention layer.
-    """
-
-    tokens: Tensor
-    xf_proj: Tensor
-    xf_out: Tensor
+    tokens: Tensor  # (T, text_ctx)
+    xf_proj: Tensor  # (T, 4 * channels), added to the time embedding
+    xf_out: Tensor  # (T, text_width, text_ctx), the input of each attention layer
 
     def beside(self, other: "Text") -> "Text":
         """Return these prompts followed by another text, repeated to the same number."""
