@@ -77,15 +77,13 @@ def _message(error: Exception) -> str | None:
     """Return the message for the user, or None for a bug of the program."""
     if isinstance(error, UserError):
         return str(error)
-    upstream = "(the original packages need several times that of 'engine: native')"
-    # torch has a class of its own on a GPU, and only a text on the CPU
-    if type(error).__name__ == "OutOfMemoryError":
+    on_gpu = type(error).__name__ == "OutOfMemoryError"  # torch's; on the CPU it has only a text
+    if on_gpu or isinstance(error, MemoryError) or "allocate memory" in str(error):
         return (
-            "not enough memory on the GPU; run one job for each GPU (--resources gpu=...), or try "
-            f"'precision: bf16' or 'device: cpu' in config.yaml {upstream}"
+            f"not enough memory{' on the GPU' if on_gpu else ''}; close other programs, run one "
+            "job for each GPU (--resources gpu=...), or see 'batch', 'precision' and 'device' in "
+            "config.yaml (the original packages need several times that of 'engine: native')"
         )
-    if isinstance(error, MemoryError) or "allocate memory" in str(error):
-        return f"not enough memory; close other programs, and see 'batch' in config.yaml {upstream}"
     if isinstance(error, OSError) and error.errno:
         full = error.errno == errno.ENOSPC
         what = "the disk is full" if full else os.strerror(error.errno).lower()

@@ -1,16 +1,12 @@
 """The two engines: this project's own network code (native), or the original packages (upstream).
 
-This module imports neither torch nor, before its use, a package.
+This module imports neither torch nor a package.
 """
 
-import contextlib
-import importlib
 import importlib.metadata
 import importlib.util
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from bigart.errors import PackageError
 
@@ -59,27 +55,6 @@ class Package:
             f"the upstream engine needs {self.name}, which {problem}. Here is {self.described}; "
             f"envs/{self.environment} says which versions work, and what they need of the system"
         )
-
-    @contextlib.contextmanager
-    def modules(self, *names: str) -> Iterator[list[Any]]:
-        """Import modules of it, for a block that builds a network from them.
-
-        Raises:
-            PackageError: It is not installed or cannot be imported, or the block raises an
-                AttributeError or TypeError: a class or an argument is missing in its version.
-        """
-        if missing := self.missing():
-            raise missing
-        try:
-            found = [importlib.import_module(f"{self.module}.{name}") for name in names]
-        except Exception as error:  # also errors inside, such as of a torchvision for another torch
-            raise self.unusable(
-                f"cannot be imported here ({type(error).__name__}: {error})"
-            ) from None
-        try:
-            yield found
-        except (AttributeError, TypeError) as error:
-            raise self.unusable(f"differs ({type(error).__name__}: {error})") from None
 
 
 #: Architecture -> the package of its authors.

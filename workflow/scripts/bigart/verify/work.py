@@ -38,7 +38,6 @@ PROMPT = "a painting of a sunset over a lake"
 SEED = 42
 GUIDANCE = 2.0
 TIMESTEPS = (950, 500, 50)
-
 CROP = 512
 
 Tensors = dict[str, Tensor]

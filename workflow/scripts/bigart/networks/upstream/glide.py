@@ -10,7 +10,7 @@ from torch import Tensor
 from bigart.errors import UserError
 from bigart.networks.network import repeated
 from bigart.networks.options import PICTURE_CHANNELS, GlideOptions
-from bigart.networks.upstream.network import UpstreamNetwork, groups_of_normalisation
+from bigart.networks.upstream.network import UpstreamNetwork
 
 
 class Text(NamedTuple):
@@ -42,9 +42,8 @@ class UpstreamText2ImUNet(UpstreamNetwork):
         super().__init__(options)
         if options.inpaint:
             raise UserError("engine: upstream has no inpainting networks")
-        modules = self.package.modules("text2im_model")
         sides = options.attention_resolutions
-        with modules as [models], groups_of_normalisation(options.groups):
+        with self.imported("text2im_model") as [models]:
             build = models.SuperResText2ImUNet if options.super_res else models.Text2ImUNet
             self.original = build(
                 text_ctx=options.text_ctx,

@@ -29,7 +29,7 @@ class UpstreamRRDBNet(UpstreamNetwork):
                 f"engine: upstream cannot enlarge {options.scale} times: basicsr's RRDBNet of that "
                 "scale is another network; use engine: native, or a model that enlarges 4 times"
             )
-        with self.package.modules("archs.rrdbnet_arch") as [networks]:
+        with self.imported("archs.rrdbnet_arch") as [networks]:
             self.original = networks.RRDBNet(
                 num_in_ch=3,
                 num_out_ch=3,

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from bigart.networks.network import in_float32
 from bigart.networks.options import PICTURE_CHANNELS, VQGANOptions
-from bigart.networks.upstream.network import UpstreamNetwork, groups_of_normalisation
+from bigart.networks.upstream.network import UpstreamNetwork
 
 
 class UpstreamVQGAN(UpstreamNetwork):
@@ -34,8 +34,8 @@ class UpstreamVQGAN(UpstreamNetwork):
             "resolution": options.resolution,
             "z_channels": options.z_channels,
         }
-        modules = self.package.modules("modules.diffusionmodules.model", "modules.vqvae.quantize")
-        with modules as [model, quantisers], groups_of_normalisation(options.groups):
+        names = "modules.diffusionmodules.model", "modules.vqvae.quantize"
+        with self.imported(*names) as [model, quantisers]:
             self.encoder = model.Encoder(double_z=False, **sizes)
             self.decoder = model.Decoder(**sizes)
             self.quantize = quantisers.VectorQuantizer(options.codes, options.embed_dim, beta=0.25)
