@@ -25,21 +25,19 @@ class Progress:
     def __init__(self, label: str, total: int | None, *, start: int = 0, unit: str = "") -> None:
         self.label, self.total, self.done, self.unit = label, total, start, unit
         self._before, self._start, self._logged = start, time.monotonic(), -LOG_EVERY_SECONDS
-        from tqdm import tqdm  # takes 0.1 s, which commands without progress save
+        self._bar = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm  # takes 0.1 s, and a log needs none
 
-        self._bar = tqdm(
-            total=total,
-            initial=start,
-            desc=label,
-            unit=unit or "it",
-            unit_scale=bool(unit),
-            disable=not sys.stderr.isatty(),
-        )
+            self._bar = tqdm(
+                total=total, initial=start, desc=label, unit=unit or "it", unit_scale=bool(unit)
+            )
 
     def advance(self, steps: int = 1) -> None:
         """Count ``steps`` more (fewer when negative)."""
         self.done += steps
-        self._bar.update(steps)
+        if self._bar is not None:
+            self._bar.update(steps)
         complete = self.total is not None and self.done >= self.total
         if complete:
             self.close()
@@ -50,12 +48,15 @@ class Progress:
 
     def to(self, done: int, total: int) -> None:
         """Set the count and the total, for work that reports where it is."""
-        self.total = self._bar.total = total
+        self.total = total
+        if self._bar is not None:
+            self._bar.total = total
         self.advance(done - self.done)
 
     def close(self) -> None:
         """Stop the bar where it is, for work that ends before its total."""
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
     def _line(self, seconds: float, complete: bool) -> str:
         shown, of = (megabytes, " of ") if self.unit else (str, "/")

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 
-import torch
 from torch import Tensor
 
 from bigart.errors import UserError
@@ -45,7 +44,6 @@ class UpstreamRRDBNet(UpstreamNetwork):
         state = {published.get(name, name): tensor for name, tensor in weights.items()}
         self.original.load_state_dict(state, strict=True, assign=True)
 
-    @torch.inference_mode()
     def enlarge(
         self, x: Tensor, strip: int = 0, progress: Callable[[int, int], None] | None = None
     ) -> Tensor:
