@@ -22,7 +22,7 @@ sys.path[:0] = [str(HERE.parent / "workflow" / "scripts")]
 from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.pictures import images
 from bigart.sampling.samplers import conditioned, guided
-from bigart.stages import STAGES
+from bigart.stages import NETWORK_STAGES as STAGES
 from bigart.verify import compare
 from bigart.verify.work import GUIDANCE, WORK, Tensors, passes
 from bigart.weights.conversion import open_network
@@ -47,14 +47,14 @@ def numbers(stage: str, network: Any, inputs: Tensors) -> dict[str, Any]:
             denoiser = guided(network, text, network.encode_text(tokens, tokens < 0), GUIDANCE)
         found = passes(denoiser, inputs)
     else:
-        found = WORK[stage].compute(network, inputs, None)
+        found = WORK[STAGES[stage].architecture].compute(network, inputs, None)
     return {name: x.numpy() for name, x in found.items() if x.is_floating_point()}
 
 
 @torch.inference_mode()
 def missed(stage: str, model: Path, scale: float) -> tuple[list[str], int]:
     """Return the layers of a stage's network that are not found, and how many there are."""
-    work = WORK[stage]
+    work = WORK[STAGES[stage].architecture]
     network, _ = open_network(model, dtype=torch.float32)
     inputs = work.inputs(network, part_of_a_painting(SIDES[stage]) if stage in SIDES else None)
     exact = numbers(stage, network, inputs)

@@ -5,10 +5,10 @@ import base64
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from bigart.commands import command
@@ -35,56 +35,50 @@ def main() -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write figures and page; to disagree is no fault here, see verify_verdict.py.
+    """Write figures and page; engines that differ are no error here, see verify_verdict.py.
 
     Raises:
         UserError: A file is missing, damaged, or not to be compared with its counterpart.
     """
     if len(arguments.native) != len(arguments.upstream):
-        raise UserError(
-            f"{len(arguments.native)} native files, {len(arguments.upstream)} of the other engine"
-        )
-    pairs = [
-        (compare.read(ours), compare.read(theirs))
-        for ours, theirs in zip(arguments.native, arguments.upstream, strict=True)
-    ]
+        raise UserError("--native and --upstream need the same number of files")
+    paths = zip(arguments.native, arguments.upstream, strict=True)
+    pairs = [(compare.read(ours), compare.read(theirs)) for ours, theirs in paths]
     found = {"models": arguments.models, **compare.report(pairs)}
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters |= {"megabytes": megabytes, "shown": compare.shown}
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         found,
         pictures=[_pictures(*(run.results["picture"] for run in pair)) for pair in pairs],
-        amplified=AMPLIFIED,
     )
-    for path, text in (
-        (arguments.json, json.dumps(found, indent=1, allow_nan=False)),
-        (arguments.html, page),
-    ):
+    figures = json.dumps(found, indent=1, allow_nan=False)
+    for path, text in ((arguments.json, figures), (arguments.html, page)):
         with files.atomic(path) as temporary:
             temporary.write_text(f"{text}\n", encoding="utf-8")
 
 
-def _pictures(native: Picture, upstream: Picture) -> list[dict[str, Any]]:
+def _pictures(native: Picture, upstream: Picture) -> list[dict[str, str]]:
     """Return title and data address of both pictures, uint8 (n, n, 3), and of their difference."""
     difference = np.abs(native.astype(np.int16) - upstream).max(axis=2)
-    step = -(-max(difference.shape) // SIDE)
     # the largest of each block, so that nothing is lost where the picture is shown smaller
-    whole = np.pad(difference, [(0, -length % step) for length in difference.shape])
-    blocks = whole.reshape(len(whole) // step, step, -1, step).max(axis=(1, 3))
-    amplified = np.minimum(blocks * AMPLIFIED, 255).astype(np.uint8)
-    titles = {
-        "native": Image.fromarray(native),
-        "upstream": Image.fromarray(upstream),
-        f"difference, {AMPLIFIED} times": Image.fromarray(amplified),
+    for axis, length in enumerate(difference.shape):
+        blocks = np.arange(0, length, -(-max(native.shape) // SIDE))
+        difference = np.maximum.reduceat(difference, blocks, axis)
+    amplified = np.minimum(difference * AMPLIFIED, 255).astype(np.uint8)
+    shown = {
+        "native": native,
+        "upstream": upstream,
+        f"difference, {AMPLIFIED} times": amplified,
     }
-    return [{"title": title, "data": _as_data(image)} for title, image in titles.items()]
+    return [{"title": title, "data": _as_data(picture)} for title, picture in shown.items()]
 
 
-def _as_data(image: Image.Image) -> str:
-    smooth = image.width > SIDE
-    image = image.resize((SIDE, SIDE), Image.Resampling.BOX if smooth else Image.Resampling.NEAREST)
+def _as_data(picture: npt.NDArray[np.uint8]) -> str:
+    smaller = len(picture[0]) > SIDE
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
+    Image.fromarray(picture).resize(
+        (SIDE, SIDE), Image.Resampling.BOX if smaller else Image.Resampling.NEAREST
+    ).save(buffer, "PNG")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 

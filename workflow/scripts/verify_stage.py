@@ -6,19 +6,16 @@ import time
 
 import safetensors.torch
 import torch
-from torch import Tensor
 
 from bigart.commands import command, network_command, sampling_command
 from bigart.errors import UserError
 from bigart.metadata import recipe
 from bigart.pictures import images
 from bigart.running import files
-from bigart.running.device import Device, peak_memory
+from bigart.running.device import peak_memory
 from bigart.running.engines import NATIVE
 from bigart.stages import NETWORK_STAGES
-from bigart.verify import compare
-from bigart.verify.compare import INPUT, RESULT
-from bigart.verify.work import WORK
+from bigart.verify import compare, work
 
 
 def main() -> None:
@@ -46,35 +43,42 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: The source is not what the stage computes from, or the network cannot be opened.
     """
-    job, work = NETWORK_STAGES[arguments.stage], WORK[arguments.stage]
+    stage = NETWORK_STAGES[arguments.stage]
     source = _source(arguments)
-    network, device, record = work.open(arguments)
+    network, device, record = work.open_network(arguments)
     reader = None
-    if job.architecture == "glide":
+    if stage.architecture == "glide":
         reader = sampling_command.prompt_reader(arguments, network, device)
+    inputs_of, compute = work.WORK[stage.architecture]
     with device.locked():
-        if arguments.engine == NATIVE:
-            inputs = work.inputs(network, _picture(source, device) if source else None)
+        if source and arguments.engine != NATIVE:
+            inputs = {name: torch.from_numpy(x) for name, x in source.inputs.items()}
         else:
-            assert source is not None
-            inputs = {name: _on(device, x) for name, x in source.inputs.items()}
+            before = None
+            if source:
+                picture = images.to_float(source.results["picture"])
+                before = torch.from_numpy(picture)[None].to(device.device)
+            inputs = inputs_of(network, before)
+        inputs = {name: x.to(device.device) for name, x in inputs.items()}
         start = time.monotonic()
-        results = work.compute(network, inputs, reader)
+        results = compute(network, inputs, reader)
         device.finish()
         seconds = time.monotonic() - start
     facts = {
         **record,
         "stage": arguments.stage,
-        "role": job.role,
+        "role": stage.role,
         "device": device.name,
         "device_type": device.device.type,
         "seconds": round(seconds, 2),
         "peak_bytes": peak_memory(device.device),
         "versions": recipe.versions(),
     }
-    tensors = {INPUT + name: x for name, x in inputs.items()}
-    tensors |= {RESULT + name: x for name, x in results.items()}
-    tensors = {name: x.cpu().contiguous() for name, x in tensors.items()}
+    tensors = {
+        prefix + name: x.cpu().contiguous()
+        for prefix, part in ((compare.INPUT, inputs), (compare.RESULT, results))
+        for name, x in part.items()
+    }
     with files.atomic(arguments.out) as temporary:
         temporary.write_bytes(safetensors.torch.save(tensors, {"facts": json.dumps(facts)}))
 
@@ -84,20 +88,11 @@ def _source(arguments: argparse.Namespace) -> compare.Run | None:
     native = arguments.engine == NATIVE
     wanted = NETWORK_STAGES[arguments.stage].before if native else arguments.stage
     source = compare.read(arguments.source) if arguments.source else None
-    if wanted and not (source and source.is_native and source.facts["stage"] == wanted):
-        raise UserError(f"--source is to be the native engine's file of the stage {wanted}")
-    if source and not wanted:
-        raise UserError(f"--source is to be left out: {arguments.stage} is the first stage")
+    found = source and (source.facts["engine"], source.facts["stage"])
+    if found != (wanted and (NATIVE, wanted)):
+        what = f"the native engine's file of the stage {wanted}" if wanted else "left out"
+        raise UserError(f"--source is to be {what}")
     return source
-
-
-def _picture(source: compare.Run, device: Device) -> Tensor:
-    """Return the picture that a stage made, (1, 3, height, width) in [0, 1]."""
-    return _on(device, images.to_float(source.results["picture"])[None])
-
-
-def _on(device: Device, array: compare.Array) -> Tensor:
-    return torch.from_numpy(array).to(device.device)
 
 
 if __name__ == "__main__":

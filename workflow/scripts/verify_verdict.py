@@ -24,27 +24,23 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: The engines differ by more than the tolerance, or these are no such figures.
     """
+    path = Path(arguments.figures)
     try:
-        found = json.loads(Path(arguments.figures).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{arguments.figures} is missing") from None
-    except ValueError as error:
-        raise UserError(f"{arguments.figures} is damaged: {error}") from None
-    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
         lines = [_line(stage) for stage in found["stages"]]
-        faults = compare.verdict(found)
-        if not lines:
-            raise KeyError("stages")
-    except (KeyError, TypeError, StopIteration):
-        raise UserError(f"{arguments.figures} is not of verify_report.py") from None
+        errors = compare.verdict(found)
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{path} is damaged or not of verify_report.py ({error!r})") from None
+    if not lines:
+        raise UserError(f"{path} is not of verify_report.py: it holds no stage")
     print("\n".join(lines))
-    if faults:
-        raise UserError("the engines do not agree:\n  " + "\n  ".join(faults))
-    print(f"The engines agree. {Path(arguments.figures).with_suffix('.html')} shows it.")
+    if errors:
+        raise UserError("the engines do not agree:\n  " + "\n  ".join(errors))
+    print(f"The engines agree. {path.with_suffix('.html')} shows it.")
 
 
 def _line(stage: Mapping[str, Any]) -> str:
-    picture = next(each for each in stage["differences"] if each["what"] == "picture")
+    [picture] = (each for each in stage["differences"] if each["what"] == "picture")
     return (
         f"{stage['stage']}: {'agrees' if stage['agrees'] else 'DIFFERS'}; network "
         f"{compare.shown(stage['largest'], '%.1e')} of the spread, picture "

@@ -17,20 +17,6 @@ from bigart.running import files, progress
 
 log = logging.getLogger("bigart")
 
-_OS_ERRORS = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EACCES: "permission denied",
-    errno.EPERM: "permission denied",
-    errno.EROFS: "the disk is read-only",
-    errno.EIO: "the disk or the network file system failed",
-    errno.ESTALE: "the network file system failed",
-    errno.ETIMEDOUT: "the network file system does not answer",
-    errno.ENOENT: "no such file",
-    errno.EISDIR: "that is a folder, not a file",
-    errno.ENOTDIR: "a part of the path is a file, not a folder",
-}
-
 
 def main(
     parser: argparse.ArgumentParser,
@@ -56,11 +42,17 @@ def main(
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _end)
-    _log_to_terminal()
+    terminal = logging.StreamHandler()
+    if sys.stderr.isatty():  # there a bar moves instead of the lines of progress
+        terminal.addFilter(lambda record: record.name != progress.log.name)
+    logging.raiseExceptions = False  # a full disk is reported once, not at every line of the log
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[terminal])
     try:
         with files.locked(arguments.log) if arguments.log else contextlib.nullcontext():
             if arguments.log:
-                _log_to(arguments.log)
+                logging.getLogger().addHandler(
+                    logging.FileHandler(arguments.log, mode="w", encoding="utf-8")
+                )
             run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -68,11 +60,10 @@ def main(
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
-        message = _message(error)
-        if message is None:
-            log.exception("%s: error of the program", name)
-        else:
+        if message := _message(error):
             log.error("%s: error: %s", name, message)
+        else:
+            log.exception("%s: error of the program", name)
         sys.exit(1)
 
 
@@ -82,37 +73,19 @@ def _end(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def _log_to_terminal() -> None:
-    terminal = logging.StreamHandler()
-    if sys.stderr.isatty():  # there a bar moves instead of the lines of progress
-        terminal.addFilter(lambda record: record.name != progress.log.name)
-    logging.raiseExceptions = False  # a full disk is reported once, not at every line of the log
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[terminal])
-
-
-def _log_to(path: str) -> None:
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logging.getLogger().addHandler(handler)
-
-
-def _message(error: BaseException) -> str | None:
+def _message(error: Exception) -> str | None:
     """Return the message for the user, or None for a bug of the program."""
     if isinstance(error, UserError):
         return str(error)
-    # torch has a class of its own on a GPU, and only a text on the CPU
-    if isinstance(error, MemoryError) or "allocate memory" in str(error):
+    on_gpu = type(error).__name__ == "OutOfMemoryError"  # torch's; on the CPU it has only a text
+    if on_gpu or isinstance(error, MemoryError) or "allocate memory" in str(error):
         return (
-            "not enough memory; close other programs, and see 'batch' in config.yaml (the original "
-            "packages need several times that of 'engine: native')"
+            f"not enough memory{' on the GPU' if on_gpu else ''}; close other programs, run one "
+            "job for each GPU (--resources gpu=...), or see 'batch', 'precision' and 'device' in "
+            "config.yaml (the original packages need several times that of 'engine: native')"
         )
-    if type(error).__name__ == "OutOfMemoryError":
-        return (
-            "not enough memory on the GPU; run one job for each GPU (--resources gpu=...), or try "
-            "'precision: bf16' or 'device: cpu' in config.yaml (the original packages need several "
-            "times that of 'engine: native')"
-        )
-    if isinstance(error, OSError) and error.errno in _OS_ERRORS:
-        where = f": {error.filename}" if error.filename else ""
-        return f"{_OS_ERRORS[error.errno]}{where}"
+    if isinstance(error, OSError) and error.errno:
+        full = error.errno == errno.ENOSPC
+        what = "the disk is full" if full else os.strerror(error.errno).lower()
+        return f"{what}: {error.filename}" if error.filename else what
     return None

@@ -40,15 +40,14 @@ def open_network(
     """Open a stage's network on the device that the arguments ask for, and say so in the log.
 
     Args:
-        arguments: With ``device``, ``precision``, ``threads`` and ``engine``, see
-            ``add_arguments``.
+        arguments: With those of ``add_arguments``.
         path: A converted model file.
         native: The class that the stage needs.
         upstream: The original's, which has the same methods.
 
     Returns:
-        The network, the device, and what belongs in the recipe: engine, precision, and the
-        model's file name with the SHA-256 of the file it was published as.
+        The network, the device, and for the recipe: engine, precision, and the model's file name
+        with the SHA-256 of the file it was published as.
 
     Raises:
         UserError: No such file, device, precision or package, or a network of another kind.
@@ -62,14 +61,7 @@ def open_network(
     if device.device.type == "cpu":
         keep_freed_memory(kind.heap_threshold)
     network, metadata = network_file.open_network(path, kind, device.device, torch.float32)
-    engine = NATIVE
-    if isinstance(network, UpstreamNetwork):
-        engine = network.package.described
+    engine = network.package.described if isinstance(network, UpstreamNetwork) else NATIVE
     log.info("model %s on %s, engine %s", path, device, engine)
-    sha256 = metadata.get("source_sha256") or files.sha256(path)
-    record = {
-        "engine": engine,
-        "precision": device.precision,
-        "models": {Path(path).name: sha256},
-    }
-    return network, device, record
+    models = {Path(path).name: metadata.get("source_sha256") or files.sha256(path)}
+    return network, device, {"engine": engine, "precision": device.precision, "models": models}

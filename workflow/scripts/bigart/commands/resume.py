@@ -4,6 +4,7 @@ On a CPU the published networks sample for hours. Noise belongs to a draw, so a 
 are enough: a resumed run makes the same pictures as an uninterrupted one.
 """
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -32,9 +33,6 @@ class SavedSampling:
     The file is written once a minute, so that short runs leave none, and after an interruption. It
     holds the pictures of the finished candidates and the state of those in progress.
 
-    If Snakemake died before the stage ends, the next run asks for the stage again although its
-    pictures are complete. Then the file keeps all of them, so that this run is free.
-
     Args:
         path: The file. If it cannot be written, a warning says so, and sampling continues.
         key: Says what is sampled, down to the code (``sampling_command.sampling_key``). A file with
@@ -52,13 +50,15 @@ class SavedSampling:
         """
         if not self.path.exists():
             return [], None
-        try:
-            with safetensors.safe_open(self.path, "pt", device=str(device)) as file:
-                about = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, safetensors.SafetensorError):
-            about, tensors = {}, {}
-        if about and about.get("key") != self.key:
+        about: dict[str, str] = {}
+        tensors: dict[str, torch.Tensor] = {}
+        with (
+            contextlib.suppress(OSError, safetensors.SafetensorError),
+            safetensors.safe_open(self.path, "pt", device=str(device)) as file,
+        ):
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if about.get("key", self.key) != self.key:
             log.info("%s was saved for another sampling: starting again", self.path)
             return [], None
         if about.get("sha256") != _sha256(tensors):
@@ -93,19 +93,18 @@ class SavedSampling:
         self._saved = time.monotonic()
 
     def finish(self, pictures: Sequence[Picture]) -> None:
-        """Remove the file once all pictures are written, unless Snakemake died: then keep them."""
-        if not _is_awaited():
+        """Remove the file once all pictures are written.
+
+        If Snakemake died, the next run asks for the stage again although its pictures are complete.
+        Then the file keeps all of them, so that this run is free.
+        """
+        snakemake = os.environ.get("BIGART_SNAKEMAKE")
+        # orphans get another parent
+        if snakemake and int(snakemake) not in [p.pid for p in psutil.Process().parents()]:
             self.save(pictures, State(0, torch.empty(0)))
             return
         self.path.unlink(missing_ok=True)
         files.remove_leftovers(self.path)
-
-
-def _is_awaited() -> bool:
-    """Return whether the Snakemake that started this process, if one did, still waits for it."""
-    snakemake = os.environ.get("BIGART_SNAKEMAKE")
-    # orphans get another parent
-    return not snakemake or int(snakemake) in [p.pid for p in psutil.Process().parents()]
 
 
 def _sha256(tensors: dict[str, torch.Tensor]) -> str:

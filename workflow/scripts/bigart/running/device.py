@@ -24,45 +24,35 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 
 @dataclass(frozen=True)
 class Device:
-    """A device and the precision of the networks' products on it.
+    """A device and the precision of most convolutions and matrix products on it.
 
-    Attributes:
-        device: The torch device.
-        precision: "fp32", "bf16" or "fp16": the type of most convolutions and matrix products.
-            Weights, normalisations and the samplers' own arithmetic are always fp32.
-        slot: This job's slot at a GPU that other jobs may use too; None on a CPU.
+    Weights, normalisations and the samplers' own arithmetic are always fp32.
     """
 
     device: torch.device
-    precision: str
-    slot: gpu_lock.Slot | None = None
+    precision: str  # a key of PRECISIONS
+    slot: gpu_lock.Slot | None = None  # at a GPU that other jobs may use too; None on a CPU
 
     @classmethod
     def choose(cls, device: str = "auto", precision: str = "auto") -> "Device":
         """Resolve the options `device` and `precision`, and turn TF32 off.
 
-        Args:
-            device: "auto" (the GPU with the fewest jobs, else the CPU), "cpu", "cuda" (the same,
-                and an error where there is none), "cuda:N" (that one) or "mps".
-            precision: "auto" (fp32, which agrees with the published networks on any device),
-                "fp32", "bf16" or "fp16".
+        "auto" and "cuda" are the GPU with the fewest jobs, "auto" without one is the CPU. Precision
+        "auto" is fp32, which agrees with the published networks on any device.
 
         Raises:
             UserError: There is no such device here, or it cannot compute in that precision.
         """
-        chosen = _device(device)
+        chosen, slot = _device(device), None
         precise = "fp32" if precision == "auto" else precision
-        if precise not in PRECISIONS:
-            raise UserError(f"precision is {precision!r}; possible: auto, {', '.join(PRECISIONS)}")
         if precise == "fp16" and chosen.type == "cpu":
             raise UserError("precision fp16 needs a GPU; on a CPU use bf16 or fp32")
         # torch lets convolutions use TF32, which has 10 of float32's 23 bits of mantissa
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-        if chosen.type == "cpu":
-            return cls(chosen, precise)
-        devices = _devices(chosen)
-        slot = gpu_lock.acquire_slot(list(devices))
-        chosen = list(devices.values())[slot.index if slot else 0]
+        if chosen.type != "cpu":
+            devices = _devices(chosen)
+            slot = gpu_lock.acquire_slot(list(devices))
+            chosen = list(devices.values())[slot.index if slot else 0]
         return cls(chosen, precise, slot)
 
     def __str__(self) -> str:
@@ -116,32 +106,27 @@ def _devices(chosen: torch.device) -> dict[str, torch.device]:
     """
     if chosen.type != "cuda":
         return {chosen.type: chosen}
-    indices = range(torch.cuda.device_count()) if chosen.index is None else [chosen.index]
-    properties = {index: torch.cuda.get_device_properties(index) for index in indices}
-    return {
-        f"cuda-{getattr(properties[index], 'uuid', index)}": torch.device("cuda", index)
-        for index in indices
-    }
+    found = {}
+    for index in range(torch.cuda.device_count()) if chosen.index is None else [chosen.index]:
+        name = getattr(torch.cuda.get_device_properties(index), "uuid", index)
+        found[f"cuda-{name}"] = torch.device("cuda", index)
+    return found
 
 
 def _device(name: str) -> torch.device:
+    counts = {
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
+    }
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UserError(f"device is {name!r}; possible: auto, cpu, cuda, cuda:N, mps") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        return torch.device(next((kind for kind, count in counts.items() if count), "cpu"))
+    device = torch.device(name)
+    count = counts.get(device.type, 1)
+    if (device.index or 0) >= count:
         raise UserError(
-            f"device is {name!r}, but torch sees {torch.cuda.device_count()} CUDA devices here; "
+            f"device is {name!r}, but torch sees {count} {device.type.upper()} devices here; "
             "'device: auto' chooses one that is there"
         )
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UserError("device is 'mps', but torch sees no Apple GPU here")
-    if device.type not in ("cpu", "cuda", "mps"):
-        raise UserError(f"device is {name!r}; possible: auto, cpu, cuda, cuda:N, mps")
     return device
 
 

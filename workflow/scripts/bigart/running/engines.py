@@ -1,16 +1,12 @@
 """The two engines: this project's own network code (native), or the original packages (upstream).
 
-This module imports neither torch nor, before its use, a package.
+This module imports neither torch nor a package.
 """
 
-import contextlib
-import importlib
 import importlib.metadata
 import importlib.util
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from bigart.errors import PackageError
 
@@ -19,17 +15,11 @@ NATIVE, UPSTREAM = ENGINES = ("native", "upstream")
 
 @dataclass(frozen=True)
 class Package:
-    """An original package.
+    """An original package."""
 
-    Attributes:
-        name: Its name on PyPI.
-        module: The module that it installs.
-        environment: The file in envs/ that pins it and its dependencies.
-    """
-
-    name: str
+    name: str  # on PyPI
     module: str
-    environment: str
+    environment: str  # the file in envs/ that pins it and its dependencies
 
     @property
     def described(self) -> str:
@@ -42,21 +32,17 @@ class Package:
             installed = importlib.metadata.distribution(self.name)
         except importlib.metadata.PackageNotFoundError:  # a checkout in PYTHONPATH
             return self.name
+        described = f"{self.name} {installed.version}"
         origin = json.loads(installed.read_text("direct_url.json") or "{}")
-        address = "@".join(
-            filter(None, (origin.get("url"), origin.get("vcs_info", {}).get("commit_id")))
-        )
-        public = f" ({address})" if address.startswith("https:") else ""
-        return f"{self.name} {installed.version}{public}"
+        if not origin.get("url", "").startswith("https:"):
+            return described
+        commit = origin.get("vcs_info", {}).get("commit_id")
+        return f"{described} ({origin['url']}{f'@{commit}' if commit else ''})"
 
-    @property
-    def is_installed(self) -> bool:
-        """Whether it is installed; its import may still fail."""
-        return importlib.util.find_spec(self.module) is not None
-
-    @property
-    def missing(self) -> PackageError:
-        """The error for a package that is not installed: how to get it."""
+    def missing(self) -> PackageError | None:
+        """Return the error that it is not installed, if so; its import may still fail."""
+        if importlib.util.find_spec(self.module):
+            return None
         return PackageError(
             f"the upstream engine needs {self.name}, which is not installed here. `snakemake --sdm "
             f"conda` makes its environment, envs/{self.environment}; by hand, run this stage's "
@@ -64,45 +50,11 @@ class Package:
         )
 
     def unusable(self, problem: str) -> PackageError:
-        """Return the error for a package that is installed but cannot be used.
-
-        Args:
-            problem: The predicate, such as "cannot be imported here".
-        """
+        """Return the error that it "cannot be imported here", or another such ``problem``."""
         return PackageError(
             f"the upstream engine needs {self.name}, which {problem}. Here is {self.described}; "
             f"envs/{self.environment} says which versions work, and what they need of the system"
         )
-
-    def load(self, module: str) -> Any:
-        """Import one of its modules.
-
-        Args:
-            module: The name within the package.
-
-        Raises:
-            PackageError: It is not installed, or cannot be imported.
-        """
-        if not self.is_installed:
-            raise self.missing
-        try:
-            return importlib.import_module(f"{self.module}.{module}")
-        except Exception as error:  # also errors inside, such as of a torchvision for another torch
-            raise self.unusable(
-                f"cannot be imported here ({type(error).__name__}: {error})"
-            ) from None
-
-    @contextlib.contextmanager
-    def in_use(self) -> Iterator[None]:
-        """Report AttributeError and TypeError as an incompatible version of the package.
-
-        Raises:
-            PackageError: A class or an argument is missing.
-        """
-        try:
-            yield
-        except (AttributeError, TypeError) as error:
-            raise self.unusable(f"differs ({type(error).__name__}: {error})") from None
 
 
 #: Architecture -> the package of its authors.
@@ -120,5 +72,4 @@ def environment(engine: str, architecture: str) -> str:
 
 def missing_package(engine: str, architecture: str) -> PackageError | None:
     """Return the error that this Python lacks the package of such a network, if it does."""
-    package = PACKAGES[architecture]
-    return package.missing if engine == UPSTREAM and not package.is_installed else None
+    return PACKAGES[architecture].missing() if engine == UPSTREAM else None

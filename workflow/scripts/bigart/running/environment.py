@@ -1,5 +1,6 @@
 """The environment in which the workflow's commands run."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -15,20 +16,16 @@ def export(scripts: Path, models: Path) -> None:
 
     - ``BIGART_SCRIPTS``, ``BIGART_MODELS``: commands name the checkout by variables, so that
       their text, which Snakemake compares, stays the same when the checkout moves.
-    - ``BIGART_SNAKEMAKE``: the process that waits for them (``glide/unfinished.py``).
+    - ``BIGART_SNAKEMAKE``: the process that waits for them (``commands.resume``).
     - ``PATH`` begins with the Python that runs Snakemake, also when its environment is not
       activated. An environment of ``--sdm conda`` still comes before it.
-
-    Args:
-        scripts: Folder of the stage commands.
-        models: The table of models.
     """
     os.environ["BIGART_SCRIPTS"] = str(scripts)
     os.environ["BIGART_MODELS"] = str(models)
     os.environ["BIGART_SNAKEMAKE"] = str(os.getpid())
-    binaries = str(Path(sys.executable).parent)
-    if os.environ.get("PATH", "").split(os.pathsep)[0] != binaries:
-        os.environ["PATH"] = os.pathsep.join([binaries, os.environ.get("PATH", os.defpath)])
+    binaries, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
+    if path.split(os.pathsep)[0] != binaries:
+        os.environ["PATH"] = os.pathsep.join([binaries, path])
 
 
 def expects_gpu(device: str) -> bool:
@@ -40,14 +37,9 @@ def expects_gpu(device: str) -> bool:
     """
     if device != "auto":
         return device != "cpu"
-    if _torch_is_for_the_cpu():
-        return False
+    # torch may be in an environment of its own
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        if importlib.metadata.version("torch").endswith("+cpu"):
+            return False
     apple = (platform.system(), platform.machine()) == ("Darwin", "arm64")
     return apple or any(driver.exists() for driver in _DRIVERS)
-
-
-def _torch_is_for_the_cpu() -> bool:
-    try:
-        return importlib.metadata.version("torch").endswith("+cpu")
-    except importlib.metadata.PackageNotFoundError:  # it is in an environment of its own
-        return False

@@ -22,12 +22,9 @@ ABANDONED_SECONDS = 24 * 3600  # a file of another machine without a write since
 def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` when the block succeeds.
 
-    The temporary name keeps the suffix, so that image writers recognise the format. Temporary files
-    of killed runs are removed first. The content is flushed to the disk before the rename: a power
-    cut leaves the old file or the new one, never a part of either.
-
-    Args:
-        path: The final file. A missing folder is created.
+    A missing folder is created, and temporary files of killed runs are removed. The content is
+    flushed to the disk before the rename: a power cut leaves the old file or the new one, never a
+    part of either.
 
     Raises:
         OSError: The disk is full or the folder cannot be written.
@@ -91,13 +88,10 @@ def locked(path: Path | str) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.with_name(f".{path.name}.lock")
     file.touch()
+    holder = file.read_text() or "another process"
     lock = process_lock(file)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        holder = file.read_text() or "another process"
-        log.info("%s: %s is at work on it; waiting until that ends", path, holder)
-        lock.acquire()
+        acquire(lock, f"{path}: {holder} is at work on it; waiting until that ends")
     except OSError as error:  # some network file systems know no locks
         log.warning("%s: the file system has no locks (%s)", path.parent, error.strerror)
     try:
@@ -110,6 +104,15 @@ def locked(path: Path | str) -> Iterator[None]:
 def process_lock(path: Path) -> FileLock:
     """Return a lock on a file that the system releases when its process ends."""
     return FileLock(path, fallback_to_soft=False)  # a soft lock outlives its process
+
+
+def acquire(lock: FileLock, waiting: str) -> contextlib.AbstractContextManager[object]:
+    """Acquire a lock, until the returned context ends; say where another process holds it."""
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        log.info(waiting)
+        return lock.acquire()
 
 
 def sha256(path: Path | str) -> str:

@@ -9,13 +9,13 @@ import contextlib
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bigart.running.files import process_lock
+from bigart.running.files import acquire, process_lock
 
 log = logging.getLogger("bigart")
 
@@ -25,30 +25,17 @@ MAX_SLOTS = 16
 
 @dataclass(frozen=True)
 class Slot:
-    """A job's slot at a GPU, held until the job ends.
+    """A job's slot at a GPU, held until the job ends."""
 
-    Attributes:
-        index: Number of the GPU among the names that the job gave.
-        held: The lock of the slot itself; None where all slots were taken.
-        gpu_lock: The job that holds it computes.
-    """
+    index: int  # of the GPU among the names that the job gave
+    held: FileLock | None  # None where all slots were taken
+    gpu_lock: FileLock  # the job that holds it computes
 
-    index: int
-    held: FileLock | None
-    gpu_lock: FileLock
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the GPU lock; wait while another job holds it."""
-        try:
-            self.gpu_lock.acquire(timeout=0)
-        except Timeout:
-            log.info("another job computes on this device; waiting for the GPU lock")
-            self.gpu_lock.acquire()
-        try:
-            yield
-        finally:
-            self.gpu_lock.release()
+    def locked(self) -> contextlib.AbstractContextManager[object]:
+        """Take the GPU lock, until the context ends; wait while another job holds it."""
+        return acquire(
+            self.gpu_lock, "another job computes on this device; waiting for the GPU lock"
+        )
 
 
 def acquire_slot(names: Sequence[str], folder: Path | None = None) -> Slot | None:
@@ -56,7 +43,7 @@ def acquire_slot(names: Sequence[str], folder: Path | None = None) -> Slot | Non
 
     Args:
         names: Of the GPUs that this job may use: the same in all jobs, as a UUID is.
-        folder: Where the lock files are; None is one of the user's own among the temporary files.
+        folder: Of the lock files; None is one of the user's own among the temporary files.
 
     Returns:
         The slot; None when no lock can be had there. Then jobs may compute on a GPU at once.

@@ -38,12 +38,13 @@ class Progress:
         self.done += steps
         if self._bar is not None:
             self._bar.update(steps)
-        if self._complete:
+        complete = self.total is not None and self.done >= self.total
+        if complete:
             self.close()
         seconds = time.monotonic() - self._start
-        if self._complete or seconds - self._logged >= LOG_EVERY_SECONDS:
+        if complete or seconds - self._logged >= LOG_EVERY_SECONDS:
             self._logged = seconds
-            log.info(self._line(seconds))
+            log.info(self._line(seconds, complete))
 
     def to(self, done: int, total: int) -> None:
         """Set the count and the total, for work that reports where it is."""
@@ -57,26 +58,20 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    @property
-    def _complete(self) -> bool:
-        return self.total is not None and self.done >= self.total
-
-    def _line(self, seconds: float) -> str:
-        if self.unit:
-            whole = f" of {megabytes(self.total)}" if self.total is not None else ""
-            line = f"{self.label}: {megabytes(self.done)}{whole}"
-        else:
-            line = f"{self.label}: {self.done}/{self.total}"
-        if self._complete:
-            return f"{line}, done in {duration(seconds)}"
+    def _line(self, seconds: float, complete: bool) -> str:
+        shown, of = (megabytes, " of ") if self.unit else (str, "/")
+        line = f"{self.label}: {shown(self.done)}"
+        if self.total is not None:
+            line += of + shown(self.total)
         gained = self.done - self._before
-        if gained <= 0 or seconds <= 0:
-            return line
-        if self.unit:
-            line += f", {megabytes(gained / seconds)}/s"
-        if self.total is None:
-            return line
-        return f"{line}, {duration(seconds / gained * (self.total - self.done))} left"
+        if complete:
+            line += f", done in {duration(seconds)}"
+        elif gained > 0 and seconds > 0:
+            if self.unit:
+                line += f", {megabytes(gained / seconds)}/s"
+            if self.total is not None:
+                line += f", {duration(seconds / gained * (self.total - self.done))} left"
+        return line
 
 
 def megabytes(count: float) -> str:

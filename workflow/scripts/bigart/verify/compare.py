@@ -19,49 +19,33 @@ Array = npt.NDArray[Any]
 #: Before the names of a file's tensors.
 INPUT, RESULT = "input/", "result/"
 
-#: Kind of result -> the largest and the mean difference that still count as agreement, in its unit.
-#: They are several times what was measured (docs/fidelity.md), and far less than what a
+#: Kind of result -> the largest and the mean difference that still count as agreement, and their
+#: unit. They are several times what was measured (docs/fidelity.md), and far less than what a
 #: wrong layer makes.
-TOLERANCES: Mapping[str, tuple[float, float]] = {
-    "numbers": (5e-4, 3e-5),
-    "codes": (1.0, 2e-3),
-    "picture": (8.0, 0.05),
+TOLERANCES: Mapping[str, tuple[float, float, str]] = {
+    "numbers": (5e-4, 3e-5, "of the spread"),
+    "codes": (1.0, 2e-3, "of all codes"),
+    "picture": (8.0, 0.05, "of 255"),
     # a code that is chosen otherwise, where two are as near, changes a patch visibly
-    "picture from codes": (255.0, 0.1),
-}
-UNITS = {
-    "numbers": "of the spread",
-    "codes": "of all codes",
-    "picture": "of 255",
-    "picture from codes": "of 255",
+    "picture from codes": (255.0, 0.1, "of 255"),
 }
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far one result is from the original's.
+    """How far one result is from the original's, and how far it may be.
 
-    Attributes:
-        what: Its name ("noise at step 500").
-        kind: A key of ``TOLERANCES``.
-        largest: Largest difference: for numbers over the standard deviation of the original's,
-            for pictures in levels of 255, for codes 0 or 1. Not finite where a result is not.
-        mean: Mean difference, likewise; for codes the share that differ.
-        largest_allowed: Of the largest.
-        mean_allowed: Of the mean.
+    Numbers are compared in standard deviations of the original's, pictures in levels of 255, and
+    codes as 0 or 1, so that their mean is the share that differ. Not finite where a result is not.
     """
 
-    what: str
-    kind: str
+    what: str  # "noise at step 500"
+    kind: str  # a key of TOLERANCES
     largest: float
     mean: float
     largest_allowed: float
     mean_allowed: float
-
-    @property
-    def unit(self) -> str:
-        """What the figures count."""
-        return UNITS[self.kind]
+    unit: str
 
     @property
     def agrees(self) -> bool:
@@ -71,23 +55,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Run:
-    """What verify_stage.py wrote: one stage in one engine.
+    """What verify_stage.py wrote: one stage in one engine."""
 
-    Attributes:
-        facts: Stage, role, engine, precision, models, device, device_type, seconds, peak_bytes,
-            versions.
-        inputs: Name -> what both engines are to compute from.
-        results: Name -> what this one computed.
-    """
-
-    facts: dict[str, Any]
-    inputs: dict[str, Array]
-    results: dict[str, Array]
-
-    @property
-    def is_native(self) -> bool:
-        """Whether it is of this project's own engine."""
-        return bool(self.facts["engine"] == NATIVE)
+    facts: dict[str, Any]  # stage, role, engine, models, device, seconds ...
+    inputs: dict[str, Array]  # what both engines are to compute from
+    results: dict[str, Array]  # what this one computed
 
 
 def read(path: Path | str) -> Run:
@@ -96,21 +68,18 @@ def read(path: Path | str) -> Run:
     Raises:
         UserError: It is missing, damaged or another file.
     """
+    parts: dict[str, dict[str, Array]] = {INPUT: {}, RESULT: {}}
     try:
         with safe_open(str(path), framework="np") as file:
             facts = json.loads((file.metadata() or {})["facts"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing") from None
-    except (SafetensorError, KeyError, ValueError) as error:
+            for name in file.keys():  # noqa: SIM118
+                prefix, slash, rest = name.partition("/")
+                parts[prefix + slash][rest] = file.get_tensor(name)
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise UserError(
-            f"{path} is no file of verify_stage.py, or damaged ({error}); remove it and run again"
+            f"{path} is missing, damaged or not of verify_stage.py ({error}); run it again"
         ) from None
-    return Run(facts, _named(tensors, INPUT), _named(tensors, RESULT))
-
-
-def _named(tensors: Mapping[str, Array], prefix: str) -> dict[str, Array]:
-    return {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}
+    return Run(facts, parts[INPUT], parts[RESULT])
 
 
 def compare(native: Run, upstream: Run) -> list[Difference]:
@@ -121,43 +90,38 @@ def compare(native: Run, upstream: Run) -> list[Difference]:
             types of device or in different precisions; computed from different inputs, or have
             different results.
     """
-    if [native.is_native, upstream.is_native] != [True, False]:
+    stage = native.facts["stage"]
+    engines = native.facts["engine"], upstream.facts["engine"]
+    if engines[0] != NATIVE or engines[1] == NATIVE:
         raise UserError(
             "cannot compare: one file is to be of the native engine and one of the other, not of "
-            f"{native.facts['engine']} and {upstream.facts['engine']}"
+            f"{' and '.join(engines)}"
         )
     for fact in ("stage", "models", "device_type", "precision"):
-        if native.facts[fact] != upstream.facts[fact]:
+        ours, theirs = native.facts[fact], upstream.facts[fact]
+        if ours != theirs:
             remedy = "; set 'device: cpu' in config.yaml" if fact == "device_type" else ""
-            raise UserError(
-                f"cannot compare: {fact} is {native.facts[fact]} and {upstream.facts[fact]}{remedy}"
-            )
-    if not (
-        native.inputs.keys() == upstream.inputs.keys()
-        and all(np.array_equal(x, upstream.inputs[name]) for name, x in native.inputs.items())
-    ):
+            raise UserError(f"cannot compare: {fact} is {ours} and {theirs}{remedy}")
+    inputs = [{name: x.tobytes() for name, x in run.inputs.items()} for run in (native, upstream)]
+    if inputs[0] != inputs[1]:
         raise UserError(
-            f"{native.facts['stage']}: the engines computed from different inputs; remove the "
-            "upstream engine's file and run again"
+            f"{stage}: the engines computed from different inputs; remove the upstream engine's "
+            "file and run again"
         )
     shapes = [{name: x.shape for name, x in run.results.items()} for run in (native, upstream)]
     if shapes[0] != shapes[1]:
-        raise UserError(f"{native.facts['stage']}: the engines' results are of different shapes")
+        raise UserError(f"{stage}: the engines' results are of different shapes")
     has_codes = "codes" in native.results
     return [
-        difference(name, native.results[name], upstream.results[name], has_codes)
-        for name in native.results
+        difference(name, ours, upstream.results[name], has_codes)
+        for name, ours in native.results.items()
     ]
 
 
 def difference(what: str, ours: Array, theirs: Array, has_codes: bool = False) -> Difference:
-    """Compare two arrays of one shape.
+    """Compare a native and an upstream array of one shape.
 
-    Args:
-        what: Their name.
-        ours: Native.
-        theirs: Upstream.
-        has_codes: Whether a picture is made from codes that may differ.
+    A picture that is made from codes (``has_codes``) has a tolerance of its own.
     """
     if np.issubdtype(theirs.dtype, np.floating):
         kind, unit = "numbers", float(theirs.std()) or 1.0
@@ -171,25 +135,23 @@ def difference(what: str, ours: Array, theirs: Array, has_codes: bool = False) -
 
 
 def report(pairs: Sequence[tuple[Run, Run]]) -> dict[str, Any]:
-    """Return the whole comparison as plain JSON: each stage, and each network in all its stages.
-
-    Args:
-        pairs: Native and upstream run of each stage.
-    """
+    """Return the comparison of native and upstream runs as plain JSON, by stage and by network."""
     stages = []
     of_networks: dict[str, list[Difference]] = {}
+    of_engine = ("engine", "device", "precision", "seconds", "peak_bytes", "versions")
     for native, upstream in pairs:
         differences = compare(native, upstream)
         of_networks.setdefault(native.facts["role"], []).extend(differences)
         stages.append(
             {
-                "stage": native.facts["stage"],
-                "role": native.facts["role"],
-                "models": native.facts["models"],
+                **{name: native.facts[name] for name in ("stage", "role", "models")},
                 **_worst(differences),
-                "native": _of_engine(native),
-                "upstream": _of_engine(upstream),
-                "differences": [_as_json(each) for each in differences],
+                "native": {name: native.facts[name] for name in of_engine},
+                "upstream": {name: upstream.facts[name] for name in of_engine},
+                "differences": [
+                    {**asdict(each), **_figures([each]), "agrees": each.agrees}
+                    for each in differences
+                ],
             }
         )
     networks = [{"role": role, **_worst(found)} for role, found in of_networks.items()]
@@ -199,23 +161,17 @@ def report(pairs: Sequence[tuple[Run, Run]]) -> dict[str, Any]:
 
 def _worst(differences: Sequence[Difference]) -> dict[str, Any]:
     """Return whether all agree, and the largest differences of those that are numbers."""
-    numbers = [each for each in differences if each.kind == "numbers"]
-    return {
-        "agrees": all(each.agrees for each in differences),
-        "largest": _finite(*(each.largest for each in numbers)),
-        "mean": _finite(*(each.mean for each in numbers)),
-    }
+    figures = _figures([each for each in differences if each.kind == "numbers"])
+    return {"agrees": all(each.agrees for each in differences), **figures}
 
 
-def _as_json(difference: Difference) -> dict[str, Any]:
-    figures = {name: _finite(getattr(difference, name)) for name in ("largest", "mean")}
-    about = {"unit": difference.unit, "agrees": difference.agrees}
-    return {**asdict(difference), **figures, **about}
-
-
-def _finite(*figures: float) -> float | None:
-    """Return the largest figure; None, which is JSON's null, where one is not a number."""
-    return max(figures, default=0.0) if all(map(math.isfinite, figures)) else None
+def _figures(differences: Sequence[Difference]) -> dict[str, float | None]:
+    """Return the largest figures; None, which is JSON's null, where one is not a number."""
+    found: dict[str, float | None] = {}
+    for name in ("largest", "mean"):
+        figures = [getattr(each, name) for each in differences]
+        found[name] = max(figures, default=0.0) if all(map(math.isfinite, figures)) else None
+    return found
 
 
 def shown(figure: float | None, pattern: str = "%.3g") -> str:
@@ -223,17 +179,8 @@ def shown(figure: float | None, pattern: str = "%.3g") -> str:
     return "not a number" if figure is None else pattern % figure
 
 
-def _of_engine(run: Run) -> dict[str, Any]:
-    names = ("engine", "device", "precision", "seconds", "peak_bytes", "versions")
-    return {name: run.facts[name] for name in names}
-
-
 def verdict(comparison: Mapping[str, Any]) -> list[str]:
-    """Return what is beyond its tolerance, a line each; none where the engines agree.
-
-    Args:
-        comparison: From ``report``.
-    """
+    """Return what is beyond its tolerance in a ``report``, a line each."""
     return [
         f"{stage['stage']}, {each['what']}: largest difference {shown(each['largest'])} (at most "
         f"{each['largest_allowed']:.3g} {each['unit']}), mean {shown(each['mean'])} (at most "

@@ -1,4 +1,4 @@
-"""The proof that both engines make the same pictures: what is computed, and how it is compared.
+"""The proof that both engines make the same pictures: what is computed in each stage.
 
 For each stage that runs a network the native engine makes the inputs, from its own picture of the
 stage before, and both engines compute from these very numbers:
@@ -12,8 +12,7 @@ Everything is in float32.
 
 import argparse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -33,66 +32,50 @@ from bigart.sampling import noise
 from bigart.sampling.prompts import PromptReader
 from bigart.sampling.samplers import SAMPLERS, Denoiser, State, conditioned, guided
 from bigart.sampling.schedule import Schedule
+from bigart.stages import NETWORK_STAGES
 
 PROMPT = "a painting of a sunset over a lake"
 SEED = 42
 GUIDANCE = 2.0
-SAMPLER, STEPS = "dpm++sde", 15
-UPSAMPLE_SAMPLER, UPSAMPLE_STEPS = "ddim", "fast27"
 TIMESTEPS = (950, 500, 50)
-
-#: The last stage is compared on the middle of its picture: the original takes 14 GB for the whole.
 CROP = 512
 
 Tensors = dict[str, Tensor]
 """Name -> what was computed: float32, int64 for codes, uint8 (height, width, 3) for a picture."""
 
 
-@dataclass(frozen=True)
-class Work:
-    """What is computed in a stage.
+class Work(NamedTuple):
+    """What is computed in a stage: inputs for both engines from the stage before, and results."""
 
-    Attributes:
-        open: The stage command's arguments -> what ``stage.open_network`` returns.
-        inputs: (network, picture of the stage before or None) -> inputs for both engines.
-        compute: (network, inputs, what reads prompts or None) -> results.
-    """
-
-    open: Callable[[argparse.Namespace], tuple[Any, Device, dict[str, Any]]]
     inputs: Callable[[Any, Tensor | None], Tensors]
     compute: Callable[[Any, Tensors, PromptReader | None], Tensors]
+
+
+def open_network(arguments: argparse.Namespace) -> tuple[Any, Device, dict[str, Any]]:
+    """Open the network of ``arguments.stage``, see ``network_command.open_network``."""
+    stage = NETWORK_STAGES[arguments.stage]
+    if stage.architecture == "glide":
+        return sampling_command.open_network(arguments, super_res=stage.before is not None)
+    if stage.architecture == "rrdbnet":
+        return network_command.open_network(arguments, arguments.model, RRDBNet, UpstreamRRDBNet)
+    return network_command.open_network(arguments, arguments.model, VQGAN, UpstreamVQGAN)
 
 
 # ---- GLIDE ---------------------------------------------------------------------------------------
 
 
-def _noise(label: str, draw: int, side: int) -> Tensor:
-    return torch.from_numpy(noise.standard_normal(SEED, label, 1, draw, (3, side, side)))[None]
-
-
-def _noised(network: GlideNetwork, picture: Tensor) -> Tensors:
-    """Return a picture in [-1, 1] with the noise that it has at some steps of the process."""
+def glide_inputs(network: GlideNetwork, before: Tensor | None) -> Tensors:
+    """Return the thumbnail, or without one a soft picture, with noise as at some steps."""
     side = network.options.image_size
-    process = Schedule.create(network.options.noise_schedule, "")
+    picture = before * 2 - 1 if before is not None else _noise("verify-picture", 0, 4).clamp(-1, 1)
+    inputs = {} if before is None else {"low_res": picture}
     picture = F.interpolate(picture, (side, side), mode="bilinear", align_corners=False)
-    noised = {}
+    process = Schedule.create(network.options.noise_schedule, "")
     for draw, t in enumerate(TIMESTEPS):
         kept = float(process.alphas_cumprod[t])
-        noise = _noise("verify", draw, side)
-        noised[f"x at {t}"] = picture * kept**0.5 + noise * (1 - kept) ** 0.5
-    return noised
-
-
-def base_inputs(network: GlideNetwork, before: Tensor | None) -> Tensors:
-    """Return a soft picture at three strengths of noise."""
-    return _noised(network, _noise("verify-picture", 0, 4).clamp(-1, 1))
-
-
-def upsampler_inputs(network: GlideNetwork, before: Tensor | None) -> Tensors:
-    """Return the thumbnail, and itself enlarged at three strengths of noise."""
-    assert before is not None
-    low_res = before * 2 - 1
-    return {"low_res": low_res, **_noised(network, low_res)}
+        added = _noise("verify", draw, side).to(picture.device)
+        inputs[f"x at {t}"] = picture * kept**0.5 + added * (1 - kept) ** 0.5
+    return inputs
 
 
 def passes(denoiser: Denoiser, inputs: Tensors) -> Tensors:
@@ -121,45 +104,37 @@ def sampled(
     return (x + 1) / 2
 
 
-def base(network: GlideNetwork, inputs: Tensors, reader: PromptReader | None) -> Tensors:
-    """Run the base network: with guidance, as every step of a thumbnail does."""
+def painted(network: GlideNetwork, inputs: Tensors, reader: PromptReader | None) -> Tensors:
+    """Run the base network, with guidance as in every step of a thumbnail, or the upsampler."""
     assert reader is not None
-    denoiser = guided(network, reader.read(PROMPT), reader.read(""), GUIDANCE)
-    device = inputs["x at 50"].device
-    side = network.options.image_size
-    thumbnail = sampled(
-        network, denoiser, SAMPLER, STEPS, lambda draw: _noise("thumbnails", draw, side).to(device)
-    )
-    return {**passes(denoiser, inputs), "picture": _picture(thumbnail)}
+    prompt = reader.read(PROMPT)
+    sampler, steps, label = "dpm++sde", "15", "thumbnails"
+    if network.options.super_res:
+        denoiser = conditioned(network, prompt, inputs["low_res"])
+        sampler, steps, label = "ddim", "fast27", "upsampled"
+    else:
+        denoiser = guided(network, prompt, reader.read(""), GUIDANCE)
+    x = inputs[f"x at {TIMESTEPS[0]}"]
 
+    def drawn(draw: int) -> Tensor:
+        return _noise(label, draw, x.shape[-1]).to(x.device)
 
-def upsampler(network: GlideNetwork, inputs: Tensors, reader: PromptReader | None) -> Tensors:
-    """Run the upsampler on the thumbnail."""
-    assert reader is not None
-    low_res = inputs["low_res"]
-    denoiser = conditioned(network, reader.read(PROMPT), low_res)
-    side = network.options.image_size
-    picture = sampled(
-        network,
-        denoiser,
-        UPSAMPLE_SAMPLER,
-        UPSAMPLE_STEPS,
-        lambda draw: _noise("upsampled", draw, side).to(low_res.device),
-    )
+    picture = sampled(network, denoiser, sampler, steps, drawn)
     return {**passes(denoiser, inputs), "picture": _picture(picture)}
+
+
+def _noise(label: str, draw: int, side: int) -> Tensor:
+    return torch.from_numpy(noise.standard_normal(SEED, label, 1, draw, (3, side, side)))[None]
 
 
 # ---- finishing -----------------------------------------------------------------------------------
 
 
-def whole_picture(network: Any, before: Tensor | None) -> Tensors:
-    """Return the picture of the stage before."""
-    assert before is not None
-    return {"x": before}
-
-
 def middle_of_picture(network: Any, before: Tensor | None) -> Tensors:
-    """Return the middle of the picture of the stage before, ``CROP`` pixels wide and high."""
+    """Return the middle of the picture of the stage before, at most ``CROP`` pixels wide and high.
+
+    The original takes 14 GB for the whole picture at 1024 px.
+    """
     assert before is not None
     top, left = (max(0, (length - CROP) // 2) for length in before.shape[2:])
     return {"x": before[:, :, top : top + CROP, left : left + CROP].contiguous()}
@@ -197,27 +172,9 @@ def _picture(image: Tensor) -> Tensor:
     return torch.from_numpy(images.to_uint8(image.numpy()))
 
 
-def _open_base(arguments: argparse.Namespace) -> tuple[Any, Device, dict[str, Any]]:
-    return sampling_command.open_network(arguments, super_res=False)
-
-
-def _open_upsampler(arguments: argparse.Namespace) -> tuple[Any, Device, dict[str, Any]]:
-    return sampling_command.open_network(arguments, super_res=True)
-
-
-def _open_enlarger(arguments: argparse.Namespace) -> tuple[Any, Device, dict[str, Any]]:
-    return network_command.open_network(arguments, arguments.model, RRDBNet, UpstreamRRDBNet)
-
-
-def _open_detailer(arguments: argparse.Namespace) -> tuple[Any, Device, dict[str, Any]]:
-    return network_command.open_network(arguments, arguments.model, VQGAN, UpstreamVQGAN)
-
-
-#: Stage -> its work.
+#: Architecture -> the work of its stages.
 WORK: Mapping[str, Work] = {
-    "thumbnails": Work(_open_base, base_inputs, base),
-    "upsampled": Work(_open_upsampler, upsampler_inputs, upsampler),
-    "enlarged-1024": Work(_open_enlarger, whole_picture, enlarged),
-    "detailed": Work(_open_detailer, detailer_inputs, detailed),
-    "enlarged-4096": Work(_open_enlarger, middle_of_picture, enlarged),
+    "glide": Work(glide_inputs, painted),
+    "rrdbnet": Work(middle_of_picture, enlarged),
+    "vqgan": Work(detailer_inputs, detailed),
 }

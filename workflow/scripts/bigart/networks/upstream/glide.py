@@ -10,21 +10,15 @@ from torch import Tensor
 from bigart.errors import UserError
 from bigart.networks.network import repeated
 from bigart.networks.options import PICTURE_CHANNELS, GlideOptions
-from bigart.networks.upstream.network import UpstreamNetwork, groups_of_normalisation
+from bigart.networks.upstream.network import UpstreamNetwork
 
 
 class Text(NamedTuple):
-    """The original's encoding of T prompts (its ``cache``), under its own names.
+    """The original's encoding of T prompts (its ``cache``), under its own names."""
 
-    Attributes:
-        tokens: (T, text_ctx).
-        xf_proj: (T, 4 * channels), added to the time embedding.
-        xf_out: (T, text_width, text_ctx), the input of each attention layer.
-    """
-
-    tokens: Tensor
-    xf_proj: Tensor
-    xf_out: Tensor
+    tokens: Tensor  # (T, text_ctx)
+    xf_proj: Tensor  # (T, 4 * channels), added to the time embedding
+    xf_out: Tensor  # (T, text_width, text_ctx), the input of each attention layer
 
     def beside(self, other: "Text") -> "Text":
         """Return these prompts followed by another text, repeated to the same number."""
@@ -34,9 +28,6 @@ class Text(NamedTuple):
 
 class UpstreamText2ImUNet(UpstreamNetwork):
     """The original base network or upsampler; same methods as ``glide.model.Text2ImUNet``.
-
-    Args:
-        options: Shapes.
 
     Raises:
         PackageError: The package is missing.
@@ -51,9 +42,8 @@ class UpstreamText2ImUNet(UpstreamNetwork):
         super().__init__(options)
         if options.inpaint:
             raise UserError("engine: upstream has no inpainting networks")
-        models = self.package.load("text2im_model")
         sides = options.attention_resolutions
-        with self.package.in_use(), groups_of_normalisation(options.groups):
+        with self.imported("text2im_model") as [models]:
             build = models.SuperResText2ImUNet if options.super_res else models.Text2ImUNet
             self.original = build(
                 text_ctx=options.text_ctx,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 
-import torch
 from torch import Tensor
 
 from bigart.errors import UserError
@@ -12,9 +11,6 @@ from bigart.networks.upstream.network import UpstreamNetwork
 
 class UpstreamRRDBNet(UpstreamNetwork):
     """The original network; same methods as ``rrdbnet.RRDBNet``.
-
-    Args:
-        options: Shapes.
 
     Raises:
         PackageError: The package is missing.
@@ -32,8 +28,7 @@ class UpstreamRRDBNet(UpstreamNetwork):
                 f"engine: upstream cannot enlarge {options.scale} times: basicsr's RRDBNet of that "
                 "scale is another network; use engine: native, or a model that enlarges 4 times"
             )
-        networks = self.package.load("archs.rrdbnet_arch")
-        with self.package.in_use():
+        with self.imported("archs.rrdbnet_arch") as [networks]:
             self.original = networks.RRDBNet(
                 num_in_ch=3,
                 num_out_ch=3,
@@ -49,18 +44,13 @@ class UpstreamRRDBNet(UpstreamNetwork):
         state = {published.get(name, name): tensor for name, tensor in weights.items()}
         self.original.load_state_dict(state, strict=True, assign=True)
 
-    @torch.inference_mode()
     def enlarge(
         self, x: Tensor, strip: int = 0, progress: Callable[[int, int], None] | None = None
     ) -> Tensor:
         """Map RGB (1, 3, H, W) in [0, 1] to (1, 3, 4 H, 4 W), not clipped.
 
-        The original computes the whole frame at once: 14 GB for BSRGAN at 1024 x 1024.
-
-        Args:
-            x: The picture.
-            strip: Not used.
-            progress: Called once, at the end.
+        The original computes the whole frame at once, without strips: 14 GB for BSRGAN at
+        1024 x 1024. ``progress`` is called once, at the end.
         """
         y = self.original(x)
         if progress:

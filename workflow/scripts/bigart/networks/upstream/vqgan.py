@@ -5,16 +5,13 @@ from torch import Tensor, nn
 
 from bigart.networks.network import in_float32
 from bigart.networks.options import PICTURE_CHANNELS, VQGANOptions
-from bigart.networks.upstream.network import UpstreamNetwork, groups_of_normalisation
+from bigart.networks.upstream.network import UpstreamNetwork
 
 
 class UpstreamVQGAN(UpstreamNetwork):
     """The original encoder, quantiser and decoder; same methods as ``vqgan.VQGAN``.
 
     They are joined as in the package's ``VQModel``, which itself would need lightning.
-
-    Args:
-        options: Shapes.
 
     Raises:
         PackageError: The package is missing.
@@ -27,8 +24,6 @@ class UpstreamVQGAN(UpstreamNetwork):
 
     def __init__(self, options: VQGANOptions) -> None:
         super().__init__(options)
-        model = self.package.load("modules.diffusionmodules.model")
-        quantisers = self.package.load("modules.vqvae.quantize")
         sizes = {
             "ch": options.channels,
             "out_ch": PICTURE_CHANNELS,
@@ -39,7 +34,8 @@ class UpstreamVQGAN(UpstreamNetwork):
             "resolution": options.resolution,
             "z_channels": options.z_channels,
         }
-        with self.package.in_use(), groups_of_normalisation(options.groups):
+        names = "modules.diffusionmodules.model", "modules.vqvae.quantize"
+        with self.imported(*names) as [model, quantisers]:
             self.encoder = model.Encoder(double_z=False, **sizes)
             self.decoder = model.Decoder(**sizes)
             self.quantize = quantisers.VectorQuantizer(options.codes, options.embed_dim, beta=0.25)
