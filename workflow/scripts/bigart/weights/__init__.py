@@ -1,0 +1,1 @@
+"""Model files: their table, downloads, checkpoints, conversion to safetensors."""
