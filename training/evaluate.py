@@ -27,7 +27,7 @@ import train_enlarger
 import train_upsampler
 from common import FIGURES, HELD_OUT, SHIPPED, held_out, scene_at, tensor, write_figures
 from degrade import degrade
-from painter import Scene, paint, sample_scene
+from painter import Scene, caption, paint, sample_scene
 from probe import SIDE, Probe, scores, train_probe
 from sampling import opened, sample
 from train_enlarger import psnr
@@ -66,7 +66,7 @@ def probe_figures(probe: Probe, painters: Painters) -> dict[str, Any]:
     real = [scene_at(HELD_OUT + i) for i in range(400)]
     figures = {"real": scores(probe, held_out(len(real), SIDE), real)}
     for name, asked in (("painted", scenes), ("unseen_combinations", unseen)):
-        pictures = painters.paint([scene.caption(rng) for scene in asked])
+        pictures = painters.paint([caption(scene, rng) for scene in asked])
         figures[name] = scores(probe, pictures, asked)
         print(name, figures[name], flush=True)
     return figures
@@ -83,7 +83,7 @@ def variety(probe: Probe, painters: Painters) -> dict[str, float]:
     """Return the spread of seven candidates and of seven real pictures, over a few scenes."""
     rng = np.random.default_rng(13)
     scenes: list[Scene] = [scene_at(HELD_OUT + 500 + i) for i in range(painters.options.scenes)]
-    captions = [scene.caption(rng) for scene in scenes]
+    captions = [caption(scene, rng) for scene in scenes]
     pictures = painters.paint([c for c in captions for _ in range(7)])
     candidates = [spread(probe, seven) for seven in pictures.split(7)]
     real = [

@@ -32,7 +32,7 @@ from common import (
     train,
 )
 from diffusion_loss import Process
-from painter import FAMILIES, Scene
+from painter import FAMILIES, Scene, caption
 from painter.colours import NAMED
 from painter.scene import MEDIA
 
@@ -54,7 +54,7 @@ def tokenized(captions: list[str], vocabulary: Tokenizer, length: int) -> tuple[
 
 def caption_of(index: int, rng: np.random.Generator) -> str:
     """Return a caption of picture ``index``, or nothing, now and then."""
-    return "" if rng.random() < NO_CAPTION else scene_at(index).caption(rng)
+    return "" if rng.random() < NO_CAPTION else caption(scene_at(index), rng)
 
 
 def read_vocabulary() -> Tokenizer:
@@ -144,7 +144,7 @@ def denoising_figures(network: nn.Module, process: Process, device: str) -> dict
     rng, generator = np.random.default_rng(5), torch.Generator().manual_seed(5)
     count = 32
     x0 = held_out(count, network.options.image_size)
-    captions = [scene_at(HELD_OUT + i).caption(rng) for i in range(count)]
+    captions = [caption(scene_at(HELD_OUT + i), rng) for i in range(count)]
     tokens, mask = tokenized(captions, vocabulary, network.options.text_ctx)
     times = torch.linspace(10, 990, count).long()
     noise = torch.randn(x0.shape, generator=generator)
@@ -176,7 +176,7 @@ def teach_words(network: Text2ImUNet, vocabulary: Tokenizer, steps: int, seed: i
         optimizer.param_groups[0]["lr"] = 1e-3 * min(1, (step + 1) / 50, 2 * (1 - step / steps))
         scenes = [scene_at(int(i)) for i in rng.integers(0, HELD_OUT, 48)]
         tokens, mask = tokenized(
-            [scene.caption(rng) for scene in scenes], vocabulary, network.options.text_ctx
+            [caption(scene, rng) for scene in scenes], vocabulary, network.options.text_ctx
         )
         said = head(F.layer_norm(network.encode_text(tokens, mask).proj, (head.in_features,)))
         target = torch.stack([attributes(scene) for scene in scenes])

@@ -32,6 +32,7 @@ from common import (
     train,
 )
 from diffusion_loss import Process
+from painter import caption
 from sampling import sample
 from train_base import (
     caption_of,
@@ -73,7 +74,7 @@ def evaluate(network: nn.Module) -> dict[str, float]:
     high = held_out(8, CROP * 2)
     low = shrunk(high)
     rng = np.random.default_rng(3)
-    captions = [scene_at(HELD_OUT + i).caption(rng) for i in range(len(high))]
+    captions = [caption(scene_at(HELD_OUT + i), rng) for i in range(len(high))]
     made = {"bicubic": F.interpolate(low, scale_factor=4, mode="bicubic").clamp(-1, 1)}
     for steps in ("fast27", "4"):
         made[steps] = sample(network, captions, steps, 1.0, "ddim", low, seed=3)
