@@ -27,10 +27,12 @@ from torch import Tensor, nn
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "workflow" / "scripts")]
 
+from bigart.networks.glide.model import Text2ImUNet
 from bigart.networks.glide.tokenizer import Tokenizer
 from bigart.running.files import atomic
-from bigart.weights.conversion import save_network
+from bigart.weights.conversion import open_network, save_network
 from painter import FAMILIES, Scene, caption, paint, sample_scene
+from widen import widen
 
 Network = TypeVar("Network", bound=nn.Module)
 Picture = NDArray[np.uint8]
@@ -423,11 +425,18 @@ def compiled(network: nn.Module, run: Run) -> nn.Module:
 
 
 def start_from(run: Run, network: nn.Module, name: str) -> bool:
-    """Load the weights of ``run.start`` if it has these; tell whether it has."""
+    """Load the weights of ``run.start`` if it has these; tell whether it has.
+
+    A GLIDE network may be wider than they are.
+    """
     path = run.start / f"{name}.safetensors" if run.start else None
     if path is None or not path.exists():
         return False
-    network.load_state_dict({key: value.float() for key, value in load_file(path).items()})
+    found, _ = open_network(path, dtype=torch.float32)
+    if isinstance(network, Text2ImUNet) and found.options != network.options:
+        widen(network, found)
+    else:
+        network.load_state_dict(found.state_dict())
     return True
 
 
@@ -483,7 +492,7 @@ def train(run: Run, job: Job, seconds: float, save_every: float = 120.0) -> None
     lately: dict[str, list[float]] = {}
     while elapsed < seconds or number < FEWEST:
         start = time.monotonic()
-        progress = elapsed / seconds
+        progress = min(1.0, elapsed / max(seconds, 1.0))
         rate = job.rate * run.rate * max((1 - progress**2) ** 1.5, 0.01)
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1.0, (number + 1) / 100)

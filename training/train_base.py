@@ -193,12 +193,14 @@ def pools(run: Run) -> list[Pool]:
 def job(run: Run, drawn: list[Pool]) -> Job:
     """Return how the base is trained."""
     (pool,) = drawn
-    network = Text2ImUNet(
-        glide_options(run.tiny, image_size=64, attention_resolutions=(16, 8), text_layers=2)
-    )
+    options = glide_options(
+        run.tiny, image_size=64, attention_resolutions=(16, 8), text_layers=2, channels=64,
+        channel_mult=(1, 1, 2, 2), groups=16,
+    )  # fmt: skip
+    network = Text2ImUNet(options)
+    start_well(network)
     started = start_from(run, network, "base")
     if not started:
-        start_well(network)
         start_with_noise_passed_on(network)
         teach_words(network, read_vocabulary(), 2 if run.tiny else WORD_STEPS, run.seed)
     network = on_device(network, run.device)

@@ -1,0 +1,64 @@
+"""Begin a wider GLIDE network from a narrower one's weights.
+
+The old channels come first in each layer and go on as they were: what they read of new channels
+is zero in the beginning. New channels begin at random, and learn. Nearly the same picture comes
+out at first; not quite, for groups of channels are normalised together that were not before.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bigart.networks.glide.model import Text2ImUNet
+from bigart.networks.glide.unet import timestep_embedding
+
+
+def _joined(network: Text2ImUNet) -> dict[str, int]:
+    """Return the channels that come from below, of each block that takes a skip connection too."""
+    blocks: Any = [network.middle_block[2], *(stage[0] for stage in network.output_blocks)]
+    widths = [block.out_layers[3].weight.shape[0] for block in blocks]
+    return {f"output_blocks.{k}.0.": width for k, width in enumerate(widths[:-1])}
+
+
+def _places(name: str, axis: int, old: int, old_joined: int, new_joined: int, new: int) -> Tensor:
+    """Return where the old channels of an axis are among the new, (old,)."""
+    places = torch.arange(old)
+    if old_joined and (axis == 1 or "in_layers.0" in name):
+        places[old_joined:] += new_joined - old_joined
+    elif "emb_layers" in name and axis == 0:  # scales, then shifts
+        places[old // 2 :] += (new - old) // 2
+    return places
+
+
+@torch.no_grad()
+def widen(network: Text2ImUNet, narrow: Text2ImUNet) -> None:
+    """Set the weights of ``network`` from those of ``narrow``, whose levels are the same.
+
+    Args:
+        network: As it begins without this; changed.
+        narrow: Has no layer that is wider.
+    """
+    state, joined = narrow.state_dict(), (_joined(narrow), _joined(network))
+    for name, parameter in network.named_parameters():
+        old = state[name]
+        if name == "time_embed.0.weight":
+            times = torch.arange(1000)
+            known = timestep_embedding(times, network.options.channels).double()
+            wanted = timestep_embedding(times, narrow.options.channels).double() @ old.double().T
+            parameter[: len(old)] = torch.linalg.lstsq(known, wanted).solution.T.float()
+            continue
+        where = ".".join(name.split(".")[:3]) + "."
+        reads_both = "in_layers.0" in name or "in_layers.2.weight" in name
+        reads_both |= "skip_connection.weight" in name
+        parts = [part.get(where, 0) if reads_both else 0 for part in joined]
+        places = [
+            _places(name, axis, old.shape[axis], *parts, parameter.shape[axis])
+            for axis in range(min(2, old.dim()))
+        ]
+        rows = places[0]
+        if old.dim() == 1:
+            parameter[rows] = old
+        else:
+            parameter[rows] = 0  # of new channels
+            parameter[rows[:, None], places[1][None]] = old
