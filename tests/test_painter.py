@@ -83,6 +83,20 @@ def test_a_caption_names_the_colours_it_was_painted_with(seed: int) -> None:
         assert f"{colour} sky" in said or "white mountains" in said
 
 
+@pytest.mark.parametrize("change", [{"time": "night"}, {"weather": "fog"}, {"season": "winter"}])
+def test_time_weather_and_season_are_seen(change: dict[str, str]) -> None:
+    plain = Scene("farmland")
+    pictures = [paint(scene, 64, seed=2).astype(int) for scene in (plain, replace(plain, **change))]
+    assert np.abs(pictures[0] - pictures[1]).mean() > 15
+
+
+def test_two_subjects_stand_side_by_side() -> None:
+    picture = paint(Scene("shapes", ("red", "blue"), 2, detail="circles squares"), 64, seed=3) / 255
+    for name, half in (("red", picture[:, :32]), ("blue", picture[:, 32:])):
+        near = np.abs(half - np.array(NAMED[name])).max(axis=2) < 0.25
+        assert near.mean() > 0.08, name
+
+
 def test_some_combinations_of_colours_are_kept_for_testing() -> None:
     rng = np.random.default_rng(0)
     assert not any(is_held_out(sample_scene(rng)) for _ in range(500))

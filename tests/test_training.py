@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,32 @@ from dead_leaves import dead_leaves
 from degrade import jag
 from diffusion_loss import Process
 from painter import FAMILIES
-from train_base import start_well
+from train_base import glide_options, start_well
 from train_upsampler import faulty, shrunk
+from widen import widen
 from wiener_start import gains, start_as_wiener_filter
+
+
+def narrow_and_wide() -> tuple[Text2ImUNet, Text2ImUNet]:
+    torch.manual_seed(0)
+    options = glide_options(True, image_size=16, attention_resolutions=(4,))
+    wider = replace(options, channels=16, channel_mult=(1, 2, 4, 4), groups=8)
+    return Text2ImUNet(options).eval(), Text2ImUNet(wider).eval()
+
+
+def test_a_wider_network_begins_where_the_narrow_one_was() -> None:
+    narrow, wide = narrow_and_wide()
+    start_well(wide)
+    tokens, mask = torch.randint(0, 16, (4, 64)), torch.ones(4, 64, dtype=torch.bool)
+    x, times = torch.randn(4, 3, 16, 16), torch.tensor([3, 200, 500, 990])
+    with torch.no_grad():
+        known = narrow(x, times, tokens, mask)
+        strange = wide(x, times, tokens, mask)
+        widen(wide, narrow)
+        now = wide(x, times, tokens, mask)
+    spread = float(known.std())
+    assert (now - known).square().mean().sqrt() < 0.25 * spread
+    assert (strange - known).square().mean().sqrt() > 0.7 * spread
 
 
 @pytest.fixture

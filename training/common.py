@@ -434,6 +434,7 @@ def start_from(run: Run, network: nn.Module, name: str) -> bool:
         return False
     found, _ = open_network(path, dtype=torch.float32)
     if isinstance(network, Text2ImUNet) and found.options != network.options:
+        assert isinstance(found, Text2ImUNet)
         widen(network, found)
     else:
         network.load_state_dict(found.state_dict())

@@ -16,16 +16,18 @@ from bigart.networks.glide.unet import timestep_embedding
 
 def _joined(network: Text2ImUNet) -> dict[str, int]:
     """Return the channels that come from below, of each block that takes a skip connection too."""
-    blocks: Any = [network.middle_block[2], *(stage[0] for stage in network.output_blocks)]
+    stages: Any = network.output_blocks
+    middle: Any = network.middle_block
+    blocks = [middle[2], *(stage[0] for stage in stages)]
     widths = [block.out_layers[3].weight.shape[0] for block in blocks]
     return {f"output_blocks.{k}.0.": width for k, width in enumerate(widths[:-1])}
 
 
-def _places(name: str, axis: int, old: int, old_joined: int, new_joined: int, new: int) -> Tensor:
-    """Return where the old channels of an axis are among the new, (old,)."""
+def _places(name: str, axis: int, old: int, new: int, joined: tuple[int, int]) -> Tensor:
+    """Return where the ``old`` channels of an axis are among the ``new``, (old,)."""
     places = torch.arange(old)
-    if old_joined and (axis == 1 or "in_layers.0" in name):
-        places[old_joined:] += new_joined - old_joined
+    if joined[0] and (axis == 1 or "in_layers.0" in name):
+        places[joined[0] :] += joined[1] - joined[0]
     elif "emb_layers" in name and axis == 0:  # scales, then shifts
         places[old // 2 :] += (new - old) // 2
     return places
@@ -51,14 +53,13 @@ def widen(network: Text2ImUNet, narrow: Text2ImUNet) -> None:
         where = ".".join(name.split(".")[:3]) + "."
         reads_both = "in_layers.0" in name or "in_layers.2.weight" in name
         reads_both |= "skip_connection.weight" in name
-        parts = [part.get(where, 0) if reads_both else 0 for part in joined]
-        places = [
-            _places(name, axis, old.shape[axis], *parts, parameter.shape[axis])
+        mine, theirs = (part.get(where, 0) if reads_both else 0 for part in joined)
+        rows, *columns = (
+            _places(name, axis, old.shape[axis], parameter.shape[axis], (mine, theirs))
             for axis in range(min(2, old.dim()))
-        ]
-        rows = places[0]
-        if old.dim() == 1:
-            parameter[rows] = old
-        else:
+        )
+        if columns:
             parameter[rows] = 0  # of new channels
-            parameter[rows[:, None], places[1][None]] = old
+            parameter[rows[:, None], columns[0][None]] = old
+        else:
+            parameter[rows] = old
