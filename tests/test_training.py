@@ -1,24 +1,50 @@
-"""What training starts from: the upsampler's Wiener filter, dead leaves, runs that go on."""
+"""What training starts from, the pictures drawn beside it, and a whole run of it, in small."""
 
-import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from safetensors.torch import load_file
 
-import common
+import train_all
 from bigart.networks.native.glide.model import Text2ImUNet
-from bigart.networks.native.rrdbnet import RRDBNet
-from bigart.networks.options import GlideOptions, RRDBNetOptions
-from common import Pool, batches, command, parse, random_of, train
+from bigart.networks.options import GlideOptions
+from common import Batches, Pool, Run, batches, draw, prepared, read_vocabulary
 from dead_leaves import dead_leaves
 from degrade import jag
 from diffusion_loss import Process
-from train_base import start_well
+from painter import FAMILIES
+from train_base import glide_options, start_well
+from train_upsampler import faulty, shrunk
+from widen import widen
 from wiener_start import gains, start_as_wiener_filter
+
+
+def narrow_and_wide() -> tuple[Text2ImUNet, Text2ImUNet]:
+    torch.manual_seed(0)
+    options = glide_options(True, image_size=16, attention_resolutions=(4,))
+    wider = replace(options, channels=16, channel_mult=(1, 2, 4, 4), groups=8)
+    return Text2ImUNet(options).eval(), Text2ImUNet(wider).eval()
+
+
+def test_a_wider_network_begins_where_the_narrow_one_was() -> None:
+    narrow, wide = narrow_and_wide()
+    start_well(wide)
+    tokens, mask = torch.randint(0, 16, (4, 64)), torch.ones(4, 64, dtype=torch.bool)
+    x, times = torch.randn(4, 3, 16, 16), torch.tensor([3, 200, 500, 990])
+    with torch.no_grad():
+        known = narrow(x, times, tokens, mask)
+        strange = wide(x, times, tokens, mask)
+        widen(wide, narrow)
+        now = wide(x, times, tokens, mask)
+    spread = float(known.std())
+    assert (now - known).square().mean().sqrt() < 0.25 * spread
+    assert (strange - known).square().mean().sqrt() > 0.7 * spread
 
 
 @pytest.fixture
@@ -72,64 +98,12 @@ def test_jagged_edges_stay_where_they_are_and_flat_colour_stays_flat() -> None:
     assert np.ptp(low[:, 6:10].sum(1)) > 0  # the rows differ about the edge
 
 
-def parsed(monkeypatch: pytest.MonkeyPatch, *words: str) -> argparse.Namespace:
-    monkeypatch.setattr("sys.argv", ["train", *words])
-    return parse(command("base", minutes=1, rate=1e-3, batch=2))
-
-
-def test_a_run_that_goes_on_sees_other_pictures(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(common, "RUNS", tmp_path)
-    fresh = random_of(parsed(monkeypatch), 1).random()
-    (tmp_path / "base").mkdir()
-    torch.save({"step": 7}, tmp_path / "base" / "checkpoint.pt")
-    later = parsed(monkeypatch)
-    assert later.done == 7
-    assert random_of(later, 1).random() != fresh
-
-
-def test_a_checkpoint_keeps_what_is_trained_beside_the_network(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(common, "RUNS", tmp_path)
-    monkeypatch.setattr(common, "FIGURES", tmp_path)
-    out = ("--out", str(tmp_path / "base.safetensors"))
-
-    def run(minutes: str, value: float) -> float:
-        network = RRDBNet(RRDBNetOptions(features=8, blocks=1, growth=4))
-        beside = nn.Linear(1, 1)
-        nn.init.constant_(beside.weight, value)
-
-        def step(number: int, progress: float) -> tuple[Tensor, dict[str, float]]:
-            return network(torch.zeros(1, 3, 4, 4)).square().mean(), {}
-
-        arguments = parsed(monkeypatch, "--minutes", minutes, *out)
-        train(arguments, network, "rrdbnet", step, lambda network: {}, beside={"critic": beside})
-        return float(beside.weight.detach())
-
-    assert run("0.0001", 3.0) == 3.0
-    assert run("0.0002", 5.0) == 3.0
-
-
-def test_weights_to_start_from_do_not_go_with_a_run_to_go_on_with(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(common, "RUNS", tmp_path)
-    (tmp_path / "base").mkdir()
-    torch.save({"step": 7}, tmp_path / "base" / "checkpoint.pt")
-    with pytest.raises(SystemExit):
-        parsed(monkeypatch, "--start", "weights.safetensors")
-    assert "leave --start out" in capsys.readouterr().err
-
-
-def test_a_trial_leaves_the_shipped_weights_alone(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(common, "RUNS", tmp_path)
-    trial = parsed(monkeypatch, "--run", "trial")
-    assert {trial.out.parent, trial.figures.parent} == {tmp_path / "trial"}
-    assert parsed(monkeypatch).out.parent == Path("models/embedded")
+def test_half_of_what_the_upsampler_learns_from_is_as_the_workflow_makes_it() -> None:
+    torch.manual_seed(0)
+    pictures = F.interpolate(torch.rand(64, 3, 4, 4) * 2 - 1, scale_factor=8, mode="bilinear")
+    differences = (faulty(pictures) - shrunk(pictures)).abs().mean((1, 2, 3))
+    assert 8 < (differences < 0.002).sum() < 32  # neither blurred nor grained
+    assert differences.max() < 0.2
 
 
 def _grey(index: int, size: int) -> np.ndarray:
@@ -140,21 +114,38 @@ def _nothing(index: int, size: int) -> np.ndarray:
     raise ValueError(f"no picture {index} of {size}")
 
 
-def test_a_pool_is_filled_in_the_background(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(common, "RUNS", tmp_path)
-    pool = Pool(8, 3, first=3, make=_grey, kind="grey-")
-    assert pool.pictures.mean((1, 2, 3)).tolist() == [10, 11, 12]
-    assert Pool(8, 3, first=3, make=_nothing, kind="grey-").ready() == 3  # and not made again
+def test_pools_are_filled_beside_the_training_by_several_processes(tmp_path: Path) -> None:
+    pools = [
+        Pool(tmp_path, 8, 5, first=2, make=_grey, kind="grey-"),
+        Pool(tmp_path, 64, 3, first=1),
+    ]
+    draw(pools, 2)
+    for pool in pools:
+        pool.wait(pool.count)
+    assert pools[0].pictures.mean((1, 2, 3)).tolist() == [10, 11, 12, 13, 14]
+    again = Pool(tmp_path, 8, 5, first=2, make=_nothing, kind="grey-")
+    draw([again], 1)
+    assert again.ready() == 5
+    assert not again.drawers  # it was all there
+
+    rng = np.random.default_rng(0)
+    painted, shares = pools[1], np.zeros(len(FAMILIES))
+    shares[painted.families[1]] = 1
+    indices = painted.some(rng, 8, shares)
+    assert {int(painted.families[i]) for i in indices} == {int(painted.families[1])}
+    tokens, mask = painted.texts(rng, indices, none=0.0)
+    said = read_vocabulary().decode(tokens[0][mask[0]].tolist())
+    assert set(said.split()) <= set(Path("models/embedded/words.txt").read_text().split()) | set(
+        "&"
+    )
+    assert not painted.texts(rng, indices, none=1.0)[1].any()
 
 
-def test_a_pool_that_cannot_be_filled_says_so(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(common, "RUNS", tmp_path)
+def test_a_pool_that_cannot_be_filled_says_so(tmp_path: Path) -> None:
+    pool = Pool(tmp_path, 8, 3, first=1, make=_nothing, kind="no-")
+    draw([pool], 1)
     with pytest.raises(RuntimeError, match="no pictures for"):
-        Pool(8, 3, first=1, make=_nothing)
+        pool.wait(1)
 
 
 def test_a_batch_that_cannot_be_prepared_ends_the_training() -> None:
@@ -163,3 +154,44 @@ def test_a_batch_that_cannot_be_prepared_ends_the_training() -> None:
 
     with pytest.raises(RuntimeError, match="next batch"):
         next(batches(make))
+
+
+def _number(rng: np.random.Generator) -> int:
+    return int(rng.integers(1_000_000))
+
+
+@pytest.mark.parametrize("cores", [1, 4])
+def test_a_run_that_goes_on_sees_other_pictures(tmp_path: Path, cores: int) -> None:
+    def numbers(run: Run) -> list[int]:
+        stream: Iterator[int] = prepared(run, _number, 1)
+        return [next(stream) for _ in range(3)]
+
+    first = numbers(Run(tmp_path, cores=cores))
+    assert first == numbers(Run(tmp_path, cores=cores))
+    (tmp_path / "figures.json").write_text(json.dumps({"base": {"runs": [{}]}}))
+    assert first != numbers(Run(tmp_path, cores=cores))
+    assert next(iter(Batches(_number, (1, 2)))) == _number(np.random.default_rng((1, 2, 0)))
+
+
+def test_all_networks_are_trained_in_small_and_again_from_there(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = [
+        "--tiny", "--threads", "1", "--pictures", str(tmp_path / "pictures"), "--out", str(out),
+    ]  # fmt: skip
+    train_all.main(["--minutes", "0.1", *options])
+    names = list(train_all.NETWORKS)
+    files = {f"{name}.safetensors" for name in names} | {"figures.json", "state-detailer.pt"}
+    assert {path.name for path in out.iterdir()} == files
+    assert len(files) <= 8
+    before = load_file(out / "base.safetensors")
+    with pytest.raises(SystemExit):
+        train_all.main(["--minutes", "1", *options, "--from", str(out)])
+    train_all.main(["--minutes", "0.1", *options])
+    figures = json.loads((out / "figures.json").read_text())
+    assert list(figures) == names
+    for name in names:
+        assert [run["steps"] > 0 for run in figures[name]["runs"]] == [True, True]
+    assert {"held_out_mse", "parameters", "bytes"} <= set(figures["base"])
+    after = load_file(out / "base.safetensors")
+    moved = [float((after[key] - before[key]).float().abs().max()) for key in before]
+    assert 0 < max(moved) < 0.1, "a few small steps on"

@@ -1,11 +1,8 @@
-"""What the training commands share: pictures, EMA, checkpoints, the log.
+"""What the trainings share: pictures drawn beside them, averages of weights, the loop.
 
-A run is ``training/runs/NAME/`` (not in git): ``checkpoint.pt`` to resume from, ``log.jsonl``.
-The length of a run is wall-clock minutes, and the learning rate falls to zero over them; a run
-that was broken off goes on from its checkpoint with the minutes it has left.
+``train_all.py`` trains; each ``train_NAME.py`` says how one network is trained, as a ``Job``.
 """
 
-import argparse
 import copy
 import json
 import multiprocessing
@@ -14,7 +11,9 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -28,16 +27,19 @@ from torch import Tensor, nn
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "workflow" / "scripts")]
 
+from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.tokenizer import Tokenizer
 from bigart.running.files import atomic
-from bigart.weights.conversion import save_network
-from painter import Scene, paint, sample_scene
+from bigart.weights.conversion import open_network, save_network
+from painter import FAMILIES, Scene, caption, paint, sample_scene
+from widen import widen
 
 Network = TypeVar("Network", bound=nn.Module)
 Picture = NDArray[np.uint8]
 
 
 class Stateful(Protocol):
-    """What a checkpoint can keep: a module or an optimizer."""
+    """What is kept to go on from: a module or an optimizer."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is to be kept."""
@@ -48,12 +50,93 @@ class Stateful(Protocol):
 
 RUNS = HERE / "runs"
 FIGURES = HERE / "figures"
-SHIPPED = Path("models/embedded")
-SCHEDULE = (
-    "AdamW (0.9, 0.99), decay 0.01; 100 steps of warm-up, rate * max((1 - progress^2)^1.5, 0.01)"
-)
+SHIPPED = HERE.parent / "models" / "embedded"
 #: Pictures with an index from here on are for the figures, never for training.
 HELD_OUT = 1_000_000
+TOKENS = 64  # text context of both GLIDE networks
+CAPTIONS = 8  # drawn for each picture, one of which is trained on at a time
+FEWEST = 6  # steps of a run, however short
+PAUSE = 120.0  # seconds: a step that takes longer was stopped in between, which does not count
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all trainings of one call share.
+
+    Attributes:
+        out: Folder of the weights, the figures and the state to go on from.
+        start: Folder of such files to go on from.
+        device: "cpu" or "cuda".
+        cores: CPU cores to use.
+        compile: Whether networks are compiled where that pays.
+        rate: Factor of the learning rates.
+        seed: Decides what the pictures do not.
+        tiny: Small networks, small pictures: a trial of the code.
+        pictures: Folder of the drawn pictures.
+    """
+
+    out: Path
+    start: Path | None = None
+    device: str = "cpu"
+    cores: int = 1
+    compile: bool = False
+    rate: float = 1.0
+    seed: int = 0
+    tiny: bool = False
+    pictures: Path = RUNS / "pictures"
+
+    def batch(self, cpu: int, gpu: int) -> int:
+        """Return the pictures of a step on this device."""
+        return 2 if self.tiny else cpu if self.device == "cpu" else gpu
+
+    def weights(self, name: str) -> Path:
+        """Return the newest weights of a network: of this call, of ``start``, or the shipped."""
+        for folder in (self.out, self.start):
+            if folder and (folder / f"{name}.safetensors").exists():
+                return folder / f"{name}.safetensors"
+        return SHIPPED / f"{name}.safetensors"
+
+    def history(self) -> dict[str, Any]:
+        """Return the figures that are there: of this call, or else of ``start``."""
+        for folder in (self.out, self.start):
+            if folder and (folder / "figures.json").exists():
+                figures: dict[str, Any] = json.loads((folder / "figures.json").read_text("utf-8"))
+                return figures
+        return {}
+
+    def earlier(self) -> int:
+        """Return how many runs led to what is there."""
+        return sum(len(figures.get("runs", ())) for figures in self.history().values())
+
+
+@dataclass
+class Job:
+    """How a network is trained.
+
+    Attributes:
+        name: Of the network, and of its weights file.
+        architecture: For the weights file.
+        network: Trained in place.
+        rate: Highest learning rate.
+        batch: Pictures of a step, for the record.
+        step: (step of this call, progress 0-1) -> (loss, figures for the log).
+        evaluate: Averaged network -> figures.
+        decay: Of the moving average.
+        beside: What else is kept to go on from, by name.
+    """
+
+    name: str
+    architecture: str
+    network: nn.Module
+    rate: float
+    batch: int
+    step: Callable[[int, float], tuple[Tensor, dict[str, float]]]
+    evaluate: Callable[[nn.Module], dict[str, Any]]
+    decay: float = 0.998
+    beside: Mapping[str, Stateful] = field(default_factory=dict)
+
+
+# -- pictures ------------------------------------------------------------------------------
 
 
 def scene_at(index: int) -> Scene:
@@ -66,6 +149,12 @@ def picture_at(index: int, size: int) -> Picture:
     return paint(scene_at(index), size, index)
 
 
+def pictures_at(indices: Sequence[int], size: int) -> list[Picture]:
+    """Return pictures, drawn on all cores, each (size, size, 3)."""
+    with multiprocessing.get_context("fork").Pool(len(os.sched_getaffinity(0))) as pool:
+        return pool.starmap(picture_at, [(index, size) for index in indices])
+
+
 def tensor(picture: Picture) -> Tensor:
     """Return a picture (n, n, 3) as (1, 3, n, n) in [-1, 1]."""
     return torch.tensor(picture).permute(2, 0, 1)[None] / 127.5 - 1
@@ -73,7 +162,7 @@ def tensor(picture: Picture) -> Tensor:
 
 def held_out(count: int, size: int) -> Tensor:
     """Return the first pictures that are kept from training, (count, 3, size, size) in [-1, 1]."""
-    return torch.cat([tensor(picture_at(HELD_OUT + i, size)) for i in range(count)])
+    return torch.cat([tensor(p) for p in pictures_at(range(HELD_OUT, HELD_OUT + count), size)])
 
 
 def blurred(pictures: Tensor, sigma: float) -> Tensor:
@@ -85,304 +174,154 @@ def blurred(pictures: Tensor, sigma: float) -> Tensor:
     return F.conv2d(F.conv2d(padded, taps, groups=3), taps.mT, groups=3)
 
 
+def read_vocabulary() -> Tokenizer:
+    """Read the embedded vocabulary."""
+    return Tokenizer.from_files(SHIPPED / "encoder.json", SHIPPED / "vocab.bpe")
+
+
+def tokenized(captions: Sequence[str], vocabulary: Tokenizer) -> tuple[Tensor, Tensor]:
+    """Return tokens (B, TOKENS) int64 and mask (B, TOKENS); no token at all where it is empty."""
+    tokens, masks = zip(*(vocabulary.context(c, TOKENS) for c in captions), strict=True)
+    return torch.cat(tokens), torch.cat(masks)
+
+
+def painter_version() -> str:
+    """Return a sum of the code that draws and the vocabulary that its captions are written in."""
+    files = [
+        *sorted((HERE / "painter").glob("*.py")),
+        HERE / "dead_leaves.py",
+        SHIPPED / "vocab.bpe",
+    ]
+    return f"{zlib.crc32(b''.join(file.read_bytes() for file in files)):08x}"
+
+
 class Pool:
-    """Pictures on disk, (count, size, size, 3) uint8, that a background process fills.
+    """Pictures on disk, (count, size, size, 3) uint8, that processes fill beside the training.
+
+    The painter's come with captions: tokens (count, CAPTIONS, TOKENS) int16, -1 where there is
+    none, and the numbers of their families (count,) uint8.
 
     Args:
+        folder: Where the files are.
         size: Side in pixels.
         count: How many pictures in the end.
-        first: How many must be there before training starts.
-        make: (index, size) -> picture.
+        first: How many are drawn before those of the next pools.
+        make: (index, size) -> picture; the painter's when omitted.
         kind: In the name of the file, for pictures that are not the painter's.
     """
 
     def __init__(
         self,
+        folder: Path,
         size: int,
         count: int,
         first: int,
         make: Callable[[int, int], Picture] = picture_at,
         kind: str = "",
     ) -> None:
-        folder = RUNS / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
-        self.size, self.count = size, count
-        shape = (count, size, size, 3)
-        path = folder / f"{kind}{size}-{count}.u8"
-        self._progress = path.with_suffix(".done")
-        if not path.exists():
-            self._progress.unlink(missing_ok=True)
-            with path.open("wb") as file:
-                file.truncate(int(np.prod(shape)))
-        self.pictures = np.memmap(path, np.uint8, "r", shape=shape)
-        if self.ready() < count:
-            filler = multiprocessing.Process(
-                target=_fill, args=(path, shape, make, self.ready()), daemon=True
-            )
-            filler.start()
-            while self.ready() < min(first, count):
-                if not filler.is_alive() and self.ready() < min(first, count):
-                    raise RuntimeError(f"no pictures for {path}: the program that makes them ended")
-                time.sleep(1)
+        self.size, self.count, self.first, self.make, self.kind = size, count, first, make, kind
+        self.stem = folder / f"{painter_version()}-{kind}{size}-{count}"
+        self.pictures = self._array("pictures", np.uint8, (count, size, size, 3))
+        self.words = self._array("words", np.int16, (count, CAPTIONS, TOKENS))
+        self.families = self._array("families", np.uint8, (count,))
+        self._done = self._array("done", np.uint8, (count,))
+        self.drawers: list[multiprocessing.Process] = []
+
+    def _array(self, name: str, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
+        path = self.stem.with_name(f"{self.stem.name}.{name}")
+        return np.memmap(path, dtype, "r+" if path.exists() else "w+", shape=shape)
 
     def ready(self) -> int:
-        """Return how many pictures are there."""
-        return int(self._progress.read_text()) if self._progress.exists() else 0
+        """Return how many pictures are there, from the first on."""
+        return self.count if self._done.all() else int(np.argmin(self._done))
 
-    def crops(
-        self,
-        rng: np.random.Generator,
-        batch: int,
-        side: int,
-        taken: Callable[[int], bool] = lambda index: True,
-    ) -> tuple[Tensor, list[int]]:
-        """Return random crops, flipped at random, (B, 3, side, side) uint8, and their indices.
+    def wait(self, count: int) -> None:
+        """Wait for the first ``count`` pictures.
+
+        Raises:
+            RuntimeError: The processes that draw have ended before.
+        """
+        while self.ready() < min(count, self.count):
+            alive = any(drawer.is_alive() for drawer in self.drawers)
+            if not alive and self.ready() < min(count, self.count):
+                raise RuntimeError(f"no pictures for {self.stem}: the processes that draw ended")
+            time.sleep(0.2)
+
+    def draw(self, indices: range) -> None:
+        """Draw those of some pictures that are not there yet."""
+        vocabulary = read_vocabulary()
+        for index in indices:
+            if self._done[index]:
+                continue
+            self.pictures[index] = self.make(index, self.size)
+            if not self.kind:
+                rng, scene = np.random.default_rng((8, index)), scene_at(index)
+                tokens, mask = tokenized([caption(scene, rng) for _ in range(CAPTIONS)], vocabulary)
+                self.words[index] = tokens.masked_fill(~mask, -1).numpy()
+                self.families[index] = list(FAMILIES).index(scene.family)
+            self._done[index] = 1
+
+    def some(
+        self, rng: np.random.Generator, batch: int, shares: NDArray[np.float64] | None = None
+    ) -> NDArray[np.int64]:
+        """Return the indices of pictures, (batch,).
 
         Args:
             rng: Decides which.
-            batch: B.
-            side: In pixels.
-            taken: Says whether a drawn picture is taken, or another one drawn instead.
+            batch: How many.
+            shares: How often a picture of each family is taken, at most 1.
         """
-        ready, indices = self.ready(), list[int]()
-        while len(indices) < batch:
-            index = int(rng.integers(0, ready))
-            indices += [index] * taken(index)
-        tops, lefts = rng.integers(0, self.size - side + 1, (2, batch))
-        crops = []
-        for index, top, left in zip(indices, tops, lefts, strict=True):
-            crop = self.pictures[index, top : top + side, left : left + side]
-            crops.append(crop[:, ::-1] if rng.random() < 0.5 else crop)
-        return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2), indices
+        ready, chosen = self.ready(), np.empty(0, np.int64)
+        while len(chosen) < batch:
+            indices = rng.integers(0, ready, 4 * batch)
+            if shares is not None:
+                indices = indices[rng.random(4 * batch) < shares[self.families[indices]]]
+            chosen = np.concatenate([chosen, indices])
+        return chosen[:batch]
+
+    def crops(self, rng: np.random.Generator, indices: NDArray[np.int64], side: int) -> Tensor:
+        """Return random crops of pictures, (B, 3, side, side) uint8, every other one flipped."""
+        tops, lefts = rng.integers(0, self.size - side + 1, (2, len(indices)))
+        crops = [
+            self.pictures[index, top : top + side, left : left + side]
+            for index, top, left in zip(indices, tops, lefts, strict=True)
+        ]
+        flipped = [crop[:, :: 1 - 2 * int(rng.integers(2))] for crop in crops]
+        return torch.from_numpy(np.stack(flipped)).permute(0, 3, 1, 2)
+
+    def texts(
+        self, rng: np.random.Generator, indices: NDArray[np.int64], none: float
+    ) -> tuple[Tensor, Tensor]:
+        """Return a caption of each picture as tokens and mask; no token for a share of ``none``."""
+        words = self.words[indices, rng.integers(0, CAPTIONS, len(indices))].astype(np.int64)
+        words[rng.random(len(indices)) < none] = -1
+        tokens = torch.from_numpy(words)
+        return tokens.clamp(min=0), tokens >= 0
 
 
-def _fill(
-    path: Path, shape: tuple[int, int, int, int], make: Callable[[int, int], Picture], done: int
-) -> None:
-    """Make the pictures of a pool from number ``done`` on; runs in a process of its own."""
+def draw(pools: Sequence[Pool], cores: int) -> None:
+    """Fill pools beside the training, in as many processes as there are cores.
+
+    The first pictures of all pools are drawn before the rest of any.
+    """
+    if all(pool.ready() == pool.count for pool in pools):
+        return
+    context = multiprocessing.get_context("fork")
+    for core in range(cores):
+        drawer = context.Process(target=_draw, args=(pools, core, cores), daemon=True)
+        drawer.start()
+        for pool in pools:
+            pool.drawers.append(drawer)  # type: ignore[arg-type]
+
+
+def _draw(pools: Sequence[Pool], core: int, cores: int) -> None:
     os.nice(3)
-    count, size, *_ = shape
-    pictures = np.memmap(path, np.uint8, "r+", shape=shape)
-    several = max(1, 2048 // size)
-    while done < count:
-        for index in range(done, min(done + several, count)):
-            pictures[index] = make(index, size)
-        done = min(done + several, count)
-        with atomic(path.with_suffix(".done")) as progress:
-            progress.write_text(str(done))
-
-
-class Average:
-    """Exponential moving average of a network's parameters."""
-
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)
-        self.decay = decay
-
-    @torch.no_grad()
-    def update(self, network: nn.Module, step: int) -> None:
-        """Move towards the network; fast during the first steps."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        for mine, theirs in zip(self.network.parameters(), network.parameters(), strict=True):
-            mine.lerp_(theirs, 1 - decay)
-
-
-def command(name: str, minutes: float, rate: float, batch: int) -> argparse.ArgumentParser:
-    """Return the options that all training commands have."""
-    parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=minutes, help="length of the run")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--batch", type=int, default=batch)
-    parser.add_argument("--rate", type=float, default=rate, help="highest learning rate")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        help=f"weights to write in the end (default: {SHIPPED / name}.safetensors)",
-    )
-    parser.add_argument("--start", type=Path, help="weights to start from, e.g. the shipped ones")
-    parser.add_argument("--run", default=name, help="folder under training/runs; a trial's own")
-    parser.add_argument("--pictures", type=int, default=0, help="pictures to train on; 0: as usual")
-    return parser
-
-
-def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Parse the options, set threads and seeds, and find out how far an earlier run came.
-
-    A trial, whose ``--run`` is not the network's name, leaves shipped weights and figures alone.
-    """
-    arguments = parser.parse_args()
-    name, folder = parser.get_default("run"), RUNS / arguments.run
-    arguments.checkpoint = folder / "checkpoint.pt"
-    arguments.done = 0
-    if arguments.checkpoint.exists():
-        if arguments.start:
-            parser.error(f"{folder} has a run to go on with: remove it, or leave --start out")
-        arguments.done = torch.load(arguments.checkpoint, mmap=True, weights_only=True)["step"]
-    trial = arguments.run != name
-    arguments.figures = (folder if trial else FIGURES) / f"{name}.json"
-    arguments.out = arguments.out or (folder if trial else SHIPPED) / f"{name}.safetensors"
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(arguments.seed + arguments.done)
-    return arguments
-
-
-def random_of(arguments: argparse.Namespace, use: int) -> np.random.Generator:
-    """Return the random numbers of one use; a run that goes on does not repeat the first ones."""
-    return np.random.default_rng((arguments.seed, use, arguments.done))
-
-
-def goes_on(arguments: argparse.Namespace) -> bool:
-    """Tell whether the run goes on from weights that were trained before."""
-    return bool(arguments.start or arguments.done)
-
-
-def parameters(network: nn.Module) -> int:
-    """Count parameters."""
-    return sum(p.numel() for p in network.parameters())
-
-
-def autocast(device: str) -> torch.autocast:
-    """Return bf16 autocast for a GPU, and nothing for a CPU.
-
-    Measured with avx512_bf16: a training step in float32 takes between a half and three quarters
-    of the time, for the backward passes of GroupNorm and of narrow convolutions are slow in bf16.
-    """
-    kind = torch.device(device).type
-    return torch.autocast(kind, torch.bfloat16, enabled=kind != "cpu")
-
-
-def on_device(network: Network, device: str) -> Network:
-    """Return a network of convolutions on its device, channels last."""
-    network.to(device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network
-
-
-def compiled(network: nn.Module, device: str) -> nn.Module:
-    """Return the network, compiled where that is quick and exact: not on a CPU."""
-    return network if torch.device(device).type == "cpu" else torch.compile(network)  # type: ignore[return-value]
-
-
-def write_figures(path: Path, figures: dict[str, Any]) -> None:
-    """Write a file of figures."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-
-
-def train(
-    arguments: argparse.Namespace,
-    network: nn.Module,
-    architecture: str,
-    step: Callable[[int, float], tuple[Tensor, dict[str, float]]],
-    evaluate: Callable[[nn.Module], dict[str, float]],
-    decay: float = 0.998,
-    save_every: float = 90.0,
-    beside: Mapping[str, Stateful] | None = None,
-) -> None:
-    """Run the training loop to the end of its minutes, then write the weights and the figures.
-
-    Args:
-        arguments: From ``parse``.
-        network: Trained in place.
-        architecture: For the weights file.
-        step: (step, progress 0-1) -> (loss, figures for the log).
-        evaluate: Averaged network -> final figures.
-        decay: Of the moving average.
-        save_every: Seconds between checkpoints; ``weights.safetensors`` is written beside each.
-        beside: What else a checkpoint keeps and gives back, by name.
-    """
-    checkpoint = arguments.checkpoint
-    folder = checkpoint.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    others = beside or {}
-    average = Average(network, decay)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), arguments.rate, (0.9, 0.99), weight_decay=0.01
-    )
-    number, elapsed = 0, 0.0
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True, map_location=arguments.device)
-        network.load_state_dict(saved["network"])
-        average.network.load_state_dict(saved["average"])
-        optimizer.load_state_dict(saved["optimizer"])
-        for name, state in saved.get("beside", {}).items():
-            others[name].load_state_dict(state)
-        number, elapsed = saved["step"], saved["elapsed"]
-    elif arguments.start:
-        weights = load_file(arguments.start, str(arguments.device))
-        for one in (network, average.network):
-            one.load_state_dict(weights)
-
-    def save() -> None:
-        with atomic(checkpoint) as path:
-            torch.save(
-                {
-                    "network": network.state_dict(), "average": average.network.state_dict(),
-                    "optimizer": optimizer.state_dict(), "step": number, "elapsed": elapsed,
-                    "beside": {name: other.state_dict() for name, other in others.items()},
-                },
-                path,
-            )  # fmt: skip
-        save_network(average.network, folder / "weights.safetensors", architecture)
-
-    print(
-        f"{arguments.run}: {parameters(network) / 1e6:.2f} M parameters, from step {number}",
-        flush=True,
-    )
-    length = arguments.minutes * 60
-    last_save, last_log = elapsed, elapsed
-    lately: dict[str, list[float]] = {}
-    log = (folder / "log.jsonl").open("a", encoding="utf-8")
-    while elapsed < length:
-        start = time.perf_counter()
-        progress = elapsed / length
-        warm = min(1.0, (number + 1) / 100)
-        rate = arguments.rate * warm * (1 - progress**2) ** 1.5
-        for group in optimizer.param_groups:
-            group["lr"] = max(rate, arguments.rate * 0.01)
-        loss, figures = step(number, progress)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        if torch.isfinite(norm):
-            optimizer.step()
-        number += 1
-        average.update(network, number)
-        elapsed += time.perf_counter() - start
-        for key, value in {"loss": float(loss.detach()), "norm": float(norm), **figures}.items():
-            lately.setdefault(key, []).append(value)
-        if elapsed - last_log > 20:
-            line = {
-                "step": number,
-                "minutes": round(elapsed / 60, 2),
-                "seconds_per_step": round((elapsed - last_log) / len(lately["loss"]), 3),
-            }
-            line |= {key: round(float(np.mean(values)), 5) for key, values in lately.items()}
-            print(json.dumps(line), flush=True)
-            log.write(json.dumps(line) + "\n")
-            log.flush()
-            last_log, lately = elapsed, {}
-        if elapsed - last_save > save_every:
-            save()
-            last_save = elapsed
-    save()
-    save_network(average.network, arguments.out, architecture)
-    average.network.load_state_dict(load_file(arguments.out, str(arguments.device)))
-    results: dict[str, Any] = {
-        "parameters": parameters(network), "steps": number, "minutes": round(elapsed / 60, 1),
-        "options": {
-            name: str(value) if isinstance(value, Path) else value
-            for name, value in vars(arguments).items()
-            if name not in ("checkpoint", "done", "figures", "minutes", "out", "run")
-        },
-        "schedule": SCHEDULE, "average": decay, "bytes": arguments.out.stat().st_size,
-        **evaluate(average.network),
-    }  # fmt: skip
-    write_figures(arguments.figures, results)
-    print(json.dumps(results), flush=True)
+    torch.set_num_threads(1)
+    for pool in pools:
+        pool.draw(range(core, min(pool.first, pool.count), cores))
+    for pool in pools:
+        pool.draw(range(core, pool.count, cores))
 
 
 def batches(make: Callable[[], Any], ahead: int = 4) -> Iterator[Any]:
@@ -402,3 +341,185 @@ def batches(make: Callable[[], Any], ahead: int = 4) -> Iterator[Any]:
         if isinstance(batch, Exception):
             raise RuntimeError("the next batch cannot be prepared") from batch
         yield batch
+
+
+class Batches(torch.utils.data.IterableDataset[Any]):
+    """An endless row of what ``make`` returns, for a DataLoader's processes."""
+
+    def __init__(self, make: Callable[[np.random.Generator], Any], seed: tuple[int, ...]) -> None:
+        self.make, self.seed = make, seed
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield batches; each process has random numbers of its own."""
+        worker = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng((*self.seed, worker.id if worker else 0))
+        while True:
+            yield self.make(rng)
+
+
+def prepared(run: Run, make: Callable[[np.random.Generator], Any], use: int) -> Iterator[Any]:
+    """Yield what ``make`` returns: prepared by processes where there are cores to spare.
+
+    A run that goes on from another has other random numbers than that.
+    """
+    seed = (run.seed, use, run.earlier())
+    if run.cores < 4:
+        rng = np.random.default_rng(seed)
+        return batches(lambda: make(rng))
+    workers = min(12, run.cores - 2)
+    loader = torch.utils.data.DataLoader(
+        Batches(make, seed), batch_size=None, num_workers=workers, prefetch_factor=4
+    )
+    return iter(loader)
+
+
+# -- the loop ------------------------------------------------------------------------------
+
+
+class Average:
+    """Exponential moving average of a network's parameters."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Move towards the network; fast during the first steps."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        mine: list[Tensor] = [*self.network.parameters()]
+        theirs: list[Tensor] = [*network.parameters()]
+        torch._foreach_lerp_(mine, theirs, 1 - decay)
+
+
+def parameters(network: nn.Module) -> int:
+    """Count parameters."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def autocast(device: str, channels: int) -> torch.autocast:
+    """Return bf16 autocast where that is quicker for a network of so many channels.
+
+    On a GPU it is. On a CPU with AMX it is from 48 channels on (measured, a training step of 8
+    pictures on one core, seconds in float32 and bf16: 32 channels 0.79, 0.76; 48 1.41, 0.90; 64
+    2.03, 1.17), on others nowhere.
+    """
+    kind = torch.device(device).type
+    wide = kind != "cpu" or (channels >= 48 and torch.cpu._is_amx_tile_supported())
+    return torch.autocast(kind, torch.bfloat16, enabled=wide)
+
+
+def on_device(network: Network, device: str) -> Network:
+    """Return a network of convolutions on its device, channels last."""
+    network.to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def compiled(network: nn.Module, run: Run) -> nn.Module:
+    """Return the network, compiled if the run compiles; as it is where the compiler fails."""
+    if not run.compile:
+        return network
+    torch._dynamo.config.suppress_errors = True
+    return torch.compile(network)  # type: ignore[return-value]
+
+
+def start_from(run: Run, network: nn.Module, name: str) -> bool:
+    """Load the weights of ``run.start`` if it has these; tell whether it has.
+
+    A GLIDE network may be wider than they are.
+    """
+    path = run.start / f"{name}.safetensors" if run.start else None
+    if path is None or not path.exists():
+        return False
+    found, _ = open_network(path, dtype=torch.float32)
+    if isinstance(network, Text2ImUNet) and found.options != network.options:
+        assert isinstance(found, Text2ImUNet)
+        widen(network, found)
+    else:
+        network.load_state_dict(found.state_dict())
+    return True
+
+
+def write_figures(path: Path, figures: dict[str, Any]) -> None:
+    """Write a file of figures."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def train(run: Run, job: Job, seconds: float, save_every: float = 120.0) -> None:
+    """Train for a time, saving as it goes, then write the weights, the state and the figures.
+
+    AdamW begins anew in each run, with 100 steps of warm-up; the rate falls to nothing over the
+    run. A process that is stopped for a while (SIGSTOP) does not lose that time.
+
+    Args:
+        run: Where, and with what.
+        job: What.
+        seconds: How long, without the figures.
+        save_every: Seconds between two times that it saves.
+    """
+    network, state = job.network, run.out / f"state-{job.name}.pt"
+    average = Average(network, job.decay)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), job.rate, (0.9, 0.99), weight_decay=0.01, fused=run.device != "cpu"
+    )
+    before = run.start / state.name if run.start else state
+    if job.beside and before.exists():
+        for name, saved in torch.load(before, map_location=run.device, weights_only=True).items():
+            job.beside[name].load_state_dict(saved)
+    record: dict[str, Any] = {
+        "device": run.device, "batch": job.batch, "rate": job.rate * run.rate, "seed": run.seed,
+        "average": job.decay,
+    }  # fmt: skip
+    number, elapsed, last_save, last_log = 0, 0.0, 0.0, 0.0
+    history = run.history().get(job.name, {})
+    earlier = history.get("runs", [])
+
+    def save(**figures: Any) -> None:
+        weights = run.out / f"{job.name}.safetensors"
+        save_network(average.network, weights, job.architecture)
+        if job.beside:
+            with atomic(state) as path:
+                torch.save({name: one.state_dict() for name, one in job.beside.items()}, path)
+        now = {
+            "parameters": parameters(network), "bytes": weights.stat().st_size,
+            "runs": [*earlier, record | {"steps": number, "minutes": round(elapsed / 60, 1)}],
+        }  # fmt: skip
+        write_figures(run.out / "figures.json", run.history() | {job.name: now | figures})
+
+    print(f"{job.name}: {parameters(network) / 1e6:.2f} M parameters", flush=True)
+    lately: dict[str, list[float]] = {}
+    while elapsed < seconds or number < FEWEST:
+        start = time.monotonic()
+        progress = min(1.0, elapsed / max(seconds, 1.0))
+        rate = job.rate * run.rate * max((1 - progress**2) ** 1.5, 0.01)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * min(1.0, (number + 1) / 100)
+        loss, figures = job.step(number, progress)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        if torch.isfinite(norm):
+            optimizer.step()
+        number += 1
+        average.update(network, number)
+        elapsed += min(time.monotonic() - start, PAUSE)
+        for key, value in {"loss": float(loss.detach()), "norm": float(norm), **figures}.items():
+            lately.setdefault(key, []).append(float(value))
+        if elapsed - last_log > 20 or number == FEWEST:
+            line = {"step": number, "minutes": round(elapsed / 60, 2)}
+            line["seconds_per_step"] = round((elapsed - last_log) / len(lately["loss"]), 4)
+            line |= {key: round(float(np.mean(values)), 5) for key, values in lately.items()}
+            print(job.name, json.dumps(line), flush=True)
+            last_log, lately = elapsed, {}
+        if elapsed - last_save > save_every:
+            save()
+            last_save = elapsed
+    save()
+    stored = load_file(run.out / f"{job.name}.safetensors", str(torch.device(run.device)))
+    average.network.load_state_dict(stored)
+    figures = job.evaluate(average.network)
+    save(**figures)
+    print(job.name, json.dumps(figures), flush=True)

@@ -27,12 +27,12 @@ import train_enlarger
 import train_upsampler
 from common import FIGURES, HELD_OUT, SHIPPED, held_out, scene_at, tensor, write_figures
 from degrade import degrade
-from painter import Scene, paint, sample_scene
+from painter import Scene, caption, paint, sample_scene
 from probe import SIDE, Probe, scores, train_probe
 from sampling import opened, sample
 from train_enlarger import psnr
 
-BATCH = 8
+BATCH = 16
 PARTS = ("probe", "variety", "upsampler", "enlarger", "detailer")
 
 
@@ -64,12 +64,22 @@ def probe_figures(probe: Probe, painters: Painters) -> dict[str, Any]:
     rng = np.random.default_rng(12)
     unseen = [sample_scene(rng, held_out=True) for _ in range(count // 2)]
     real = [scene_at(HELD_OUT + i) for i in range(400)]
-    figures = {"real": scores(probe, held_out(len(real), SIDE), real)}
+    figures: dict[str, dict[str, Any]] = {"real": scores(probe, held_out(len(real), SIDE), real)}
     for name, asked in (("painted", scenes), ("unseen_combinations", unseen)):
-        pictures = painters.paint([scene.caption(rng) for scene in asked])
-        figures[name] = scores(probe, pictures, asked)
+        pictures = painters.paint([caption(scene, rng) for scene in asked])
+        figures[name] = {**scores(probe, pictures, asked)}
         print(name, figures[name], flush=True)
+        figures[name]["families"] = by_family(probe, pictures, asked)
     return figures
+
+
+def by_family(probe: Probe, pictures: Tensor, asked: Sequence[Scene]) -> dict[str, float | None]:
+    """Return the share of all that is said which the probe finds, for each family."""
+    found = {}
+    for family in sorted({scene.family for scene in asked}):
+        some = [i for i, scene in enumerate(asked) if scene.family == family]
+        found[family] = scores(probe, pictures[some], [asked[i] for i in some])["all"]
+    return found
 
 
 def spread(probe: Probe, pictures: Tensor) -> float:
@@ -83,7 +93,7 @@ def variety(probe: Probe, painters: Painters) -> dict[str, float]:
     """Return the spread of seven candidates and of seven real pictures, over a few scenes."""
     rng = np.random.default_rng(13)
     scenes: list[Scene] = [scene_at(HELD_OUT + 500 + i) for i in range(painters.options.scenes)]
-    captions = [scene.caption(rng) for scene in scenes]
+    captions = [caption(scene, rng) for scene in scenes]
     pictures = painters.paint([c for c in captions for _ in range(7)])
     candidates = [spread(probe, seven) for seven in pictures.split(7)]
     real = [
@@ -126,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=Path, default=SHIPPED)
     parser.add_argument("--photographs", type=Path, help="a folder of photographs or scans")
-    parser.add_argument("--pictures", type=int, default=112, help="captions to paint")
+    parser.add_argument("--pictures", type=int, default=256, help="captions to paint")
     parser.add_argument("--scenes", type=int, default=8, help="captions to take the variety of")
     parser.add_argument("--steps", default="60")
     parser.add_argument(

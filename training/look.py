@@ -40,6 +40,11 @@ PROMPTS = (
     "a painting of rolling farmland",
     "a bowl of fruit",
     "goldfish in a glass bowl",
+    "a corgi",
+    "a tabby cat",
+    "a wood shop",
+    "microorganisms",
+    "a traffic jam",
 )
 
 

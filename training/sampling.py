@@ -6,12 +6,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-import common  # noqa: F401  (finds the library)
 from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.sampling.samplers import SAMPLERS, State, conditioned, guided
 from bigart.sampling.schedule import Schedule
 from bigart.weights.conversion import open_network
-from train_base import read_vocabulary, tokenized
+from common import read_vocabulary, tokenized
 
 TEMPERATURE = 0.997  # of the upsampler's first noise, the workflow's default
 
@@ -43,7 +42,7 @@ def sample(
     """
     assert isinstance(network, Text2ImUNet)
     device = next(network.parameters()).device
-    tokens, mask = tokenized([*prompts, ""], read_vocabulary(), network.options.text_ctx)
+    tokens, mask = tokenized([*prompts, ""], read_vocabulary())
     tokens, mask = tokens.to(device), mask.to(device)
     side = network.options.image_size
     generator = torch.Generator().manual_seed(seed)

@@ -1,9 +1,7 @@
-"""Train the embedded base network: a caption to a 64 px picture.
+"""How the embedded base network is trained: a caption to a 64 px picture.
 
-    python training/train_base.py --minutes 180
-
-Cosine schedule, learned variance, 15 % of the captions left out for guidance. It learns the words
-first, then pictures of 32 px, where one costs a quarter, and 64 px at last.
+Cosine schedule, learned variance, 15 % of the captions left out for guidance. From nothing it
+learns the words first, then pictures of 32 px, where one costs a quarter, and 64 px at last.
 """
 
 from typing import Any
@@ -19,48 +17,36 @@ from bigart.networks.options import GlideOptions
 from bigart.networks.tokenizer import Tokenizer
 from common import (
     HELD_OUT,
-    SHIPPED,
+    TOKENS,
+    Job,
     Pool,
+    Run,
     autocast,
-    batches,
-    command,
     compiled,
-    goes_on,
     held_out,
-    parse,
-    random_of,
+    on_device,
+    prepared,
+    read_vocabulary,
     scene_at,
-    train,
+    start_from,
+    tokenized,
 )
 from diffusion_loss import Process
-from painter import FAMILIES, Scene
+from painter import FAMILIES, Scene, caption
 from painter.colours import NAMED
+from painter.outdoors import SEASONS, TIMES, WEATHERS
 from painter.scene import MEDIA
 
 NO_CAPTION = 0.15
-#: Families whose outlines are hardest to learn; only a part of the others is trained on.
-HARD = ("circles", "triangles")
-EASY = 0.4
-TIMES = ("dawn", "sunset", "night", "storm")
-ATTRIBUTES = (*FAMILIES, *NAMED, *TIMES, *MEDIA, *"123456789")
+#: How often pictures of the families are trained on: the harder their forms, the more.
+SHARES = np.full(len(FAMILIES), 0.45)
+SHARES[[list(FAMILIES).index(name) for name in ("circles", "triangles", "squares", "shapes")]] = 1.0
+SHARES[[list(FAMILIES).index(name) for name in ("corgi", "cat", "traffic", "pets", "table")]] = 0.7
+ATTRIBUTES = (*FAMILIES, *NAMED, *filter(None, (*TIMES, *WEATHERS, *SEASONS)), *MEDIA, *"123456789")
 #: The parts of the network that read the caption.
 TEXT = ("transformer", "final_ln", "token_embedding", "positional_embedding", "padding_embedding")
-
-
-def tokenized(captions: list[str], vocabulary: Tokenizer, length: int) -> tuple[Tensor, Tensor]:
-    """Return tokens (B, length) int64 and mask (B, length); an empty caption is no token at all."""
-    tokens, masks = zip(*(vocabulary.context(c, length) for c in captions), strict=True)
-    return torch.cat(tokens), torch.cat(masks)
-
-
-def caption_of(index: int, rng: np.random.Generator) -> str:
-    """Return a caption of picture ``index``, or nothing, now and then."""
-    return "" if rng.random() < NO_CAPTION else scene_at(index).caption(rng)
-
-
-def read_vocabulary() -> Tokenizer:
-    """Read the embedded vocabulary."""
-    return Tokenizer.from_files(SHIPPED / "encoder.json", SHIPPED / "vocab.bpe")
+WORD_STEPS = 800
+SMALL = 0.3  # share of a run from nothing at 32 px
 
 
 def start_well(network: Text2ImUNet) -> None:
@@ -130,23 +116,22 @@ def start_with_noise_passed_on(network: Text2ImUNet) -> None:
         out.weight[colour, 2 * colour + 1, 1, 1] = -1
 
 
-def times_for_layout(batch: int) -> Tensor:
+def times_for_layout(batch: int, device: str) -> Tensor:
     """Return timesteps (batch,), most of them noisy, where a picture's subject is decided.
 
     The density rises as (1000 - t)^(-1/3): cleaning up the last of the noise is learned soon.
     """
-    return (1000 * (1 - torch.rand(batch) ** 1.5)).long().clamp(0, 999)
+    return (1000 * (1 - torch.rand(batch, device=device) ** 1.5)).long().clamp(0, 999)
 
 
-def denoising_figures(network: nn.Module, process: Process, device: str) -> dict[str, float]:
+def denoising_figures(network: nn.Module, process: Process, count: int) -> dict[str, float]:
     """Return the error in the noise on pictures never trained on, at fixed timesteps and noise."""
     assert isinstance(network, Text2ImUNet)
-    vocabulary = read_vocabulary()
     rng, generator = np.random.default_rng(5), torch.Generator().manual_seed(5)
-    count = 32
+    device = process.signal.device
     x0 = held_out(count, network.options.image_size)
-    captions = [scene_at(HELD_OUT + i).caption(rng) for i in range(count)]
-    tokens, mask = tokenized(captions, vocabulary, network.options.text_ctx)
+    captions = [caption(scene_at(HELD_OUT + i), rng) for i in range(count)]
+    tokens, mask = tokenized(captions, read_vocabulary())
     times = torch.linspace(10, 990, count).long()
     noise = torch.randn(x0.shape, generator=generator)
     xt = process.noisy(x0.to(device), times.to(device), noise.to(device))
@@ -159,7 +144,8 @@ def denoising_figures(network: nn.Module, process: Process, device: str) -> dict
 
 def attributes(scene: Scene) -> Tensor:
     """Return what a caption says of a scene as zeros and ones, (ATTRIBUTES,)."""
-    said = {scene.family, *scene.colours, scene.time, scene.medium, str(scene.count)}
+    said = {scene.family, *scene.colours, scene.time, scene.weather, scene.season, scene.medium}
+    said.add(str(scene.count))
     return torch.tensor([float(name in said) for name in ATTRIBUTES])
 
 
@@ -176,9 +162,7 @@ def teach_words(network: Text2ImUNet, vocabulary: Tokenizer, steps: int, seed: i
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = 1e-3 * min(1, (step + 1) / 50, 2 * (1 - step / steps))
         scenes = [scene_at(int(i)) for i in rng.integers(0, HELD_OUT, 48)]
-        tokens, mask = tokenized(
-            [scene.caption(rng) for scene in scenes], vocabulary, network.options.text_ctx
-        )
+        tokens, mask = tokenized([caption(scene, rng) for scene in scenes], vocabulary)
         said = head(F.layer_norm(network.encode_text(tokens, mask).proj, (head.in_features,)))
         target = torch.stack([attributes(scene) for scene in scenes])
         loss = F.binary_cross_entropy_with_logits(said, target)
@@ -191,59 +175,62 @@ def teach_words(network: Text2ImUNet, vocabulary: Tokenizer, steps: int, seed: i
             print(f"words: step {step + 1}, loss {loss:.4f}, all right {right:.2f}", flush=True)
 
 
-def main() -> None:
-    """Train."""
-    parser = command("base", minutes=180, rate=1e-3, batch=16)
-    parser.add_argument("--word-steps", type=int, default=800, help="steps of text alone, first")
-    parser.add_argument("--small", type=float, default=0.4, help="share of the run at 32 px")
-    arguments = parse(parser)
-    vocabulary = read_vocabulary()
-    options = GlideOptions(
-        image_size=64, channels=32, res_blocks=1, channel_mult=(1, 1, 2, 4), head_channels=32,
-        attention_resolutions=(16, 8), text_ctx=64, text_width=128, text_layers=2, text_heads=4,
-        vocab=len(vocabulary.encoder), groups=8,
+def glide_options(tiny: bool, **options: Any) -> GlideOptions:
+    """Return the options that both embedded GLIDE networks share, with others."""
+    shared: dict[str, Any] = {
+        "channels": 32, "res_blocks": 1, "channel_mult": (1, 1, 2, 4), "head_channels": 32,
+        "text_ctx": TOKENS, "text_width": 128, "text_layers": 1, "text_heads": 4,
+        "vocab": len(read_vocabulary().encoder), "groups": 8,
+    }  # fmt: skip
+    small = {"channels": 8, "channel_mult": (1, 2, 4, 4), "text_width": 32, "groups": 4}
+    return GlideOptions(**(shared | options | (small if tiny else {})))
+
+
+def pools(run: Run) -> list[Pool]:
+    """Return the pools of pictures that the base is trained on."""
+    return [Pool(run.pictures, 64, 6 if run.tiny else 40_000, first=2 if run.tiny else 2000)]
+
+
+def job(run: Run, drawn: list[Pool]) -> Job:
+    """Return how the base is trained."""
+    (pool,) = drawn
+    options = glide_options(
+        run.tiny, image_size=64, attention_resolutions=(16, 8), text_layers=2, channels=64,
+        channel_mult=(1, 1, 2, 2), groups=16,
     )  # fmt: skip
     network = Text2ImUNet(options)
-    if not goes_on(arguments):
-        start_well(network)
+    start_well(network)
+    started = start_from(run, network, "base")
+    if not started:
         start_with_noise_passed_on(network)
-        teach_words(network, vocabulary, arguments.word_steps, arguments.seed)
-    network = network.to(arguments.device)
-    fast = compiled(network, arguments.device)
-    shrinks = {1: Process(options.noise_schedule, arguments.device)}
-    shrinks[2] = Process(options.noise_schedule, arguments.device, shrink=2)
-    pool = Pool(64, arguments.pictures or 12_000, first=400)
-    rng = random_of(arguments, 1)
+        teach_words(network, read_vocabulary(), 2 if run.tiny else WORD_STEPS, run.seed)
+    network = on_device(network, run.device)
+    fast, batch = compiled(network, run), run.batch(16, 256)
+    shrinks = {1: Process(network.options.noise_schedule, run.device)}
+    shrinks[2] = Process(network.options.noise_schedule, run.device, shrink=2)
+    small = 0.0 if started else SMALL
 
-    def taken(index: int) -> bool:
-        return rng.random() < EASY or scene_at(index).family in HARD
+    def make(rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        indices = pool.some(rng, 2 * batch, SHARES)
+        return pool.crops(rng, indices, 64), *pool.texts(rng, indices, NO_CAPTION)
 
-    def make() -> tuple[Tensor, Tensor, Tensor]:
-        pictures, indices = pool.crops(rng, 2 * arguments.batch, 64, taken)
-        tokens, mask = tokenized(
-            [caption_of(i, rng) for i in indices], vocabulary, options.text_ctx
-        )
-        return pictures, tokens, mask
-
-    stream = batches(make)
+    stream = prepared(run, make, 1)
 
     def step(number: int, progress: float) -> tuple[Tensor, dict[str, float]]:
-        shrink = 2 if progress < arguments.small else 1
-        count = arguments.batch * shrink
-        pictures, tokens, mask = (part[:count].to(arguments.device) for part in next(stream))
+        shrink = 2 if progress < small else 1
+        count = batch * shrink
+        pictures, tokens, mask = (part[:count].to(run.device) for part in next(stream))
         x0 = F.avg_pool2d(pictures.float() / 127.5 - 1, shrink)
-        times = times_for_layout(len(x0)).to(x0.device)
+        x0 = x0.contiguous(memory_format=torch.channels_last)
+        times = times_for_layout(len(x0), run.device)
         noise = torch.randn_like(x0)
         xt = shrinks[shrink].noisy(x0, times, noise)
-        with autocast(arguments.device):
+        with autocast(run.device, network.options.channels):
             out = fast(xt, times, tokens, mask)
         return shrinks[shrink].loss(out, x0, xt, noise, times)
 
-    train(
-        arguments, network, "glide", step,
-        lambda average: denoising_figures(average, shrinks[1], arguments.device),
-    )  # fmt: skip
+    def evaluate(average: nn.Module) -> dict[str, float]:
+        return denoising_figures(average, shrinks[1], 2 if run.tiny else 64)
 
-
-if __name__ == "__main__":
-    main()
+    rate = 1e-3 if run.device == "cpu" else 1.5e-3
+    return Job("base", "glide", network, rate, batch, step, evaluate, decay=0.999)

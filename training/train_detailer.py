@@ -1,6 +1,4 @@
-"""Train the embedded detailer: a small VQGAN, f8.
-
-    python training/train_detailer.py --minutes 90
+"""How the embedded detailer is trained: a small VQGAN, f8.
 
 L1, gradients and gradient strength at two scales, the commitment loss of VQ-VAE (van den Oord et
 al. 2017, arXiv:1711.00937), gradients straight through the codebook. The codes follow the vectors
@@ -24,26 +22,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import common  # noqa: F401  (finds the library)
+import train_enlarger
 from bigart.networks.native.vqgan import VQGAN, Codebook
 from bigart.networks.options import VQGANOptions
-from bigart.pictures.texture import Plane, texture_picture
+from bigart.weights.conversion import open_network
 from common import (
-    HELD_OUT,
-    SHIPPED,
+    Job,
     Pool,
+    Run,
     Stateful,
     autocast,
-    batches,
     blurred,
-    command,
+    held_out,
     on_device,
-    parse,
-    picture_at,
-    random_of,
-    tensor,
-    train,
+    prepared,
+    start_from,
 )
-from sampling import opened
 from train_enlarger import gradients, picture_loss, psnr
 
 COMMITMENT = 0.25
@@ -120,19 +114,17 @@ class Critic(nn.Module):
         return self.layers(5 * (pictures - blurred(pictures, 3.0)))
 
 
-def soften(picture: Tensor, enlarger: nn.Module, rng: np.random.Generator) -> Tensor:
-    """Return a picture (1, 3, H, W) in [0, 1] as the stages before would hand it over."""
-    small = F.interpolate(picture, scale_factor=0.25, mode="area")
-    small = small + rng.uniform(0, 0.02) * torch.randn_like(small)
+def soften(pictures: Tensor, enlarger: nn.Module) -> Tensor:
+    """Return pictures (B, 3, H, W) in [0, 1] as the stages before would hand them over."""
+    batch, device = len(pictures), pictures.device
+    small = F.interpolate(pictures, scale_factor=0.25, mode="area")
+    small = small + 0.02 * torch.rand(batch, 1, 1, 1, device=device) * torch.randn_like(small)
     with torch.no_grad():
-        large = enlarger(small).clamp(0, 1)
-    pixels = (large[0].permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8)
-
-    def noise(draw: int) -> Plane:
-        return rng.standard_normal(pixels.shape[:2], np.float32)
-
-    grained = texture_picture(pixels, noise, rng.uniform(0, MAX_GRAIN), 3, colour=False)
-    return tensor(grained).to(picture.device) / 2 + 0.5
+        large = enlarger(small).float().clamp(0, 1)
+    # the texture of the workflow: monochrome, a quarter of it raw and the rest blurred
+    noise = torch.randn(batch, 1, *pictures.shape[2:], device=device).expand_as(large)
+    grain = MAX_GRAIN * torch.rand(batch, 1, 1, 1, device=device)
+    return (large + grain * (0.25 * noise + 0.75 * blurred(noise, 1.0))).clamp(0, 1)
 
 
 def mosaics(pool: Pool, rng: np.random.Generator, batch: int) -> Tensor:
@@ -140,7 +132,7 @@ def mosaics(pool: Pool, rng: np.random.Generator, batch: int) -> Tensor:
 
     The normalisations see whole pictures later, of many colours; a single crop is often all sky.
     """
-    crops, _ = pool.crops(rng, 4 * batch, CROP)
+    crops = pool.crops(rng, pool.some(rng, 4 * batch), CROP)
     grid = crops.reshape(batch, 2, 2, 3, CROP, CROP).permute(0, 3, 1, 4, 2, 5)
     return grid.reshape(batch, 3, 2 * CROP, 2 * CROP)
 
@@ -231,8 +223,8 @@ def blur_of_psnr(picture: Tensor, wanted: float) -> Tensor:
     return out
 
 
-def evaluate(network: nn.Module, count: int = 8) -> dict[str, float]:
-    """Return figures of the round trip at 1024 px.
+def evaluate(network: nn.Module, count: int = 8, size: int = 1024) -> dict[str, float]:
+    """Return figures of the round trip of ``count`` pictures of ``size`` px.
 
     The sharpness is the energy of the gradients next to the original's, and next to it that of a
     plain blur with the same PSNR.
@@ -241,9 +233,8 @@ def evaluate(network: nn.Module, count: int = 8) -> dict[str, float]:
     device = next(network.parameters()).device
     used: set[int] = set()
     rows = []
-    for index in range(HELD_OUT, HELD_OUT + count):
-        picture = tensor(picture_at(index, 1024)) / 2 + 0.5
-        with torch.inference_mode(), autocast(str(device)):
+    for picture in (held_out(count, size) / 2 + 0.5).split(1):
+        with torch.inference_mode(), autocast(str(device), network.options.channels):
             indices = network.indices(network.encode(picture.to(device) * 2 - 1))
             out = (network.decode(indices).float().cpu() / 2 + 0.5).clamp(0, 1)
         used |= set(indices.flatten().tolist())
@@ -255,39 +246,49 @@ def evaluate(network: nn.Module, count: int = 8) -> dict[str, float]:
         rows.append((quality, energies[1] / energies[0], energies[2] / energies[0]))
     quality, mine, blurs = np.mean(rows, 0)
     return {
-        "psnr_1024": round(float(quality), 2),
+        "psnr": round(float(quality), 2),
         "sharpness": round(float(mine), 3),
         "blur_sharpness": round(float(blurs), 3),
         "codes_used": len(used),
     }
 
 
-def main() -> None:
-    """Train."""
-    arguments = parse(command("detailer", minutes=90, rate=8e-4, batch=1))
+def pools(run: Run) -> list[Pool]:
+    """Return the pools of pictures that the detailer is trained on: the enlarger's own."""
+    return train_enlarger.pools(run)[:2]
+
+
+def job(run: Run, drawn: list[Pool]) -> Job:
+    """Return how the detailer is trained."""
     options = VQGANOptions(
         channels=32, channel_mult=(1, 1, 2, 4), res_blocks=1, attention_resolutions=(),
-        resolution=256, z_channels=64, embed_dim=8, codes=8192, groups=8,
+        resolution=256, z_channels=64, embed_dim=8, codes=32 if run.tiny else 8192, groups=8,
     )  # fmt: skip
     network = VQGAN(options)
-    start_as_mosaic(network)
-    network = on_device(network, arguments.device)
+    started = start_from(run, network, "detailer")
+    if not started:
+        start_as_mosaic(network)
+    network, batch = on_device(network, run.device), run.batch(1, 8)
     network.quantize.embedding.weight.requires_grad_(False)
     codes = Codes(network.quantize)
-    critic = on_device(Critic(), arguments.device)
-    learn = torch.optim.Adam(critic.parameters(), arguments.rate / 2, (0.5, 0.9))
-    enlarger = on_device(opened(SHIPPED, "enlarger"), arguments.device)
-    pools = [Pool(1024, 128, first=12), Pool(2048, 24, first=2)]
-    rng, chance = random_of(arguments, 3), random_of(arguments, 4)
-    stream = batches(lambda: mosaics(pools[int(rng.random() < 0.15)], rng, arguments.batch))
+    critic = on_device(Critic(), run.device)
+    rate = 8e-4
+    learn = torch.optim.Adam(critic.parameters(), rate * run.rate / 2, (0.5, 0.9))
+    enlarger = on_device(open_network(run.weights("enlarger"), dtype=torch.float32)[0], run.device)
+    birth, critic_from = (2, 3) if run.tiny else (BIRTH, CRITIC_FROM)
+
+    def make(rng: np.random.Generator) -> Tensor:
+        return mosaics(drawn[int(rng.random() < 0.15)], rng, batch)
+
+    stream = prepared(run, make, 3)
     seen: deque[Tensor] = deque(maxlen=BANK)
 
     def quantized(z: Tensor, number: int) -> tuple[Tensor, Tensor, float]:
         """Return what the decoder is given for the vectors z, the commitment and the codes used."""
         vectors = z.detach().permute(0, 2, 3, 1).reshape(-1, z.shape[1])
-        if number <= BIRTH and not arguments.start:
+        if number <= birth and not started:
             seen.append(vectors)
-            if number < BIRTH:
+            if number < birth:
                 return z + NOISE * torch.randn_like(z), 0.1 * F.relu(z.abs() - 2).mean(), 0.0
             codes.born(torch.cat(list(seen)))
         indices = network.quantize.nearest(vectors)
@@ -308,14 +309,14 @@ def main() -> None:
         return -critic(out).mean(), float(loss.detach())
 
     def step(number: int, progress: float) -> tuple[Tensor, dict[str, float]]:
-        target = next(stream).to(arguments.device).float() / 255
-        criticised = number >= CRITIC_FROM
+        target = next(stream).to(run.device).float() / 255
+        criticised = started or number >= critic_from
         kind = "soft" if criticised and number % 2 else "sharp"
-        given = soften(target, enlarger, chance) if kind == "soft" else target
-        with autocast(arguments.device):
+        given = soften(target, enlarger) if kind == "soft" else target
+        with autocast(run.device, options.channels):
             z = network.encode((given * 2 - 1).contiguous(memory_format=torch.channels_last))
         vectors, commitment, used = quantized(z.float(), number)
-        with autocast(arguments.device):
+        with autocast(run.device, options.channels):
             out = network.decode_vectors(vectors)
         out = out.float() / 2 + 0.5
         loss, figures = picture_loss(out, target, edges=0.4, strength=0.2)
@@ -336,9 +337,10 @@ def main() -> None:
             pixels = pixels + CRITIC_WEIGHT[kind] * weight * verdict
         return pixels + commitment, figures
 
+    def figures_of(average: nn.Module) -> dict[str, float]:
+        return evaluate(average, 1, 256) if run.tiny else evaluate(average)
+
     beside: dict[str, Stateful] = {"codes": codes, "critic": critic, "learn": learn}
-    train(arguments, network, "vqgan", step, evaluate, decay=0.995, beside=beside)
-
-
-if __name__ == "__main__":
-    main()
+    return Job(
+        "detailer", "vqgan", network, rate, batch, step, figures_of, decay=0.995, beside=beside
+    )

@@ -1,6 +1,4 @@
-"""Train the embedded enlarger: an RRDBNet, four times larger, sharp.
-
-    python training/train_enlarger.py --minutes 60
+"""How the embedded enlarger is trained: an RRDBNet, four times larger, sharp.
 
 Learns from the painter's pictures at 1024 and 2048 px, and from dead leaves for everything that
 no one painted, and what ``degrade`` makes of them. The loss is L1, L1 of the gradients, and the
@@ -18,16 +16,16 @@ from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.options import RRDBNetOptions
 from common import (
     HELD_OUT,
+    Job,
     Picture,
     Pool,
+    Run,
     autocast,
-    batches,
-    command,
     on_device,
-    parse,
     picture_at,
-    random_of,
-    train,
+    pictures_at,
+    prepared,
+    start_from,
 )
 from dead_leaves import dead_leaves
 from degrade import degrade, jag, shrink
@@ -89,15 +87,14 @@ def leaves_at(index: int, size: int) -> Picture:
     return dead_leaves(np.random.default_rng((11, index)), size)
 
 
-def evaluate(network: nn.Module) -> dict[str, float]:
-    """Return PSNR over bicubic and sharpness on degraded held-out pictures."""
-    rng = np.random.default_rng(9)
+def evaluate(network: nn.Module, count: int = 12, size: int = 1024) -> dict[str, float]:
+    """Return PSNR over bicubic and sharpness on crops of ``count`` degraded held-out pictures."""
+    rng, side = np.random.default_rng(9), size * 3 // 8
     device = next(network.parameters()).device
     pairs = []
-    for i in range(12):
-        picture = picture_at(HELD_OUT + i, 1024)
-        top, left = rng.integers(0, 1024 - 384, 2)
-        high = picture[top : top + 384, left : left + 384]
+    for picture in pictures_at(range(HELD_OUT, HELD_OUT + count), size):
+        top, left = rng.integers(0, size - side, 2)
+        high = picture[top : top + side, left : left + side]
         pairs.append((degrade(high, 4, rng), high))
     lows, highs = (
         torch.from_numpy(np.stack(part)).permute(0, 3, 1, 2).float() / 255
@@ -115,38 +112,44 @@ def evaluate(network: nn.Module) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    """Train."""
-    arguments = parse(command("enlarger", minutes=60, rate=6e-4, batch=8))
-    options = RRDBNetOptions(scale=4, features=32, blocks=4, growth=16)
-    network = RRDBNet(options)
-    start_as_nearest(network)
-    network = on_device(network, arguments.device)
-    pools = [
-        Pool(1024, 128, first=12),
-        Pool(2048, 24, first=2),
-        Pool(512, 200, first=8, make=leaves_at, kind="leaves-"),
+def pools(run: Run) -> list[Pool]:
+    """Return the pools of pictures that the enlarger is trained on, the painter's first."""
+    if run.tiny:
+        sizes = [(256, 2, 1), (256, 2, 1), (256, 2, 1)]
+    else:
+        sizes = [(1024, 160, 48), (2048, 32, 16), (512, 200, 48)]
+    kinds = [(picture_at, ""), (picture_at, ""), (leaves_at, "leaves-")]
+    return [
+        Pool(run.pictures, size, count, first, make, kind)
+        for (size, count, first), (make, kind) in zip(sizes, kinds, strict=True)
     ]
-    rng = random_of(arguments, 2)
 
-    def make() -> tuple[Tensor, Tensor]:
-        pool = pools[int(rng.choice(3, p=(0.45, 0.3, 0.25)))]
-        crops, _ = pool.crops(rng, arguments.batch, 128)
+
+def job(run: Run, drawn: list[Pool]) -> Job:
+    """Return how the enlarger is trained."""
+    features, blocks, growth = (8, 1, 4) if run.tiny else (32, 4, 16)
+    network = RRDBNet(RRDBNetOptions(scale=4, features=features, blocks=blocks, growth=growth))
+    if not start_from(run, network, "enlarger"):
+        start_as_nearest(network)
+    network, batch = on_device(network, run.device), run.batch(8, 64)
+
+    def make(rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        pool = drawn[int(rng.choice(3, p=(0.45, 0.3, 0.25)))]
+        crops = pool.crops(rng, pool.some(rng, batch), 128)
         high = crops.permute(0, 2, 3, 1).numpy()
         how = rng.choice(len(FAULTS), len(high), p=SHARES)
         low = np.stack([FAULTS[i](p, 4, rng) for i, p in zip(how, high, strict=True)])
         return torch.from_numpy(low).permute(0, 3, 1, 2), crops
 
-    stream = batches(make)
+    stream = prepared(run, make, 2)
 
     def step(number: int, progress: float) -> tuple[Tensor, dict[str, float]]:
-        low, high = (part.to(arguments.device).float() / 255 for part in next(stream))
-        with autocast(arguments.device):
+        low, high = (part.to(run.device).float() / 255 for part in next(stream))
+        with autocast(run.device, features):
             out = network(low.contiguous(memory_format=torch.channels_last))
         return picture_loss(out.float(), high, edges=0.5, strength=0.4)
 
-    train(arguments, network, "rrdbnet", step, evaluate, decay=0.995)
+    def figures(average: nn.Module) -> dict[str, float]:
+        return evaluate(average, 1, 256) if run.tiny else evaluate(average)
 
-
-if __name__ == "__main__":
-    main()
+    return Job("enlarger", "rrdbnet", network, 6e-4, batch, step, figures, decay=0.995)

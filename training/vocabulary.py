@@ -1,10 +1,11 @@
 """Make the embedded models' vocabulary: a small byte-level BPE over the painter's captions.
 
-    python training/vocabulary.py --out models/embedded
+    python training/vocabulary.py
 
-writes ``encoder.json`` and ``vocab.bpe`` in GPT-2's format, and ``words.txt`` with the words of
-the captions, so that a prompt with another one can be warned about. All 256 bytes are tokens, so
-any text can be encoded; a word of the captions becomes one token. Takes about ten seconds.
+writes ``words.txt`` with the words of the captions, so that a prompt with another one can be warned
+about; with ``--new`` also ``encoder.json`` and ``vocab.bpe`` in GPT-2's format. All 256 bytes are
+tokens, so any text can be encoded; a word of the captions becomes one token. A word that the
+grammar learned later takes a few tokens, so the trained networks keep their vocabulary.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import numpy as np
 import common  # noqa: F401  (finds the library)
 from bigart.networks import tokenizer
 from bigart.running.files import atomic
-from painter import sample_scene
+from painter import caption, sample_scene
 
 END = "<|endoftext|>"
 
@@ -71,8 +72,8 @@ def words_of(captions: list[str]) -> Counter[str]:
     """Count the words of captions in the tokenizer's printable characters."""
     symbols = tokenizer.byte_symbols()
     counts: Counter[str] = Counter()
-    for caption in captions:
-        for word in tokenizer._WORDS.findall(caption.lower()):
+    for said in captions:
+        for word in tokenizer._WORDS.findall(said.lower()):
             counts["".join(symbols[byte] for byte in word.encode())] += 1
     return counts
 
@@ -93,19 +94,23 @@ def main() -> None:
     """Train and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("models/embedded"))
+    parser.add_argument(
+        "--new", action="store_true", help="new tokens, too: both GLIDE networks begin from nothing"
+    )
     parser.add_argument("--merges", type=int, default=1000)
     parser.add_argument("--captions", type=int, default=40_000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rng = np.random.default_rng(arguments.seed)
-    captions = [sample_scene(rng, held_out=None).caption(rng) for _ in range(arguments.captions)]
-    words = {word for caption in captions for word in re.findall(r"\w+", caption)}
+    captions = [caption(sample_scene(rng, held_out=None), rng) for _ in range(arguments.captions)]
+    words = {word for said in captions for word in re.findall(r"\w+", said)}
     with atomic(arguments.out / "words.txt") as path:
         known = sorted(words | set(FILLERS.split()))
         path.write_text("\n".join(known) + "\n", encoding="utf-8")
     captions += [f"{word} {word} {word}" for word in (FILLERS + OTHER_WORDS).split()]
-    size = write(arguments.out, train(words_of(captions), arguments.merges))
-    print(f"{size} tokens in {arguments.out}")
+    if arguments.new:
+        size = write(arguments.out, train(words_of(captions), arguments.merges))
+        print(f"{size} tokens in {arguments.out}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 
 from painter.canvas import Canvas, Points, around, box, ellipse, ribbon, straight
 from painter.colours import BRIGHT, Colour, mix, pigment, rgb
-from painter.scene import NUMBERS, Family, Scene, join, pick, some_colours
+from painter.scene import NUMBERS, Family, Scene, a, join, pick, some_colours
 
 GROUNDS = (
     rgb(0.93, 0.90, 0.82),
@@ -31,7 +31,7 @@ def _palette(scene: Scene, canvas: Canvas, count: int) -> list[Colour]:
     return [pigment(name, canvas.rng) for name in order]
 
 
-def _ground(scene: Scene, canvas: Canvas) -> Colour:
+def paint_ground(scene: Scene, canvas: Canvas) -> Colour:
     """Paint a ground that stands out against the scene's colours; return its colour."""
     rng = canvas.rng
     own = [pigment(name, np.random.default_rng(0), 0.0) for name in scene.colours]
@@ -66,36 +66,43 @@ def _spots(rng: np.random.Generator, count: int, big: bool) -> list[tuple[float,
     return spots
 
 
-def _shapes(scene: Scene, canvas: Canvas) -> None:
+def shape(
+    canvas: Canvas, family: str, x: float, y: float, r: float, colour: Colour, ground: Colour
+) -> None:
+    """Paint a circle, triangle or square about (x, y), of radius ``r``, with its shadow."""
     rng = canvas.rng
-    ground = _ground(scene, canvas)
-    count = scene.count or int(rng.integers(7, 15))
-    spots = _spots(rng, count, bool(scene.count))
+    if family == "circles":
+        outline: Points = ellipse(x, y, r, r * rng.uniform(0.94, 1.04))
+        field = around(x, y)
+    else:
+        corners = 3 if family == "triangles" else 4
+        turn = rng.uniform(0, 2 * np.pi) if corners == 3 else rng.normal(0.25 * np.pi, 0.12)
+        t = turn + np.arange(corners) * 2 * np.pi / corners + rng.normal(0, 0.08, corners)
+        outline = np.stack([x + np.cos(t) * r * 1.22, y + np.sin(t) * r * 1.22], -1)
+        field = straight(turn + np.pi / corners)
+    outline = canvas.wobble(outline, 0.0035)
+    shadow = canvas.shape(outline + np.array([0.010, 0.013]), soft=0.008)
+    canvas.fill(shadow, mix(ground, rgb(0.05, 0.05, 0.1), 0.6), opacity=0.4, relief=0)
+    mask = canvas.shape(outline)
+    style = rng.random()
+    canvas.shaded(mask, colour, (x - r * 0.4, y - r * 0.5), r * 2.2, 0.8, field, scale=0.9)
+    if family == "circles" and style < 0.35:
+        inner = canvas.shape(canvas.wobble(ellipse(x, y, r * 0.66, r * 0.66), 0.003))
+        canvas.fill(inner, mix(colour, ground, 0.62), field)
+        core = canvas.shape(canvas.wobble(ellipse(x, y, r * 0.36, r * 0.36), 0.003))
+        canvas.fill(core, mix(colour, rgb(0, 0, 0), 0.12), field)
+    elif style < 0.5:
+        centre = np.array([x, y])
+        inner = canvas.shape((outline - centre) * 0.55 + centre)
+        canvas.fill(inner, mix(colour, rgb(1, 1, 1), 0.35), field, opacity=0.8)
+
+
+def _shapes(scene: Scene, canvas: Canvas) -> None:
+    ground = paint_ground(scene, canvas)
+    count = scene.count or int(canvas.rng.integers(7, 15))
+    spots = _spots(canvas.rng, count, bool(scene.count))
     for (x, y, r), colour in zip(spots, _palette(scene, canvas, count), strict=True):
-        if scene.family == "circles":
-            outline: Points = ellipse(x, y, r, r * rng.uniform(0.94, 1.04))
-            field = around(x, y)
-        else:
-            corners = 3 if scene.family == "triangles" else 4
-            turn = rng.uniform(0, 2 * np.pi) if corners == 3 else rng.normal(0.25 * np.pi, 0.12)
-            t = turn + np.arange(corners) * 2 * np.pi / corners + rng.normal(0, 0.08, corners)
-            outline = np.stack([x + np.cos(t) * r * 1.22, y + np.sin(t) * r * 1.22], -1)
-            field = straight(turn + np.pi / corners)
-        outline = canvas.wobble(outline, 0.0035)
-        shadow = canvas.shape(outline + np.array([0.010, 0.013]), soft=0.008)
-        canvas.fill(shadow, mix(ground, rgb(0.05, 0.05, 0.1), 0.6), opacity=0.4, relief=0)
-        mask = canvas.shape(outline)
-        style = rng.random()
-        canvas.shaded(mask, colour, (x - r * 0.4, y - r * 0.5), r * 2.2, 0.8, field, scale=0.9)
-        if scene.family == "circles" and style < 0.35:
-            inner = canvas.shape(canvas.wobble(ellipse(x, y, r * 0.66, r * 0.66), 0.003))
-            canvas.fill(inner, mix(colour, ground, 0.62), field)
-            core = canvas.shape(canvas.wobble(ellipse(x, y, r * 0.36, r * 0.36), 0.003))
-            canvas.fill(core, mix(colour, rgb(0, 0, 0), 0.12), field)
-        elif style < 0.5:
-            centre = np.array([x, y])
-            inner = canvas.shape((outline - centre) * 0.55 + centre)
-            canvas.fill(inner, mix(colour, rgb(1, 1, 1), 0.35), field, opacity=0.8)
+        shape(canvas, scene.family, x, y, r, colour, ground)
 
 
 def _colour_blocks(scene: Scene, canvas: Canvas) -> None:
@@ -126,7 +133,7 @@ def _colour_blocks(scene: Scene, canvas: Canvas) -> None:
 
 def _splatter(scene: Scene, canvas: Canvas) -> None:
     rng = canvas.rng
-    _ground(scene, canvas)
+    paint_ground(scene, canvas)
     count = int(rng.integers(26, 46))
     groups: dict[int, list[Points]] = {}
     colours = _palette(scene, canvas, max(3, 2 * len(scene.colours)))
@@ -153,30 +160,43 @@ def _splatter(scene: Scene, canvas: Canvas) -> None:
         canvas.fill(canvas.shape(*strokes), colour, vary=0.07, relief=1.6)
 
 
+_NOUNS = {
+    "circles": ("circle", "circle", "circle", "disc", "dot", "round shape"),
+    "triangles": ("triangle", "triangle", "triangle", "triangular shape"),
+    "squares": ("square", "square", "square", "box"),
+}
+
+
+def shape_noun(family: str, rng: np.random.Generator) -> str:
+    """Return a noun for one of the family's shapes."""
+    return pick(rng, *_NOUNS[family])
+
+
+def plural(noun: str) -> str:
+    """Return the plural of a noun."""
+    return noun + ("es" if noun.endswith("x") else "s")
+
+
 def _say_shapes(scene: Scene, rng: np.random.Generator) -> str:
-    noun = scene.family
+    noun = shape_noun(scene.family, rng)
     colours = join(scene.colours, rng) or pick(rng, "colored", "colorful", "colored", "bright")
     if scene.count == 1:
-        noun = noun.removesuffix("s")
-        article = "an" if colours[0] in "aeiou" else "a"
-        things = pick(
-            rng,
-            f"one {colours} {noun}",
-            f"{article} {colours} {noun}",
-            f"a single {colours} {noun}",
-        )
+        one = f"{colours} {noun}"
+        things = pick(rng, f"one {one}", a(one), f"a single {one}", f"a big {one}")
     elif scene.count:
-        things = f"{NUMBERS[scene.count]} {colours} {noun}"
+        things = f"{NUMBERS[scene.count]} {colours} {plural(noun)}"
     else:
-        things = pick(rng, "", "", "many ") + f"{colours} {noun}"
+        things = pick(rng, "", "", "many ", "some ") + f"{colours} {plural(noun)}"
     return pick(
         rng,
         f"an abstract painting with {things}",
         f"an abstract painting of {things}",
         things,
         f"abstract art with {things}",
-        f"abstract {things}",
+        f"abstract {things}" if not scene.count else f"{things}, abstract art",
         f"an abstract composition of {things}",
+        f"a geometric painting with {things}",
+        f"modern art: {things}",
     )
 
 
@@ -190,6 +210,10 @@ def _say_blocks(scene: Scene, rng: np.random.Generator) -> str:
         f"an abstract painting with {colours} color blocks",
         f"a grid of {colours} squares",
         f"color blocks of {colours} rectangles",
+        a(f"{colours} color block painting"),
+        f"a checkerboard of {colours} squares",
+        f"{colours} tiles",
+        f"a patchwork of {colours}",
     )
 
 
@@ -203,6 +227,10 @@ def _say_splatter(scene: Scene, rng: np.random.Generator) -> str:
         f"splattered {colours} paint",
         f"thin {colours} lines",
         f"an abstract splatter of {colours} paint",
+        f"splatters of {colours} paint",
+        f"drips and splashes of {colours} paint",
+        f"a drip painting in {colours}",
+        f"{colours} scribbles",
     )
 
 

@@ -172,6 +172,14 @@ class Canvas:
         rows, columns = slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
         return Mask(alpha, rows, columns, soft > 0)
 
+    def within(self, mask: Mask, *polygons: Points) -> Mask:
+        """Return the union of polygons, each (k, 2), where ``mask`` covers."""
+        inner = self.shape(*polygons)
+        cover = np.zeros((self.n, self.n), np.float32)
+        cover[mask.rows, mask.columns] = mask.alpha
+        alpha = inner.alpha * cover[inner.rows, inner.columns]
+        return Mask(alpha, inner.rows, inner.columns, mask.soft)
+
     def grid(self, mask: Mask) -> tuple[Array, Array]:
         """Return the unit coordinates x (1, w) and y (h, 1) of a mask's pixels."""
         return self.axis[None, mask.columns], self.axis[mask.rows, None]
@@ -340,3 +348,21 @@ def below(ys: Points, bottom: float = 1.02) -> Points:
     """Return the polygon below a line given at equal steps over [0, 1]."""
     xs = np.linspace(-0.01, 1.01, len(ys))
     return np.concatenate([np.stack([xs, ys], -1), [(1.01, bottom), (-0.01, bottom)]])
+
+
+def smooth(knots: Sequence[tuple[float, float]] | Points, steps: int = 6) -> Points:
+    """Return a closed curve through ``knots`` (k, 2), a Catmull-Rom spline, (k * steps, 2)."""
+    p = np.asarray(knots, float)[:, None]
+    before, after, last = (np.roll(p, shift, 0) for shift in (1, -1, -2))
+    t = (np.arange(steps) / steps)[None, :, None]
+    bend = 2 * before - 5 * p + 4 * after - last
+    curve = 2 * p + (after - before) * t + bend * t**2 + (3 * (p - after) + last - before) * t**3
+    return (curve / 2).reshape(-1, 2)
+
+
+def evenly(outline: Points, step: float) -> Points:
+    """Return a closed outline (k, 2) at points about ``step`` apart, at least 12 of them."""
+    closed = np.concatenate([outline, outline[:1]])
+    length = np.concatenate([[0], np.hypot(*np.diff(closed, axis=0).T).cumsum()])
+    at = np.linspace(0, length[-1], max(12, int(length[-1] / step)), endpoint=False)
+    return np.stack([np.interp(at, length, closed[:, k]) for k in (0, 1)], -1)

@@ -3,11 +3,11 @@
 import numpy as np
 
 from painter.canvas import HORIZONTAL, Canvas, Points, box, ellipse, straight
-from painter.colours import mix, rgb
-from painter.landscape import BLACK, SKIES, WHITE, lit, sky, some_time, when
+from painter.colours import BLACK, WHITE, mix, rgb
+from painter.outdoors import light, lit, outdoors, sky, when
 from painter.scene import Family, Scene, pick
 
-CITIES = ("boston", "boston", "new york", "chicago", "")
+CITIES = ("boston", "boston", "new york", "chicago", "manhattan", "seattle", "", "")
 
 
 def _tower(
@@ -38,7 +38,7 @@ def _skyline(scene: Scene, canvas: Canvas) -> None:
     rng = canvas.rng
     base = rng.uniform(0.64, 0.74)
     sky(scene, canvas, base)
-    stops = SKIES[scene.time][0]
+    stops = light(scene).stops
     far = mix(stops[-1], lit(rgb(0.45, 0.50, 0.60), scene), 0.6)
     bodies = (
         rgb(0.62, 0.36, 0.28),
@@ -139,22 +139,38 @@ def _skyline(scene: Scene, canvas: Canvas) -> None:
 
 def _say(scene: Scene, rng: np.random.Generator) -> str:
     name = scene.detail + " " if scene.detail else ""
-    return pick(
-        rng,
-        f"{name}city skyline",
-        f"{name}city skyline",
-        f"the {name}skyline",
-        f"the skyline of {name.strip()}" if name else "a city skyline",
-        f"{name}skyline over the water" if name else "a city by the water",
-        f"{name}skyscrapers" if name else "skyscrapers in the city",
-    ) + when(scene, rng)
+    if name:
+        subject = pick(
+            rng,
+            f"{name}city skyline",
+            f"{name}city skyline",
+            f"the {name}skyline",
+            f"the skyline of {scene.detail}",
+            f"{name}skyline over the water",
+            f"{name}skyscrapers",
+            f"downtown {scene.detail}",
+            f"the city of {scene.detail}",
+            f"{scene.detail} seen from the water",
+        )
+    else:
+        subject = pick(
+            rng,
+            "city skyline",
+            "a city skyline",
+            "the skyline of a city",
+            "a city by the water",
+            "skyscrapers in the city",
+            "tall buildings",
+            "city skylines",
+            "the towers of a big city",
+            "a cityscape",
+        )
+    return subject + when(scene, rng)
 
 
-FAMILIES = {
-    "skyline": Family(
-        lambda rng: Scene("skyline", (), 0, some_time(rng, 4, 2, 1, 2.5, 1), pick(rng, *CITIES)),
-        _say,
-        _skyline,
-        1.2,
-    ),
-}
+def _sample(rng: np.random.Generator) -> Scene:
+    scene = Scene("skyline", detail=pick(rng, *CITIES))
+    return outdoors(scene, rng, 4, 2, 1, 2.5, seasons=("",))
+
+
+FAMILIES = {"skyline": Family(_sample, _say, _skyline, 1.2)}

@@ -21,11 +21,23 @@ NAMED: dict[str, tuple[float, float, float]] = {
     "gray": (0.53, 0.54, 0.56),
 }
 BRIGHT = ("red", "orange", "yellow", "green", "turquoise", "blue", "purple", "pink")
+#: Other words for these colours, by the name in ``NAMED``.
+SYNONYMS = {
+    "red": ("scarlet", "crimson"),
+    "yellow": ("golden",),
+    "turquoise": ("teal",),
+    "blue": ("azure",),
+    "purple": ("violet",),
+    "gray": ("grey",),
+}
 
 
 def rgb(red: float, green: float, blue: float) -> Colour:
     """Return one colour as a (3,) array."""
     return np.array((red, green, blue), np.float32)
+
+
+BLACK, WHITE = rgb(0.07, 0.07, 0.09), rgb(0.98, 0.98, 0.95)
 
 
 def pigment(name: str, rng: np.random.Generator, spread: float = 0.05) -> Colour:

@@ -1,19 +1,36 @@
-"""All families of paintings, and the two calls the training uses: invent a scene, paint it."""
+"""All families of paintings, and what training does with them: invent a scene, say it, paint it."""
 
 import zlib
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from painter import abstract, city, landscape, still_life
+from painter import (
+    abstract,
+    city,
+    landscape,
+    microscope,
+    outdoors,
+    pairs,
+    pets,
+    still_life,
+    traffic,
+    workshop,
+)
 from painter.canvas import Canvas
-from painter.scene import MEDIA, Family, Scene
+from painter.scene import MEDIA, Family, Scene, with_medium
 
 FAMILIES: dict[str, Family] = {
     **abstract.FAMILIES,
     **landscape.FAMILIES,
     **city.FAMILIES,
     **still_life.FAMILIES,
+    **pets.FAMILIES,
+    **workshop.FAMILIES,
+    **microscope.FAMILIES,
+    **traffic.FAMILIES,
+    **pairs.FAMILIES,
 }
 
 
@@ -38,15 +55,21 @@ def sample_scene(rng: np.random.Generator, held_out: bool | None = False) -> Sce
         scene = FAMILIES[names[int(rng.choice(len(names), p=weights / weights.sum()))]].sample(rng)
         if held_out is None or is_held_out(scene) == held_out:
             break
-    medium = MEDIA[int(rng.choice(3, p=(0.72, 0.14, 0.14)))]
-    return Scene(scene.family, scene.colours, scene.count, scene.time, scene.detail, medium)
+    return replace(scene, medium=MEDIA[int(rng.choice(3, p=(0.72, 0.14, 0.14)))])
+
+
+def caption(scene: Scene, rng: np.random.Generator) -> str:
+    """Return one of the many ways to say what is seen, in lower case."""
+    return with_medium(FAMILIES[scene.family].say(scene, rng), scene, rng)
 
 
 def paint(scene: Scene, size: int, seed: int) -> NDArray[np.uint8]:
     """Paint a scene, (size, size, 3) uint8 sRGB.
 
-    The same scene and seed give the same picture at any size from 64 to 2048 pixels.
+    The same scene and seed give the same picture at any size of 64 pixels and more.
     """
     canvas = Canvas(size, np.random.default_rng(seed), scene.medium)
     FAMILIES[scene.family].draw(scene, canvas)
+    if scene.weather:
+        outdoors.weather(scene, canvas)
     return canvas.finish()

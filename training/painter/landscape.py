@@ -1,6 +1,7 @@
 """Landscapes: farmland, an Italian villa, sunset over a lake, snowy mountains, the sea."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,205 +18,22 @@ from painter.canvas import (
     ridge,
     straight,
 )
-from painter.colours import Colour, mix, pigment, rgb
-from painter.scene import Family, Scene, pick
-
-XS = np.linspace(0, 1, 160)
-BLACK, WHITE = rgb(0.06, 0.07, 0.10), rgb(0.98, 0.97, 0.94)
-
-#: Sky from the zenith to the horizon, then the tint and the strength of the light on the land.
-SKIES: dict[str, tuple[list[Colour], Colour, float]] = {
-    "": (
-        [rgb(0.22, 0.46, 0.80), rgb(0.48, 0.69, 0.90), rgb(0.83, 0.90, 0.93)],
-        rgb(1, 1, 0.96),
-        1.0,
-    ),
-    "sunset": (
-        [rgb(0.28, 0.26, 0.50), rgb(0.80, 0.42, 0.42), rgb(0.98, 0.66, 0.28), rgb(1.0, 0.85, 0.50)],
-        rgb(1.1, 0.82, 0.66),
-        0.78,
-    ),
-    "dawn": (
-        [rgb(0.52, 0.62, 0.82), rgb(0.86, 0.72, 0.80), rgb(0.99, 0.86, 0.72)],
-        rgb(1.05, 0.95, 0.92),
-        0.9,
-    ),
-    "night": (
-        [rgb(0.03, 0.05, 0.15), rgb(0.07, 0.12, 0.28), rgb(0.16, 0.24, 0.42)],
-        rgb(0.55, 0.66, 1.0),
-        0.42,
-    ),
-    "storm": (
-        [rgb(0.26, 0.29, 0.34), rgb(0.42, 0.46, 0.50), rgb(0.66, 0.69, 0.69)],
-        rgb(0.86, 0.92, 0.98),
-        0.72,
-    ),
-}
-
-_WHEN = {
-    "": ("", "", "", " on a sunny day", " under a blue sky"),
-    "sunset": (" at sunset", " at sunset", " at dusk", " in the evening light"),
-    "dawn": (" at dawn", " at sunrise", " in the morning", " in the early morning light"),
-    "night": (" at night", " at night", " by moonlight", " under the stars"),
-    "storm": (" on a cloudy day", " under a gray sky", " before a storm", " on a stormy day"),
-}
-
-
-def when(scene: Scene, rng: np.random.Generator) -> str:
-    """Return the words for the time of day, with a leading space or empty."""
-    return pick(rng, *_WHEN[scene.time])
-
-
-def some_time(rng: np.random.Generator, *weights: float) -> str:
-    """Return a time of day; weights for day, sunset, dawn, night and storm."""
-    return str(rng.choice(list(SKIES), p=np.array(weights) / sum(weights)))
-
-
-def lit(colour: Colour, scene: Scene) -> Colour:
-    """Return a colour in the light of the scene's time of day."""
-    _, tint, strength = SKIES[scene.time]
-    return np.clip(colour * tint * strength, 0, 1).astype(np.float32)
-
-
-def sky(scene: Scene, canvas: Canvas, horizon: float, stops: list[Colour] | None = None) -> None:
-    """Paint the sky down to ``horizon``, with clouds, and the moon and stars at night."""
-    rng = canvas.rng
-    stops = stops or SKIES[scene.time][0]
-    stops = [
-        np.clip(c * rng.uniform(0.94, 1.06) + rng.normal(0, 0.015, 3), 0, 1).astype(np.float32)
-        for c in stops
-    ]
-    canvas.fill(
-        canvas.everything(),
-        stops,
-        straight(rng.normal(0, 0.12)),
-        scale=2.0,
-        vary=0.045,
-        span=(0, horizon),
-    )
-    if scene.time == "night":
-        spots = [
-            ellipse(x, y, r, r)
-            for x, y, r in zip(
-                rng.uniform(0, 1, 40),
-                rng.uniform(0, horizon, 40),
-                rng.uniform(0.001, 0.004, 40),
-                strict=True,
-            )
-        ]
-        canvas.fill(canvas.shape(*spots), rgb(0.95, 0.93, 0.8), vary=0.02)
-        x, y, r = (
-            rng.uniform(0.15, 0.85),
-            rng.uniform(0.08, horizon * 0.4),
-            rng.uniform(0.03, 0.055),
-        )
-        canvas.fill(
-            canvas.shape(ellipse(x, y, r * 2, r * 2), soft=r * 0.8),
-            rgb(0.6, 0.66, 0.75),
-            around(x, y),
-            opacity=0.35,
-        )
-        canvas.fill(
-            canvas.shape(ellipse(x, y, r, r)), rgb(0.97, 0.95, 0.85), around(x, y), scale=0.7
-        )
-        return
-    light = mix(stops[-1], WHITE, 0.7 if scene.time != "storm" else 0.15)
-    for _ in range(int(rng.integers(2, 6)) + 3 * (scene.time == "storm")):
-        x, y = rng.uniform(0, 1), rng.uniform(0.04, horizon * 0.75)
-        w = rng.uniform(0.10, 0.26)
-        puffs = [
-            ellipse(
-                x + dx * w, y + dy * w * 0.16 - abs(1 - abs(dx)) * w * 0.12, w * s, w * s * 0.42
-            )
-            for dx, dy, s in zip(
-                rng.uniform(-1, 1, 9), rng.normal(0, 1, 9), rng.uniform(0.2, 0.42, 9), strict=True
-            )
-        ]
-        shade = mix(light, stops[0], 0.45)
-        canvas.fill(
-            canvas.shape(*(p + np.array([0, 0.012]) for p in puffs), soft=0.008),
-            shade,
-            HORIZONTAL,
-            opacity=0.7,
-            scale=1.3,
-        )
-        canvas.fill(
-            canvas.shape(*(p - np.array([0, 0.006]) for p in puffs), soft=0.008),
-            light,
-            straight(0.2),
-            opacity=0.8,
-            scale=1.3,
-        )
-
-
-def tree(canvas: Canvas, x: float, y: float, size: float, colour: Colour) -> None:
-    """Paint a round tree that stands at (x, y)."""
-    rng = canvas.rng
-    canvas.fill(
-        canvas.shape(box(x - size * 0.05, y - size * 0.5, x + size * 0.05, y)),
-        mix(colour, BLACK, 0.6),
-    )
-    turn, away = rng.uniform(0, 2 * np.pi, 26), np.sqrt(rng.uniform(0, 1, 26))
-    blobs = [
-        ellipse(
-            x + away[i] * np.cos(turn[i]) * size * 0.38,
-            y - size * 0.66 + away[i] * np.sin(turn[i]) * size * 0.28,
-            r,
-            r * 0.8,
-        )
-        for i, r in enumerate(size * rng.uniform(0.07, 0.15, 26))
-    ]
-    canvas.shaded(
-        canvas.shape(*blobs),
-        colour,
-        (x - size * 0.25, y - size * 0.95),
-        size * 1.05,
-        0.4,
-        straight(0.9),
-        scale=0.5,
-        vary=0.2,
-    )
-
-
-def cypress(canvas: Canvas, x: float, y: float, size: float, colour: Colour) -> None:
-    """Paint a cypress that stands at (x, y)."""
-    t = np.linspace(0, 1, 14)
-    half = size * 0.11 * np.sin(np.pi * np.clip(t, 0.02, 0.96)) ** 0.6 * (0.25 + 0.75 * t)
-    outline = np.concatenate(
-        [
-            np.stack([x - half, y - size * (1 - t)], -1),
-            np.stack([x + half, y - size * (1 - t)], -1)[::-1],
-        ]
-    )
-    mask = canvas.shape(canvas.wobble(outline, size * 0.012))
-    canvas.shaded(
-        mask,
-        colour,
-        (x - size * 0.12, y - size * 0.6),
-        size * 0.5,
-        0.5,
-        straight(1.45),
-        scale=0.5,
-        vary=0.2,
-    )
-
-
-def hills(scene: Scene, canvas: Canvas, horizon: float, colours: list[Colour], far: Colour) -> None:
-    """Paint layers of hills from the horizon to the bottom edge."""
-    rng = canvas.rng
-    for k, colour in enumerate(colours):
-        depth = (k + 1) / len(colours)
-        y = horizon + (1 - horizon) * (k / len(colours)) ** 1.25
-        line = y + ridge(rng, 3, 0.35, 2) * (0.025 + 0.045 * depth)
-        tone = mix(colour, far, 0.6 * (1 - depth) ** 1.5)
-        canvas.fill(
-            canvas.shape(below(line)),
-            [mix(tone, WHITE, 0.12), tone, mix(tone, BLACK, 0.22)],
-            along(XS, line * 1.0),
-            scale=0.7 + 0.7 * depth,
-            vary=0.11,
-        )
-
+from painter.colours import BLACK, WHITE, mix, pigment, rgb
+from painter.outdoors import (
+    XS,
+    cypress,
+    foliage,
+    hills,
+    horizon_colour,
+    is_white,
+    lit,
+    meadow,
+    outdoors,
+    sky,
+    tree,
+    when,
+)
+from painter.scene import Family, Scene, a, pick, tint
 
 # -- farmland ------------------------------------------------------------------------------
 
@@ -247,9 +65,9 @@ def _farmland(scene: Scene, canvas: Canvas) -> None:
     horizon = rng.uniform(0.28, 0.46)
     sky(scene, canvas, horizon)
     crops = _CROPS[scene.colours[0] if scene.colours else ""]
-    far = mix(SKIES[scene.time][0][-1], lit(rgb(0.4, 0.5, 0.6), scene), 0.5)
+    far = mix(horizon_colour(scene), lit(rgb(0.4, 0.5, 0.6), scene), 0.5)
     layers = int(rng.integers(4, 7))
-    tones = [lit(crops[int(rng.integers(len(crops)))], scene) for _ in range(layers)]
+    tones = [lit(meadow(crops[int(rng.integers(len(crops)))], scene), scene) for _ in range(layers)]
     for k in range(layers):
         depth = (k + 1) / layers
         y = horizon + (1 - horizon) * (k / layers) ** 1.25
@@ -267,9 +85,8 @@ def _farmland(scene: Scene, canvas: Canvas) -> None:
         # fields: patches on the slope, ploughed towards a vanishing point
         edges = np.sort(rng.uniform(-0.1, 1.1, int(rng.integers(2, 4))))
         for left, right in itertools.pairwise(edges):
-            crop = mix(
-                lit(crops[int(rng.integers(len(crops)))], scene), far, 0.5 * (1 - depth) ** 1.5
-            )
+            crop = lit(meadow(crops[int(rng.integers(len(crops)))], scene), scene)
+            crop = mix(crop, far, 0.5 * (1 - depth) ** 1.5)
             lean = rng.uniform(-0.25, 0.25) * depth
             xs = np.linspace(left, right, 24)
             top = np.interp(xs, XS, line)
@@ -291,8 +108,9 @@ def _farmland(scene: Scene, canvas: Canvas) -> None:
                 steps = np.linspace(0, 1, 8)[:, None]
                 furrows.append(ribbon(a + (b - a) * steps, 0.002 + 0.006 * depth * steps[:, 0]))
             canvas.fill(canvas.shape(*furrows), mix(crop, BLACK, 0.4), straight(1.2), opacity=0.6)
-        leaf = mix(lit(rgb(0.14, 0.30, 0.13), scene), far, 0.5 * (1 - depth))
         for x in rng.uniform(0, 1, int(rng.integers(0, 5))):
+            leaf = lit(foliage(rgb(0.14, 0.30, 0.13), scene, rng), scene)
+            leaf = mix(leaf, far, 0.5 * (1 - depth))
             tree(
                 canvas,
                 x,
@@ -332,9 +150,10 @@ def _villa(scene: Scene, canvas: Canvas) -> None:
     rng = canvas.rng
     horizon = rng.uniform(0.42, 0.55)
     sky(scene, canvas, horizon)
-    far = mix(SKIES[scene.time][0][-1], lit(rgb(0.45, 0.52, 0.66), scene), 0.6)
+    far = mix(horizon_colour(scene), lit(rgb(0.45, 0.52, 0.66), scene), 0.6)
     slopes = [
-        lit(c, scene) for c in (rgb(0.50, 0.58, 0.44), rgb(0.44, 0.54, 0.26), rgb(0.58, 0.60, 0.28))
+        lit(meadow(c, scene), scene)
+        for c in (rgb(0.50, 0.58, 0.44), rgb(0.44, 0.54, 0.26), rgb(0.58, 0.60, 0.28))
     ]
     hills(scene, canvas, horizon, slopes, far)
     wall = {
@@ -422,12 +241,12 @@ def _villa(scene: Scene, canvas: Canvas) -> None:
         scale=0.5,
     )
     # the garden, a path and trees in front
-    meadow = base + 0.004 * ridge(rng)
-    grass = lit(rgb(0.50, 0.56, 0.24), scene)
+    lawn = base + 0.004 * ridge(rng)
+    grass = lit(meadow(rgb(0.50, 0.56, 0.24), scene), scene)
     canvas.fill(
-        canvas.shape(below(meadow)),
+        canvas.shape(below(lawn)),
         [mix(grass, WHITE, 0.15), grass, mix(grass, BLACK, 0.35)],
-        along(XS, meadow),
+        along(XS, lawn),
         scale=1.1,
         vary=0.16,
     )
@@ -599,7 +418,7 @@ def _mountains(scene: Scene, canvas: Canvas) -> None:
     rng = canvas.rng
     horizon = rng.uniform(0.62, 0.74)
     sky(scene, canvas, horizon)
-    haze = mix(SKIES[scene.time][0][-1], lit(rgb(0.55, 0.65, 0.80), scene), 0.6)
+    haze = mix(horizon_colour(scene), lit(rgb(0.55, 0.65, 0.80), scene), 0.6)
     far = horizon - 0.20 + ridge(rng, 5, 0.52, 4) * 0.10
     canvas.fill(canvas.shape(below(far)), [mix(haze, WHITE, 0.3), haze], along(XS, far))
     snow, shade, rock = (
@@ -680,7 +499,7 @@ def _mountains(scene: Scene, canvas: Canvas) -> None:
         if crags:
             canvas.fill(canvas.shape(*crags), rock, straight(1.0), opacity=0.75, vary=0.2)
     line = horizon + ridge(rng, 3, 0.4) * 0.02
-    if rng.random() < 0.4:  # a lake before the mountains
+    if scene.detail:  # a lake before the mountains
         canvas.fill(
             canvas.shape(below(line)),
             [
@@ -732,12 +551,12 @@ def _sea(scene: Scene, canvas: Canvas) -> None:
     horizon = rng.uniform(0.30, 0.44)
     sky(scene, canvas, horizon)
     deep, clear = lit(rgb(0.05, 0.24, 0.42), scene), lit(rgb(0.16, 0.55, 0.60), scene)
-    if scene.time == "storm":
+    if scene.weather == "storm":
         deep, clear = rgb(0.14, 0.23, 0.28), rgb(0.34, 0.47, 0.48)
     foam = mix(lit(WHITE, scene), WHITE, 0.35 if scene.time != "night" else 0.1)
     canvas.fill(
         canvas.shape(box(-0.01, horizon, 1.01, 1.01)),
-        [mix(deep, SKIES[scene.time][0][-1], 0.35), deep, clear],
+        [mix(deep, horizon_colour(scene), 0.35), deep, clear],
         HORIZONTAL,
         scale=1.2,
         vary=0.14,
@@ -750,7 +569,7 @@ def _sea(scene: Scene, canvas: Canvas) -> None:
             * (1 + 0.3 * ridge(rng))
         )
         canvas.fill(
-            canvas.shape(below(line, horizon + 0.005)), mix(deep, SKIES[scene.time][0][-1], 0.4)
+            canvas.shape(below(line, horizon + 0.005)), mix(deep, horizon_colour(scene), 0.4)
         )
     rows = int(rng.integers(4, 7))
     for k in range(rows):
@@ -918,60 +737,80 @@ def _sea(scene: Scene, canvas: Canvas) -> None:
 
 
 def _say_farmland(scene: Scene, rng: np.random.Generator) -> str:
-    tint = {
-        "green": pick(rng, "green ", "lush green "),
-        "yellow": pick(rng, "golden ", "yellow "),
-        "": "",
-    }["".join(scene.colours)]
+    words = {"green": ("green ", "lush green "), "yellow": ("golden ", "yellow "), "": ("",)}
+    hue = pick(rng, *words["".join(scene.colours)])
     return pick(
         rng,
-        f"rolling {tint}farmland",
-        f"{tint}rolling farmland",
-        f"{tint}fields and hills",
-        f"a {tint}farm landscape",
-        f"rolling {tint}hills with farms",
-        f"a landscape with {tint}fields",
-        f"{tint}farmland",
+        f"rolling {hue}farmland",
+        f"a painting of rolling {hue}farmland",
+        f"{hue}rolling farmland",
+        f"{hue}fields and hills",
+        f"a {hue}farm landscape",
+        f"rolling {hue}hills with farms",
+        f"a landscape with {hue}fields",
+        f"{hue}farmland",
+        f"{hue}countryside with fields",
+        f"{a(hue + 'field')} in the country",
+        f"a farm with {hue}fields",
+        f"{hue}hills and trees",
     ) + when(scene, rng)
 
 
 def _say_villa(scene: Scene, rng: np.random.Generator) -> str:
-    tint = "".join(f"{c} " for c in scene.colours)
+    hue = tint(scene, rng)
     return pick(
         rng,
-        f"an italian villa with {tint}walls" if tint else "an italian villa",
-        f"{'a ' + tint if tint else 'an '}italian villa",
-        f"a {tint}villa in tuscany",
-        f"{'a ' + tint if tint else 'an '}italian villa with cypress trees",
-        f"a {tint}villa in italy",
+        f"an italian villa with {hue}walls" if hue else "an italian villa",
+        a(f"{hue}italian villa"),
+        f"{a(hue + 'villa')} in tuscany",
+        f"{a(hue + 'italian villa')} with cypress trees",
+        f"{a(hue + 'villa')} in italy",
+        f"{a(hue + 'house')} in tuscany",
+        f"{a(hue + 'tuscan villa')} with a garden",
+        f"{a(hue + 'country house')} in italy",
+        f"{a(hue + 'mansion')} in the italian hills",
     ) + when(scene, rng)
 
 
 def _say_lake(scene: Scene, rng: np.random.Generator) -> str:
-    tint = "".join(f"{c} " for c in scene.colours)
-    article = "an" if tint[:1] in ("o", "a") and tint else "a"
+    hue = tint(scene, rng)
     return pick(
         rng,
-        f"{tint}sunset over a lake",
-        f"{article} {tint}sunset over a lake",
-        f"a lake at sunset with a {tint}sky" if tint else "a lake at sunset",
-        f"{article} {tint}sunset over the water",
-        f"{tint}sunset at the lake",
-        f"the sun setting over a lake, {tint}sky" if tint else "the sun setting over a lake",
+        f"{hue}sunset over a lake",
+        f"{a(hue + 'sunset')} over a lake",
+        f"{a(hue + 'sunset')} over the lake",
+        f"a lake at sunset with {a(hue + 'sky')}" if hue else "a lake at sunset",
+        f"{a(hue + 'sunset')} over the water",
+        f"{hue}sunset at the lake",
+        f"the sun setting over a lake, {hue}sky" if hue else "the sun setting over a lake",
+        f"a lake under {a(hue + 'sunset')}",
+        f"{a(hue + 'evening')} at a quiet lake",
+        f"{a(hue + 'sunset')} reflected in a lake",
+        f"{hue}sunsets over lakes",
     )
 
 
 def _say_mountains(scene: Scene, rng: np.random.Generator) -> str:
-    return pick(
-        rng,
-        "snowy mountains",
-        "snowy mountains",
-        "snow covered mountains",
-        "mountains with snow",
-        "mountain peaks in the snow",
-        "a mountain landscape with snow",
-        "a snowy mountain range",
-    ) + when(scene, rng)
+    lake = pick(rng, " and a lake", " by a lake", " over a lake", " behind a lake")
+    return (
+        pick(
+            rng,
+            "snowy mountains",
+            "snowy mountains",
+            "snow covered mountains",
+            "mountains with snow",
+            "mountain peaks in the snow",
+            "a mountain landscape with snow",
+            "a snowy mountain range",
+            "a snowy mountain",
+            "a mountain with snow",
+            "the alps in the snow",
+            "snow capped peaks",
+            "white mountains",
+        )
+        + (lake if scene.detail else "")
+        + when(scene, rng)
+    )
 
 
 def _say_sea(scene: Scene, rng: np.random.Generator) -> str:
@@ -980,11 +819,17 @@ def _say_sea(scene: Scene, rng: np.random.Generator) -> str:
         "a seascape with crashing waves",
         "a seascape with crashing waves",
         "crashing waves",
-        "a stormy sea" if scene.time == "storm" else "the sea with waves",
+        "a crashing wave",
+        "a stormy sea" if scene.weather == "storm" else "the sea with waves",
         "ocean waves",
         "waves crashing on the shore",
+        "waves crashing on rocks",
         "a seascape",
         "waves at sea",
+        "the ocean",
+        "a big wave",
+        "a beach with waves",
+        "the coast with breaking waves",
     ) + when(scene, rng)
 
 
@@ -992,33 +837,32 @@ def _tinted(rng: np.random.Generator, chance: float, *names: str) -> tuple[str, 
     return (pick(rng, *names),) if rng.random() < chance else ()
 
 
+def _sample_farmland(rng: np.random.Generator) -> Scene:
+    scene = outdoors(Scene("farmland"), rng, 5, 1.5, 1, 0.7)
+    plain = scene.season in ("", "summer") and not is_white(scene)
+    return replace(scene, colours=_tinted(rng, 0.45, "green", "yellow") if plain else ())
+
+
+def _sample_villa(rng: np.random.Generator) -> Scene:
+    colours = _tinted(rng, 0.5, "yellow", "pink", "white", "orange")
+    return outdoors(Scene("villa", colours), rng, 5, 1.5, 1, 0.8, storm=0.6)
+
+
+def _sample_mountains(rng: np.random.Generator) -> Scene:
+    scene = Scene("mountains", detail=pick(rng, "lake", "", ""))
+    return outdoors(scene, rng, 5, 1.6, 1.2, 1, seasons=("", "winter"))
+
+
+def _sample_sea(rng: np.random.Generator) -> Scene:
+    return outdoors(Scene("sea"), rng, 5, 1.4, 0.8, 0.8, storm=2, seasons=("",))
+
+
 FAMILIES = {
-    "farmland": Family(
-        lambda rng: Scene(
-            "farmland", _tinted(rng, 0.45, "green", "yellow"), 0, some_time(rng, 5, 1.5, 1, 0.7, 1)
-        ),
-        _say_farmland,
-        _farmland,
-    ),
-    "villa": Family(
-        lambda rng: Scene(
-            "villa",
-            _tinted(rng, 0.5, "yellow", "pink", "white", "orange"),
-            0,
-            some_time(rng, 5, 1.5, 1, 0.8, 0.6),
-        ),
-        _say_villa,
-        _villa,
-    ),
+    "farmland": Family(_sample_farmland, _say_farmland, _farmland),
+    "villa": Family(_sample_villa, _say_villa, _villa),
     "lake": Family(
-        lambda rng: Scene("lake", _tinted(rng, 0.6, *_SUNSETS), 0, "sunset"), _say_lake, _lake
+        lambda rng: Scene("lake", _tinted(rng, 0.6, *_SUNSETS), time="sunset"), _say_lake, _lake
     ),
-    "mountains": Family(
-        lambda rng: Scene("mountains", (), 0, some_time(rng, 5, 1.6, 1.2, 1, 1)),
-        _say_mountains,
-        _mountains,
-    ),
-    "sea": Family(
-        lambda rng: Scene("sea", (), 0, some_time(rng, 5, 1.4, 0.8, 0.8, 2)), _say_sea, _sea
-    ),
+    "mountains": Family(_sample_mountains, _say_mountains, _mountains),
+    "sea": Family(_sample_sea, _say_sea, _sea),
 }

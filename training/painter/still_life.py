@@ -3,10 +3,9 @@
 import numpy as np
 
 from painter.canvas import HORIZONTAL, Canvas, Points, around, below, ellipse, ribbon, straight
-from painter.colours import BRIGHT, NAMED, Colour, mix, pigment, rgb
-from painter.scene import NUMBERS, Family, Scene, join, pick, some_colours
+from painter.colours import BLACK, BRIGHT, WHITE, Colour, mix, pigment, rgb
+from painter.scene import NUMBERS, Family, Scene, a, join, named, pick, some_colours, tint
 
-BLACK, WHITE = rgb(0.08, 0.07, 0.09), rgb(1.0, 0.99, 0.96)
 WALLS = (
     rgb(0.62, 0.60, 0.54),
     rgb(0.36, 0.38, 0.40),
@@ -24,7 +23,7 @@ CLOTHS = (
 )
 
 
-def _room(canvas: Canvas, wall: Colour | None = None) -> tuple[float, Colour]:
+def room(canvas: Canvas, wall: Colour | None = None) -> tuple[float, Colour]:
     """Paint a wall and a table; return the height of the table's far edge and its colour."""
     rng = canvas.rng
     wall = WALLS[int(rng.integers(len(WALLS)))] if wall is None else wall
@@ -52,7 +51,7 @@ def _room(canvas: Canvas, wall: Colour | None = None) -> tuple[float, Colour]:
     return edge, cloth
 
 
-def _shadow(
+def shadow(
     canvas: Canvas, x: float, y: float, w: float, cloth: Colour, tint: Colour | None = None
 ) -> None:
     """Paint the shadow a thing of width ``w`` throws on the table, light from the upper left."""
@@ -123,11 +122,12 @@ def _profile(rng: np.random.Generator) -> Points:
     return np.stack([t, np.interp(t, *np.array(knots).T)], -1)
 
 
-def _bottle(
+def bottle(
     canvas: Canvas, x: float, y: float, height: float, width: float, colour: Colour, cloth: Colour
 ) -> None:
+    """Paint a bottle of glass that stands at (x, y), ``width`` is half its thickness."""
     rng = canvas.rng
-    _shadow(canvas, x, y, width, cloth, colour)
+    shadow(canvas, x, y, width, cloth, colour)
     profile = _profile(rng)
     ys = y - profile[:, 0] * height
     half = profile[:, 1] * width
@@ -184,7 +184,7 @@ def _bottle(
 
 def _bottles(scene: Scene, canvas: Canvas) -> None:
     rng = canvas.rng
-    edge, cloth = _room(canvas)
+    edge, cloth = room(canvas)
     count = scene.count or int(rng.integers(4, 7))
     names = (
         [scene.colours[i % len(scene.colours)] for i in range(count)]
@@ -201,7 +201,7 @@ def _bottles(scene: Scene, canvas: Canvas) -> None:
     ys = edge + rng.uniform(0.08, 0.24, count)
     for i in np.argsort(ys):
         near = 0.9 + 0.7 * (ys[i] - edge)
-        _bottle(
+        bottle(
             canvas,
             float(xs[i]),
             float(ys[i]),
@@ -269,19 +269,25 @@ def _piece(canvas: Canvas, kind: str, x: float, y: float, r: float) -> None:
         canvas.fill(canvas.shape(ribbon(stem, r * 0.09)), rgb(0.28, 0.19, 0.12))
 
 
-def _fruit(scene: Scene, canvas: Canvas) -> None:
+def fruit_bowl(
+    canvas: Canvas,
+    cx: float,
+    edge: float,
+    w: float,
+    cloth: Colour,
+    detail: str = "",
+    name: str = "",
+) -> None:
+    """Paint a bowl of fruit of half width ``w`` on the table behind whose ``edge`` the wall is.
+
+    ``detail`` is a kind of fruit and ``name`` the bowl's colour; any where they are empty.
+    """
     rng = canvas.rng
-    edge, cloth = _room(canvas)
-    kinds = (
-        [scene.detail]
-        if scene.detail
-        else [str(k) for k in rng.choice(list(_FRUIT), 4, replace=False)]
-    )
-    cx, rim, w = 0.5 + rng.normal(0, 0.03), edge - rng.uniform(0.0, 0.05), rng.uniform(0.28, 0.33)
+    kinds = [detail] if detail else [str(k) for k in rng.choice(list(_FRUIT), 4, replace=False)]
+    rim = edge - rng.uniform(0.0, 0.05)
     foot = rim + w * rng.uniform(0.72, 0.85)
-    name = scene.colours[0] if scene.colours else pick(rng, "white", "blue", "brown", "white")
-    bowl = pigment(name, rng)
-    _shadow(canvas, cx, foot, w * 0.8, cloth)
+    bowl = pigment(name or pick(rng, "white", "blue", "brown", "white"), rng)
+    shadow(canvas, cx, foot, w * 0.8, cloth)
     canvas.fill(canvas.shape(ellipse(cx, rim, w, w * 0.24)), mix(bowl, BLACK, 0.5), around(cx, rim))
     r = w * 0.31
     rows = ((5, 0.02, 0.72), (4, -0.34, 0.55), (2, -0.70, 0.24))
@@ -323,10 +329,18 @@ def _fruit(scene: Scene, canvas: Canvas) -> None:
         canvas.shape(ellipse(cx, foot, w * 0.42, w * 0.08)), mix(bowl, BLACK, 0.45), HORIZONTAL
     )
     if rng.random() < 0.6:
-        x = cx + rng.choice([-1, 1]) * rng.uniform(0.30, 0.38)
+        x = cx + rng.choice([-1, 1]) * w * rng.uniform(0.95, 1.15)
         y = foot + rng.uniform(0.02, 0.06)
-        _shadow(canvas, x, y + r * 0.85, r * 0.9, cloth)
+        shadow(canvas, x, y + r * 0.85, r * 0.9, cloth)
         _piece(canvas, pick(rng, *kinds), x, y, r)
+
+
+def _fruit(scene: Scene, canvas: Canvas) -> None:
+    rng = canvas.rng
+    edge, cloth = room(canvas)
+    name = scene.colours[0] if scene.colours else ""
+    cx, w = 0.5 + rng.normal(0, 0.03), rng.uniform(0.28, 0.33)
+    fruit_bowl(canvas, cx, edge, w, cloth, scene.detail, name)
 
 
 # -- goldfish ------------------------------------------------------------------------------
@@ -376,13 +390,13 @@ def _fish(canvas: Canvas, x: float, y: float, s: float, way: float, colour: Colo
     canvas.fill(canvas.shape(ellipse(*eye, s * 0.06, s * 0.06)), BLACK)
 
 
-def _goldfish(scene: Scene, canvas: Canvas) -> None:
+def fish_bowl(
+    canvas: Canvas, cx: float, foot: float, r: float, cloth: Colour, count: int = 0
+) -> None:
+    """Paint a glass bowl of radius ``r`` with goldfish, two where ``count`` is 0."""
     rng = canvas.rng
-    wall = mix(pigment(scene.colours[0], rng), WALLS[0], 0.25) if scene.colours else None
-    edge, cloth = _room(canvas, wall)
-    cx, r = 0.5 + rng.normal(0, 0.03), rng.uniform(0.29, 0.34)
-    cy = edge + 0.14 - r + rng.uniform(0, 0.06)
-    _shadow(canvas, cx, cy + r * 0.93, r * 0.85, cloth, rgb(0.6, 0.8, 0.85))
+    cy = foot - r
+    shadow(canvas, cx, cy + r * 0.93, r * 0.85, cloth, rgb(0.6, 0.8, 0.85))
     globe = canvas.shape(ellipse(cx, cy, r, r * 0.95))
     canvas.fill(globe, rgb(0.84, 0.91, 0.92), around(cx, cy), opacity=0.35)
     t = np.linspace(0.12 * np.pi * -1, 1.12 * np.pi, 50)
@@ -417,7 +431,7 @@ def _goldfish(scene: Scene, canvas: Canvas) -> None:
             )
         )
     canvas.fill(canvas.shape(*weed), rgb(0.16, 0.44, 0.22), straight(1.5), vary=0.2)
-    count = scene.count or 2
+    count = count or 2
     spots = {
         1: [(0.0, 0.12)],
         2: [(-0.26, 0.32), (0.22, -0.06)],
@@ -487,30 +501,31 @@ def _goldfish(scene: Scene, canvas: Canvas) -> None:
     )
 
 
+def _goldfish(scene: Scene, canvas: Canvas) -> None:
+    rng = canvas.rng
+    wall = mix(pigment(scene.colours[0], rng), WALLS[0], 0.25) if scene.colours else None
+    edge, cloth = room(canvas, wall)
+    cx, r = 0.5 + rng.normal(0, 0.03), rng.uniform(0.29, 0.34)
+    fish_bowl(canvas, cx, edge + 0.14 + rng.uniform(0, 0.06), r, cloth, scene.count)
+
+
 # -- words ---------------------------------------------------------------------------------
 
 
 def _say_bottles(scene: Scene, rng: np.random.Generator) -> str:
     colours = join(scene.colours, rng) or pick(rng, "colored", "colored", "colorful")
+    noun = pick(rng, "glass bottle", "glass bottle", "bottle", "wine bottle", "glass flask")
     if scene.count == 1:
-        article = "an" if colours[0] in "aeiou" else "a"
+        one = f"{colours} {noun}"
+        things = pick(rng, a(one), f"one {one}", f"a single {one}")
+    else:
+        number = f"{NUMBERS[scene.count]} " if scene.count else pick(rng, "", "", "some ")
         things = pick(
             rng,
-            f"{article} {colours} glass bottle",
-            f"one {colours} glass bottle",
-            f"{article} {colours} bottle",
+            f"{number}{colours} {noun}s",
+            f"{number}{colours} {noun}s",
+            f"{number}bottles of {colours} glass",
         )
-        return pick(
-            rng,
-            things,
-            f"a still life with {things}",
-            f"a still life of {things}",
-            f"a still life painting of {things}",
-        )
-    number = NUMBERS[scene.count] + " " if scene.count else ""
-    things = number + pick(
-        rng, f"{colours} glass bottles", f"{colours} glass bottles", f"{colours} bottles"
-    )
     return pick(
         rng,
         f"a still life painting of {things}",
@@ -522,34 +537,45 @@ def _say_bottles(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def _say_fruit(scene: Scene, rng: np.random.Generator) -> str:
-    tint = "".join(f"{c} " for c in scene.colours)
-    article = "an" if tint[:1] == "o" else "a"
-    what = scene.detail or "fruit"
+    bowl = tint(scene, rng) + pick(rng, "bowl", "bowl", "bowl", "dish")
+    what = scene.detail or pick(rng, "fruit", "fruit", "fruits", "fresh fruit")
     return pick(
         rng,
-        f"{article} {tint}bowl of {what}",
-        f"{article} {tint}bowl of {what}",
-        f"{what} in {article} {tint}bowl",
-        f"a still life with {article} {tint}bowl of {what}",
-        f"a still life painting of {article} {tint}bowl of {what}",
-        f"{article} {tint}bowl with {what} on a table",
+        f"{a(bowl)} of {what}",
+        f"{a(bowl)} of {what}",
+        f"{what} in {a(bowl)}",
+        f"a still life with {a(bowl)} of {what}",
+        f"a still life painting of {a(bowl)} of {what}",
+        f"{a(bowl)} with {what} on a table",
+        f"a still life of {what}" if not scene.colours else f"{a(bowl)} full of {what}",
+        f"{a(bowl)} filled with {what}",
     )
 
 
 def _say_goldfish(scene: Scene, rng: np.random.Generator) -> str:
-    number = {0: "", 1: pick(rng, "a ", "one ")}.get(scene.count, NUMBERS[scene.count] + " ")
-    where = pick(rng, "in a glass bowl", "in a glass bowl", "in a fish bowl", "in a bowl of water")
+    number = {0: pick(rng, "", "", "some "), 1: pick(rng, "a ", "one ")}
+    where = pick(
+        rng,
+        "in a glass bowl",
+        "in a glass bowl",
+        "in a fish bowl",
+        "in a bowl of water",
+        "in a round aquarium",
+        "swimming in a bowl",
+    )
     behind = ""
     if scene.colours:
-        tint = scene.colours[0]
-        article = "an" if tint[0] == "o" else "a"
+        hue = named(scene.colours[0], rng)
         behind = pick(
             rng,
-            f" before {article} {tint} wall",
-            f" with {article} {tint} background",
-            f", {tint} background",
+            f" before {a(hue + ' wall')}",
+            f" in front of {a(hue + ' wall')}",
+            f" with {a(hue + ' background')}",
+            f", {hue} background",
         )
-    return f"{number}goldfish {where}{behind}"
+    if not scene.count and rng.random() < 0.15:
+        return f"a goldfish bowl{behind}"
+    return f"{number.get(scene.count, NUMBERS[scene.count] + ' ')}goldfish {where}{behind}"
 
 
 def _sample_bottles(rng: np.random.Generator) -> Scene:
@@ -564,7 +590,7 @@ def _sample_fruit(rng: np.random.Generator) -> Scene:
         if rng.random() < 0.35
         else ()
     )
-    return Scene("fruit", colours, 0, "", pick(rng, *_FRUIT) if rng.random() < 0.45 else "")
+    return Scene("fruit", colours, detail=pick(rng, *_FRUIT) if rng.random() < 0.45 else "")
 
 
 def _sample_goldfish(rng: np.random.Generator) -> Scene:
@@ -576,7 +602,6 @@ def _sample_goldfish(rng: np.random.Generator) -> Scene:
     return Scene("goldfish", colours, int(rng.integers(0, 5)))
 
 
-assert set(BRIGHT) <= set(NAMED)
 FAMILIES = {
     "bottles": Family(_sample_bottles, _say_bottles, _bottles, 1.1),
     "fruit": Family(_sample_fruit, _say_fruit, _fruit),
