@@ -37,8 +37,8 @@ def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
 
 
-# Files whose tests share something costly: one worker of pytest-xdist runs them all. (With pytest 9.2,
-# its own `--dist loadgroup` groups nothing.)
+# Files whose tests share something costly: one worker of pytest-xdist runs them all. (With
+# pytest 9.2, its own `--dist loadgroup` groups nothing.)
 TOGETHER = (
     "conda",
     "deployment",
