@@ -1,4 +1,4 @@
-"""What workflow/rules/internals.smk takes from Snakemake is there, in the oldest version as well."""
+"""What workflow/rules/internals.smk needs of Snakemake is there, in the oldest version as well."""
 
 import os
 import re
