@@ -14,13 +14,11 @@ from hypothesis import strategies as st
 import check_config
 from bigart.config import options, project
 from bigart.config.options import Artwork, Config
-from bigart.config.project import read, read_config_file
 from bigart.errors import UserError
 from bigart.sampling import samplers
 from bigart.sampling.schedule import spaced_timesteps
 
 ROOT = Path(__file__).parents[1]
-MODELS = ROOT / "config" / "models.yaml"
 
 
 @pytest.fixture(autouse=True)
@@ -29,15 +27,8 @@ def _in_the_project(monkeypatch):
 
 
 def errors(mapping, *files) -> str:
-    _, _, found = read(mapping, files)
+    _, _, found = project.read(mapping, files)
     return "\n".join(map(str, found))
-
-
-def refused(mapping, models=MODELS) -> list[str]:
-    """Return the lines with which a run with this config is refused."""
-    with pytest.raises(UserError) as error:
-        project.load(mapping, (), models, ROOT)
-    return str(error.value).splitlines()
 
 
 # Nothing drifts apart
@@ -51,15 +42,14 @@ def test_the_readme_documents_every_option_and_column():
     readme = (ROOT / "config" / "README.md").read_text()
     assert check_config.options_table() in readme
     for name in options.REQUIRED:
-        part = options.properties()[name]
-        assert f"| `{name}` | {part['description']} | {options.allowed(name)} |" in readme
+        meaning = options.PROPERTIES[name]["description"]
+        assert f"| `{name}` | {meaning} | {options.allowed(name)} |" in readme
 
 
 def test_the_schemas_in_the_repository_are_those_of_the_options():
     for path, text in check_config.schemas().items():
         assert path.read_text() == text, "write them with check_config.py --schemas"
-    config = jsonschema.Draft202012Validator(options.schema(Config))
-    row = jsonschema.Draft202012Validator(options.schema(Artwork))
+    config, row = map(jsonschema.Draft202012Validator, options.SCHEMAS.values())
     assert config.is_valid(dict(options.DEFAULTS))
     assert row.is_valid({"artwork": "boat", "prompt": "a boat", "seed": 1})
     for wrong in ({"seed": -1}, {"sampler": "x"}, {"sead": 1}, {"batch": 0}, {"results": "{a}"}):
@@ -73,7 +63,7 @@ def test_the_schemas_in_the_repository_are_those_of_the_options():
 
 def parsed(*arguments):
     parser = argparse.ArgumentParser()
-    for option in options.properties():
+    for option in options.PROPERTIES:
         options.add_option(parser, f"--{option.replace('_', '-')}", option)
     return parser.parse_args(arguments)
 
@@ -82,9 +72,7 @@ def parsed(*arguments):
     st.fixed_dictionaries(
         {"prompt": st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]))},
         optional={
-            "seed": st.integers(0, 2**32 - 1),
             "texture_amount": st.floats(0, 0.15) | st.sampled_from(["1e-07", -0.0, 5e-324]),
-            "detail": st.booleans(),
             "negative_prompt": st.sampled_from(["", "--steps=3", "-1", "a = b", "$x 'y' \"z\""]),
             "upsample_steps": st.sampled_from(["fast27", "ddim50", 7]),
         },
@@ -93,10 +81,9 @@ def parsed(*arguments):
 def test_a_command_reads_from_its_flags_exactly_the_values_of_an_artwork(row):
     row |= {"artwork": "boat", "prompt": f"-{row['prompt']}"}
     artwork, _ = options.checked(Artwork, row)
-    names = [name for name in options.COLUMNS if name != "detail"]  # no command has a flag for it
-    found = parsed(*(f"--{name.replace('_', '-')}={getattr(artwork, name)}" for name in names))
-    for name in names:
-        assert repr(getattr(found, name)) == repr(getattr(artwork, name))
+    found = parsed(*(f"--{name.replace('_', '-')}={value}" for name, value in artwork))
+    for name, value in artwork:
+        assert repr(getattr(found, name)) == repr(value)
 
 
 def test_a_command_refuses_a_value_in_the_words_of_the_config(capsys):
@@ -117,17 +104,14 @@ def test_the_help_of_a_flag_says_meaning_range_and_default(capsys):
         parsed("--help")
     text = " ".join(capsys.readouterr().out.split())
     assert "grey grain added at 1024 pixels: number 0 to 0.15 (default: 0.037)" in text
-    assert "away from: text of at most 10,000 characters, without" in text
-    assert "control characters (default: blank)" in text
 
 
 # What may be written
 
 
-@pytest.mark.parametrize("mapping", [None, {}, {"seed": None, "negative_prompt": None}])
+@pytest.mark.parametrize("mapping", [None, {}, {"seed": None, "results": ""}])
 def test_left_out_or_blank_is_the_default(mapping):
-    config, _, _ = read(mapping)
-    assert (config.models, config.seed, config.guidance) == ("embedded", 42, 2.0)
+    assert project.read(mapping)[0] == Config()
 
 
 @pytest.mark.parametrize(
@@ -138,16 +122,14 @@ def test_left_out_or_blank_is_the_default(mapping):
         ("seed", "7", 7),
         ("guidance", 3, 3.0),
         ("guidance", -0.0, 0.0),  # or it would rerun what 0 has painted
-        ("guidance", "3.5", 3.5),
         ("texture_amount", "1e-2", 0.01),
-        ("upsample_steps", 50, 50),
         ("upsample_steps", "ddim50", "ddim50"),
         ("batch", "4", 4),
         ("device", "cuda:1", "cuda:1"),
     ],
 )
 def test_values_are_read_in_the_type_of_their_option(key, written, meant):
-    config, _, found = read({key: written})
+    config, _, found = project.read({key: written})
     assert not found
     assert repr(getattr(config, key)) == repr(meant)
 
@@ -157,18 +139,16 @@ def test_a_path_is_brought_into_the_form_that_snakemake_takes(tmp_path, monkeypa
     for written, meant in [
         ("results/", "results"),
         ("./results//mine/", "results/mine"),
-        ("../pictures", "../pictures"),
         ("~/pictures", f"{tmp_path}/pictures"),
         (".", str(ROOT)),  # ./lake would be warned of, and lake alone has no folder to name
     ]:
-        config, _, found = read({"results": written})
+        config, _, found = project.read({"results": written})
         assert (config.results, found) == (meant, [])
 
 
 def test_a_file_in_place_of_the_results_folder_is_found_before_anything_runs(tmp_path):
     (tmp_path / "notes").write_text("mine")
-    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
-    for name in ("notes", "notes/pictures/new", "gone"):
+    for name in ("notes", "notes/pictures/new"):
         message = errors({"results": str(tmp_path / name)})
         assert message.startswith("config, `results`: ")
         assert f"{tmp_path / name.split('/')[0]}' is not a folder" in message
@@ -179,22 +159,18 @@ def test_a_file_in_place_of_the_results_folder_is_found_before_anything_runs(tmp
     ("key", "written", "said"),
     [
         ("choose", True, ["found true", "YAML reads yes", "1 to `candidates`"]),
-        ("seed", 7.0, ["found 7.0", "Write it as 7"]),
         ("seed", "9" * 5000, ["(5002 characters)"]),
-        pytest.param("seed", 10**5000, ["more than 1,000 digits"], id="enormous"),
-        ("seed", [1, 2], ["found a list"]),
+        ("seed", [1, 2], ["found [1, 2]"]),
         ("guidance", float("nan"), ["found nan", "number 0 to 20"]),
         ("format", "jpeg", ["Did you mean `jpg`"]),
         ("device", "gpu", ["found 'gpu'", "`cuda`"]),
-        ("negative_prompt", False, ["found false", "in quotes it is text"]),
         ("negative_prompt", 12, ["Put it in quotes"]),
-        ("negative_prompt", "half \ud83d", ["U+D83D"]),
-        ("models", "../mine", ["found '../mine'", "config/models.yaml"]),
+        ("negative_prompt", "half \ud83d", ["Character 6 is not UTF-8"]),
         ("results", "a{b}", ["without { and }"]),
         ("Texture Amount", 0.1, ["Did you mean `texture_amount`"]),
         ("prompt", "a boat", ["column of the table"]),
         ("xyzzy", 1, ["The options are `models`"]),
-        (True, 1, ["no such option", "YAML reads yes"]),
+        (True, 1, ["no such option"]),
     ],
 )
 def test_an_error_names_the_option_what_was_found_and_what_is_allowed(key, written, said):
@@ -205,30 +181,17 @@ def test_an_error_names_the_option_what_was_found_and_what_is_allowed(key, writt
         assert part in message
 
 
-def test_a_config_that_holds_no_keys_is_refused():
-    assert refused(["seed"]) == ["config: found a list; it must hold keys"]
-
-
 def test_every_error_comes_at_once_also_those_of_the_table_and_the_models(tmp_path):
     table = tmp_path / "mine.tsv"
     table.write_text("artwork\tprompt\tchoose\nboat\ta boat\t9\n../x\t\t\n")
     options = {"seed": "x", "sampler": "fast", "guidence": 2, "models": "embeded"}
-    lines = refused({"table": str(table), **options})
+    with pytest.raises(UserError) as error:
+        project.load({"table": str(table), **options}, (), ROOT / "config/models.yaml", ROOT)
+    lines = str(error.value).splitlines()
     assert lines[0] == "7 errors:"
     for part in ("`seed`", "`sampler`", "`guidence`", "artwork `boat`, column `choose`"):
         assert sum(part in line for line in lines) == 1
     assert "Did you mean `embedded`?" in lines[-1]
-
-
-def test_errors_of_the_table_of_models_come_with_the_others(tmp_path):
-    content = yaml.safe_load(MODELS.read_text())
-    content["files"]["embedded-base"]["path"] = str(tmp_path / "none.safetensors")
-    (tmp_path / "absent.yaml").write_text(yaml.safe_dump(content))
-    for name, said in [("absent.yaml", "and is not there"), ("none.yaml", "is missing")]:
-        first, second, third = refused({"seed": "x"}, tmp_path / name)
-        assert first == "2 errors:"
-        assert "config, `seed`: found 'x'" in second
-        assert said in third
 
 
 def test_a_wrong_path_of_the_table_is_the_only_error_of_the_table(tmp_path, monkeypatch):
@@ -241,86 +204,65 @@ def test_errors_name_the_line_of_the_file_that_the_value_came_from(tmp_path):
     first, second = tmp_path / "config.yaml", tmp_path / "mine.yaml"
     first.write_text("# mine\nseed: 1\n\nguidance: 99\n")
     second.write_text("seed: -1\n")
-    message = errors({"seed": -1, "guidance": 99, "choose": 50}, first, second)
+    message = errors({"seed": -1, "guidance": 99, "choose": 50, "candidates": 0}, first, second)
     assert f"{second}, line 1, `seed`: found -1" in message
     assert f"{first}, line 4, `guidance`: found 99" in message
-    assert "config, `choose`: found 50" in message  # from --config: no file has it
+    assert "config, `candidates`: found 0" in message  # from --config: no file has it
 
 
 def test_a_key_that_stands_twice_is_an_error(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text("seed: 1\nsteps: 9\nseed: 2\n")
-    message = errors(read_config_file(file), file)
+    message = errors({"seed": 2, "steps": 9}, file)
     assert message == f"{file}, line 3, `seed`: stands a second time; it stands in line 1 already"
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"seed: [1\nsteps: 2\n", "line 2: this is not YAML"),
-        (b"- seed\n", "found a list"),
-        (b"table: caf\xe9.tsv\n", "not UTF-8 text"),
-        (None, "is missing"),
-    ],
-)
-def test_a_file_that_is_no_config_says_why(tmp_path, content, said):
-    file = tmp_path / "config.yaml"
-    if content is not None:
-        file.write_bytes(content)
-    with pytest.raises(UserError, match=r"config\.yaml") as error:
-        read_config_file(file)
-    assert said in str(error.value)
 
 
 # The command
 
 
-@pytest.fixture
-def check(capsys):
-    """Run the command in this process, and return what it prints."""
-
-    def run(*arguments):
-        check_config.run(check_config.parser().parse_args([str(word) for word in arguments]))
-        return capsys.readouterr().out
-
-    return run
+def check(*arguments):
+    """Run the command in this process."""
+    check_config.run(check_config.parser().parse_args(map(str, arguments)))
 
 
-def test_the_command_sums_up_the_shipped_config_and_ones_own(check, tmp_path, monkeypatch):
-    printed = check()
-    assert "painted by the embedded models" in printed
-    assert "Not the default" not in printed
-    assert "italian-villa: 'a painting of an Italian villa'" in printed
+def test_the_command_sums_up_the_shipped_config_and_ones_own(capsys, tmp_path, monkeypatch):
+    check()
+    printed = capsys.readouterr().out
+    assert "config/prompts.tsv, painted by the embedded models" in printed
+    assert "config.yaml: the defaults" in printed
+    assert "prompt 'a painting of an Italian villa'" in printed
     monkeypatch.chdir(tmp_path)
     Path("t.tsv").write_text("artwork\tprompt\tseed\nboat\ta boat\t5\n")
-    Path("c.yaml").write_text("guidance: 4\ntable: t.tsv\n")
-    printed = check("c.yaml")
-    assert "1 artwork in t.tsv" in printed
-    assert "guidance: 4.0 (default 2.0)" in printed
-    assert "seed 5" in printed
+    Path("c.yaml").write_text("guidance: 4\n")
+    check("c.yaml", "--table", "t.tsv")
+    printed = capsys.readouterr().out
+    assert "config.yaml: table 't.tsv', guidance 4.0\n" in printed
+    assert "boat: seed 5, guidance 4.0, artwork 'boat', prompt 'a boat'\n" in printed
 
 
-def test_the_command_warns_of_words_that_the_models_were_never_shown(check, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "said"), [("seed: [1\nsteps: 2\n", "line 2: this is not YAML"), ("- a", "['a']")]
+)
+def test_the_command_names_a_file_that_is_no_config(tmp_path, content, said):
+    (tmp_path / "c.yaml").write_text(content)
+    with pytest.raises(UserError, match=r"c\.yaml") as error:
+        check(tmp_path / "c.yaml", "--table", "t.tsv")
+    assert said in str(error.value)
+
+
+def test_the_command_warns_of_unknown_words_and_of_what_is_cut(capsys, tmp_path):
     table = tmp_path / "prompts.tsv"
     table.write_text(
-        "artwork\tprompt\tnegative_prompt\n"
-        "dog\ta painting of a Corgi; a corgi's lake\tfog, zeppelin\nlake\tsunset over a lake\t\n"
+        "artwork\tprompt\tnegative_prompt\ndog\ta Corgi; a corgi's lake\tfog, zeppelin\n"
+        f"sea\t{'blue sea ' * 33}\n"
     )
-    of_prompt, of_negative, known = check("--table", table).splitlines()[-3:]
-    assert (
-        "artwork `dog`, column `prompt`: the embedded models were never shown `corgi` " in of_prompt
-    )
-    assert "column `negative_prompt`" in of_negative
-    assert "`zeppelin`" in of_negative
+    check("--table", table)
+    cut, of_prompt, of_negative, known = capsys.readouterr().out.splitlines()[-4:]
+    assert "`sea`, column `prompt`: the models read 64 tokens and this has 66" in cut
+    assert cut.endswith("this end is cut: 'blue sea'")
+    assert "`dog`, column `prompt`: the embedded models were never shown `corgi` and" in of_prompt
+    assert "`negative_prompt`: the embedded models were never shown `fog`, `zep" in of_negative
     assert "`models: glide` knows far more" in known
-
-
-def test_the_command_says_what_is_cut_of_a_long_prompt(check, tmp_path):
-    table = tmp_path / "prompts.tsv"
-    table.write_text("artwork\tprompt\nsea\t" + "blue sea " * 33 + "\n")
-    (warning,) = [line for line in check("--table", table).splitlines() if "warning" in line]
-    assert "column `prompt`: the models read 64 tokens and this has 66" in warning
-    assert warning.endswith("this end is cut: 'blue sea'")
 
 
 def test_the_command_lists_errors_without_a_traceback(tmp_path):
@@ -330,15 +272,11 @@ def test_the_command_lists_errors_without_a_traceback(tmp_path):
     command += ["--table", tmp_path / "t.tsv"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("check_config: error: 3 errors:")
-    assert "Traceback" not in done.stderr
-
-
-# The options agree with the samplers
+    assert done.stderr.startswith("check_config: error: 3 errors:\n  ")
 
 
 def test_the_samplers_of_the_options_are_the_ones_there_are():
-    assert set(options.properties()["sampler"]["enum"]) == set(samplers.SAMPLERS)
+    assert set(options.PROPERTIES["sampler"]["enum"]) == set(samplers.SAMPLERS)
 
 
 def test_upsample_steps_takes_the_strides_that_the_schedule_can_make():

@@ -1,6 +1,6 @@
 """Check config.yaml, the table of artworks and the models, and say what they ask for.
 
-Prints a summary, or every error at once (exit status 1). Nothing is painted.
+Prints what differs from the defaults, or every error at once (exit status 1). Nothing is painted.
 """
 
 import argparse
@@ -12,12 +12,10 @@ import yaml
 
 from bigart.commands import command
 from bigart.config import options, project
-from bigart.config.options import COLUMNS, DEFAULTS, REQUIRED, Artwork, Config
+from bigart.config.options import COLUMNS, DEFAULTS, Artwork, Options
 from bigart.errors import show
-from bigart.weights.table import TABLE, ModelFile
-
-ROOT = Path(__file__).parent.parent.parent
-SCHEMAS = ROOT / "workflow" / "schemas"
+from bigart.running import yaml_file
+from bigart.weights.table import ROOT, TABLE, ModelFile
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,37 +42,41 @@ def run(arguments: argparse.Namespace) -> None:
         UserError: Something is wrong; the message lists every error.
     """
     if arguments.options:
-        print(options_table(), end="")
+        print(options_table())
         return
     if arguments.schemas:
         for path, text in schemas().items():
             path.write_text(text, encoding="utf-8")
         return
-    mapping = project.read_config_file(arguments.config)
-    if arguments.table:
-        mapping["table"] = arguments.table
-    if arguments.models:
-        mapping["models_table"] = arguments.models
+    mapping = yaml_file.read(arguments.config).content or {}
+    others = {"table": arguments.table, "models_table": arguments.models}
+    if isinstance(mapping, dict):
+        mapping |= {key: path for key, path in others.items() if path}
     config, table, files = project.load(mapping, [arguments.config], TABLE, ROOT)
-    print(summary(config, table), end="")
+    print(f"{config.table}, painted by the {config.models} models")
+    for name, chosen in {"config.yaml": config, **table}.items():
+        print(f"  {name}: {_differences(chosen)}")
     for warning in [*_cut_prompts(table, files), *project.unknown_words(config, table, files)]:
         print(f"warning: {warning}")
 
 
+def _differences(chosen: Options) -> str:
+    pairs = [(name, value) for name, value in chosen if value != DEFAULTS.get(name)]
+    return ", ".join(f"{name} {show(value)}" for name, value in pairs) or "the defaults"
+
+
 def _cut_prompts(table: Mapping[str, Artwork], files: Mapping[str, ModelFile]) -> Iterator[str]:
     """Yield a warning for each prompt that is longer than the models read."""
-    vocabulary, merges = (files[role].final_path() for role in ("vocabulary", "merges"))
-    if not (vocabulary.is_file() and merges.is_file()):
+    paths = [files[role].final_path() for role in ("base", "vocabulary", "merges")]
+    if not all(path.is_file() for path in paths):
         yield "whether the prompts are too long shows once `snakemake weights` has run"
         return
     # only here, since torch comes with them
     from bigart.networks.tokenizer import Tokenizer
     from bigart.weights.network_file import load_metadata
 
-    path = files["base"].final_path()
-    sizes = json.loads(load_metadata(path)["options"]) if path.is_file() else files["base"].options
-    context = sizes.get("text_ctx", 128)
-    tokenizer = Tokenizer.from_files(vocabulary, merges)
+    context = json.loads(load_metadata(paths[0])["options"])["text_ctx"]
+    tokenizer = Tokenizer.from_files(*paths[1:])
     for place, text in project.texts(table):
         if len(tokens := tokenizer.encode(text)) > context:
             cut = tokenizer.decode(tokens[context:]).strip()
@@ -84,48 +86,25 @@ def _cut_prompts(table: Mapping[str, Artwork], files: Mapping[str, ModelFile]) -
             )
 
 
-def summary(config: Config, table: Mapping[str, Artwork]) -> str:
-    """Return what will be painted, and what differs from the defaults, as lines of text."""
-    count = project.counted(len(table), "artwork")
-    lines = [f"{count} in {config.table}, painted by the {config.models} models"]
-    changed = [
-        f"  {name}: {show(value)} (default {show(default)})"
-        for name, default in DEFAULTS.items()
-        if (value := getattr(config, name)) != default
-    ]
-    lines += ["", "Not the default, for all artworks:", *changed] if changed else []
-    lines.append("")
-    for artwork in table.values():
-        own = ", ".join(
-            f"{name} {show(value)}"
-            for name in COLUMNS
-            if name not in REQUIRED and (value := getattr(artwork, name)) != getattr(config, name)
-        )
-        lines.append(f"  {artwork.artwork}: {show(artwork.prompt)}")
-        lines += [f"    {own}"] if own else []
-    return "\n".join(lines) + "\n"
-
-
 def options_table() -> str:
     """Return every option as a Markdown table: name, meaning, allowed, default, column or not."""
     lines = ["| option | meaning | allowed | default | column |", "| --- | --- | --- | --- | --- |"]
     for name, default in DEFAULTS.items():
-        meaning = options.properties()[name]["description"]
-        written = options.written(default) if default == "" else f"`{options.written(default)}`"
+        meaning, allowed = options.PROPERTIES[name]["description"], options.allowed(name)
+        written = "blank" if default == "" else f"`{str(default).lower()}`"
         column = "yes" if name in COLUMNS else ""
-        lines.append(f"| `{name}` | {meaning} | {options.allowed(name)} | {written} | {column} |")
-    return "\n".join(lines) + "\n"
+        lines.append(f"| `{name}` | {meaning} | {allowed} | {written} | {column} |")
+    return "\n".join(lines)
 
 
 def schemas() -> dict[Path, str]:
     """Return the text of the file of each JSON schema."""
-    head = (
-        "# Written by `check_config.py --schemas` from workflow/scripts/bigart/config/options.py.\n"
-    )
-    found = {"config": options.schema(Config), "prompts": options.schema(Artwork)}
+    head = "# Written by `check_config.py --schemas` from bigart/config/options.py.\n"
+    version = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return {
-        SCHEMAS / f"{name}.schema.yaml": head + yaml.safe_dump(schema, sort_keys=False, width=100)
-        for name, schema in found.items()
+        ROOT / "workflow" / "schemas" / f"{name}.schema.yaml": head
+        + yaml.safe_dump({**version, **schema}, sort_keys=False, width=100)
+        for name, schema in options.SCHEMAS.items()
     }
 
 

@@ -2,17 +2,14 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-
-_LONGEST = 4000  # bits of a whole number; Python refuses to write out much longer ones
 
 
 class UserError(Exception):
-    """An error in the user's input or surroundings.
+    """An error in the user's input or surroundings, with the whole message for the user.
 
-    ``str(error)`` is the whole message, one or more lines that say what was found, what is
-    allowed and what to do. Commands print it without a traceback and exit with status 1.
+    Commands print it without a traceback and exit with status 1.
     """
 
 
@@ -44,19 +41,9 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 def show(value: object, length: int = 60) -> str:
     """Write a value for a message: short, on one line, with nothing that a terminal would obey."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case str():
-            text = f"'{value if value.isprintable() else _escaped(value)}'"
-        case int() if value.bit_length() > _LONGEST:
-            return "a whole number of more than 1,000 digits"
-        case list() | tuple():
-            return "a list"
-        case Mapping():
-            return "a group of keys"
-        case _:
-            text = _escaped(str(value))
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    text = f"'{text}'" if isinstance(value, str) else text
     return text if len(text) <= length else f"{text[: length - 1]}… ({len(text)} characters)"
 
 
@@ -72,7 +59,3 @@ def listed(names: Iterable[str]) -> str:
 
 def _simplified(word: str) -> str:
     return re.sub(r"[\s_-]+", "_", word.strip().lower())
-
-
-def _escaped(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

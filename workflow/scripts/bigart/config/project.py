@@ -24,30 +24,23 @@ def load(
 ) -> tuple[Config, dict[str, Artwork], dict[str, ModelFile]]:
     """Return the config, its artworks in the order of the table, and the model file of each role.
 
-    Args:
-        mapping: The config, as ``read`` takes it.
-        config_files: The files it came from, as ``read`` takes them.
-        models_table: ``config/models.yaml``, unless the config names another one.
-        root: The folder that the table of models counts its paths from.
+    The first two arguments are those of ``read``; ``models_table`` is in use unless the config
+    names another one, and its paths begin at ``root``.
 
     Raises:
-        UserError: Anything is wrong in any of them, or a model file of one's own is not there;
-            the message lists every error.
+        UserError: Anything is wrong, or a model file is missing; the message lists every error.
     """
     config, table, found = read(mapping, config_files)
     errors = [str(error) for error in found]
     files: dict[str, ModelFile] = {}
     try:
-        models_table = config.models_table or models_table
-        files = read_models(models_table, root=root).set(config.models)
+        files = read_models(config.models_table or models_table, root=root).set(config.models)
         check_present(files)
     except UserError as error:
         errors += str(error).splitlines()
-    if len(errors) == 1:
-        raise UserError(errors[0])
     if errors:
-        lines = "".join(f"\n  {error}" for error in errors)
-        raise UserError(f"{counted(len(errors), 'error')}:{lines}")
+        heading = [f"{len(errors)} errors:"] if len(errors) > 1 else []
+        raise UserError("\n  ".join(heading + errors))
     return config, table, files
 
 
@@ -56,8 +49,8 @@ def read(
 ) -> tuple[Config, dict[str, Artwork], list[InputError]]:
     """Return the config, the artworks in the order of the table, and all errors in both.
 
-    Where there are errors, the config has the default in place of each wrong value, and rows with
-    an error are left out: nothing may be painted from them.
+    Where there are errors, the config has defaults in place of wrong values, and artworks with
+    wrong values are left out: nothing may be painted from them.
 
     Args:
         mapping: The config, as YAML or Snakemake gives it; ``--config`` may have put text where a
@@ -65,25 +58,14 @@ def read(
         config_files: The files it came from, the last one winning: errors then name the line.
     """
     if not isinstance(mapping, Mapping | None):
-        raise UserError(f"config: found {show(mapping)}; it must hold keys")
+        where = ", ".join(map(str, config_files)) or "config"
+        raise UserError(f"{where}: found {show(mapping)}; it must hold lines such as `seed: 42`")
     config, errors = _read_config(mapping or {}, config_files)
     table: dict[str, Artwork] = {}
     if not any(error.place == "`table`" for error in errors):
         table, table_errors = artworks.read(Path(config.table), config)
         errors += table_errors
     return config, table, sorted(errors)
-
-
-def read_config_file(path: Path | str) -> dict[str, Any]:
-    """Return what a YAML file holds, to be checked by ``read``.
-
-    Raises:
-        UserError: The file is missing, is not text, or is not YAML; the message names the line.
-    """
-    content = yaml_file.read(path).content
-    if content is not None and not isinstance(content, dict):
-        raise UserError(f"{path}: found {show(content)}; it must hold lines such as `seed: 42`")
-    return content or {}
 
 
 def texts(table: Mapping[str, Artwork]) -> Iterator[tuple[str, str]]:
@@ -121,49 +103,36 @@ def counted(count: int, noun: str) -> str:
 def _read_config(
     mapping: Mapping[str, Any], config_files: Iterable[Path | str]
 ) -> tuple[Config, list[InputError]]:
-    """Return the config, with the default for each wrong value, and the errors."""
     files: list[tuple[str, yaml_file.YamlFile]] = []
     errors: list[InputError] = []
     for path in map(str, config_files):
         with contextlib.suppress(UserError):  # whoever read the config has said so
             files.append((path, yaml_file.read(path)))
 
-    def error(key: object, message: str) -> None:
-        where, value = ("config", 0), mapping.get(key)  # type: ignore[call-overload]
+    def error(key: str, message: str) -> None:
+        where = "config", 0
         for path, file in files:  # a value of --config is in none
-            if isinstance(file.content, dict) and key in file.content:
-                written = file.content[key]
-                if (type(written), show(written, 10**6)) == (type(value), show(value, 10**6)):
-                    where = path, file.lines.get(str(key), 0)
+            if key in (content := file.content or {}) and content[key] == mapping.get(key):
+                where = path, file.lines.get(key, 0)
         errors.append(InputError(*where, named(key), message))
 
     for path, file in files:
         for key, line, first in file.duplicates:
             message = f"stands a second time; it stands in line {first} already"
             errors.append(InputError(path, line, named(key), message))
-    for unknown in mapping.keys() - DEFAULTS.keys():
-        error(unknown, _unknown_option(unknown))
-    values = {key: mapping[key] for key in DEFAULTS if not _is_blank(mapping.get(key))}
+    for key in mapping.keys() - DEFAULTS.keys():
+        hint = suggest(show(key), DEFAULTS) or f"The options are {listed(DEFAULTS)}"
+        hint = "It is a column of the table of artworks" if key in COLUMNS else hint
+        error(key, f"no such option. {hint}")
+    values = {key: mapping[key] for key in DEFAULTS if mapping.get(key) not in (None, "")}
     config, wrong = checked(Config, values)
     for key, message in wrong.items():
         error(key, message)
-    if config is None:
-        right = {key: value for key, value in values.items() if key not in wrong}
-        config = Config.model_validate(right)
+    if config is None:  # any choice is right with the default of `candidates`
+        right = values.keys() - wrong.keys() - {"choose"}
+        config = Config(**{key: values[key] for key in right})
     for place in (Path(config.results), *Path(config.results).parents):
         if os.path.lexists(place) and not os.path.isdir(place):  # noqa: PTH112 (never raises)
             found = show(str(place), 400)
             error("results", f"{found} is not a folder; allowed: the path of a folder")
     return config, errors
-
-
-def _unknown_option(key: object) -> str:
-    if not isinstance(key, str):
-        return "no such option. YAML reads yes, no, on, off and numbers as values, not as words"
-    if key in COLUMNS:
-        return "no such option: it is a column of the table of artworks"
-    return f"no such option. {suggest(key, DEFAULTS) or 'The options are ' + listed(DEFAULTS)}"
-
-
-def _is_blank(value: object) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
