@@ -125,7 +125,6 @@ def test_left_out_or_blank_is_the_default(mapping):
         ("texture_amount", "1e-2", 0.01),
         ("upsample_steps", "ddim50", "ddim50"),
         ("batch", "4", 4),
-        ("device", "cuda:1", "cuda:1"),
     ],
 )
 def test_values_are_read_in_the_type_of_their_option(key, written, meant):
@@ -159,10 +158,8 @@ def test_a_file_in_place_of_the_results_folder_is_found_before_anything_runs(tmp
     ("key", "written", "said"),
     [
         ("choose", True, ["found true", "YAML reads yes", "1 to `candidates`"]),
-        ("seed", "9" * 5000, ["(5002 characters)"]),
         ("seed", [1, 2], ["found [1, 2]"]),
         ("guidance", float("nan"), ["found nan", "number 0 to 20"]),
-        ("format", "jpeg", ["Did you mean `jpg`"]),
         ("device", "gpu", ["found 'gpu'", "`cuda`"]),
         ("negative_prompt", 12, ["Put it in quotes"]),
         ("negative_prompt", "half \ud83d", ["Character 6 is not UTF-8"]),
