@@ -10,8 +10,7 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="The file comes to WEIGHTS/downloads/NAME with the suffix of its address. A file of "
-        "that name that is already there is only verified.",
+        epilog="It comes to WEIGHTS/downloads/NAME.SUFFIX; a file that is there is only verified.",
     )
     table.add_arguments(parser)
     command.main(parser, run)

@@ -68,15 +68,9 @@ def open_network(
 ) -> tuple[Kind, dict[str, str]]:
     """Build a network from a converted file and load its weights, strictly and without a copy.
 
-    Args:
-        path: A ``.safetensors`` file made by ``conversion.convert`` or ``save_network``.
-        kind: The network's class.
-        device: Where the network is to be.
-        dtype: Of its parameters; None keeps the file's.
-
     Returns:
-        The network, ready for inference (``eval``, no gradients), and the file's metadata. On
-        the CPU in the file's dtype the weights stay mapped, so that several processes share them.
+        The network, ready for inference (``eval``, no gradients), and the file's metadata. On the
+        CPU in the file's dtype (``dtype`` None) the weights stay mapped: processes share them.
 
     Raises:
         UserError: The file is missing, damaged, of another architecture, or does not fit.

@@ -41,11 +41,8 @@ NETWORKS: Mapping[str, type[Any]] = {
     "vqgan": VQGANOptions,
 }
 
-_WHOLE_HASH_LIMIT = 64 * 2**20
-_SAMPLES, _SAMPLE_BYTES = 256, 64 * 2**10
-
-
-# ---- what the file may hold ----------------------------------------------------------------------
+_Error = tuple[str, str]  # the dotted key and a message
+_Group = Mapping[str, Mapping[str, Any]]
 
 
 def _usable(path: Path, info: ValidationInfo) -> Path:
@@ -110,9 +107,6 @@ class _Table(_Form):
     files: dict[_Name, _Entry]
 
 
-# ---- the table -----------------------------------------------------------------------------------
-
-
 class WrongFileError(UserError):
     """A file is not the one that its entry in the table, or its pin, says."""
 
@@ -149,22 +143,18 @@ class ModelFile(_Entry):
 
     def source_path(self, weights: Path | str = "weights") -> Path:
         """Return the file as it was published: the user's own, or the download."""
-        return self.path if self.path is not None else self.download_path(weights)
+        return self.path or self.download_path(weights)
 
     def final_path(self, weights: Path | str = "weights") -> Path:
         """Return the file that the stages read."""
-        if self.needs_conversion:
-            return Path(weights, f"{self.name}.safetensors")
-        return self.source_path(weights)
+        converted = Path(weights, f"{self.name}.safetensors")
+        return converted if self.needs_conversion else self.source_path(weights)
 
     def check(self, path: Path, weights: Path | str = "weights") -> str | None:
         """Check that a file on disk has the size and hash that are stated, or else its pin.
 
-        Returns:
-            Its SHA-256, or None where there is none to compare it with.
-
-        Raises:
-            WrongFileError: It is another file.
+        Returns its SHA-256, or None where there is none to compare it with; raises a
+        ``WrongFileError`` for another file.
         """
         size, expected, says = path.stat().st_size, self.sha256, "its entry in models.yaml says"
         wrong = f"{path} is another file than `{self.name}`"
@@ -172,11 +162,12 @@ class ModelFile(_Entry):
             raise WrongFileError(f"{wrong}: it has {size:,} bytes; {says} {self.bytes:,}")
         if not expected and self.needs_fetch:
             expected = read_pins(weights).get(self.name, {}).get("sha256")
-            says = f"{weights}/pins.json, of the one fetched first, says"
+            says = f"{weights}/pins.json (to accept another, remove its entry there) says"
         found = disk.sha256(path) if expected else None
         if found != expected:
             raise WrongFileError(
-                f"{wrong}: its sha256 is {found}; {says} {expected}. Correct that or remove it"
+                f"{wrong}: its sha256 is {found}; {says} {expected}. Correct the entry, or remove "
+                "the file"
             )
         return found
 
@@ -224,8 +215,7 @@ class Models:
 def check_present(files: Mapping[str, ModelFile], weights: Path | str = "weights") -> None:
     """Check the files of a set that no rule will check, before anything runs.
 
-    Local files must be there. Downloads that are read as they are must be what their entries
-    state: a hash may have been edited since they came.
+    Local files must be there, and downloads that are read as they are must be what they were.
 
     Raises:
         UserError: Naming every file that is missing or another one.
@@ -235,11 +225,8 @@ def check_present(files: Mapping[str, ModelFile], weights: Path | str = "weights
         path = file.final_path(weights)
         for needed in filter(None, (file.path, file.words)):
             if not needed.is_file():
-                embedded = needed.parent.name == "embedded"
-                remedy = "; `git checkout models/embedded` brings it back" if embedded else ""
-                errors.append(
-                    f"{role}: `{file.name}` is to be at {needed}, and is not there{remedy}"
-                )
+                fix = "; `git checkout models/embedded`" if "embedded" in needed.parts else ""
+                errors.append(f"{role}: `{file.name}` is to be at {needed}, and is not there{fix}")
         if file.needs_fetch and not file.needs_conversion and path.is_file():
             try:
                 file.check(path, weights)
@@ -250,11 +237,7 @@ def check_present(files: Mapping[str, ModelFile], weights: Path | str = "weights
 
 
 def read_models(path: Path | str = TABLE, root: Path | str = ROOT) -> Models:
-    """Read the table of models, and check it.
-
-    Args:
-        path: ``config/models.yaml``.
-        root: The folder that ``path`` entries are relative to (where the Snakefile is).
+    """Read and check the table of models, whose paths are relative to ``root``.
 
     Raises:
         UserError: Anything is wrong; the message lists every error with its line.
@@ -290,18 +273,8 @@ def read_pins(weights: Path | str) -> dict[str, Any]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the commands that bring one file of the table to ``weights/``."""
     parser.add_argument("name", help="an entry of `files:` in models.yaml, for instance bsrgan")
-    parser.add_argument(
-        "--models", default=TABLE, help="the table of model files (default: the project's)"
-    )
-    parser.add_argument(
-        "--weights", default="weights", help="the folder for model files (default: weights)"
-    )
-
-
-# ---- its errors: the dotted key and a message ----------------------------------------------------
-
-_Error = tuple[str, str]
-_Group = Mapping[str, Mapping[str, Any]]
+    parser.add_argument("--models", default=TABLE, help="the table (default: the project's)")
+    parser.add_argument("--weights", default="weights", help="their folder (default: weights)")
 
 
 def form_error(found: Mapping[str, Any]) -> _Error:
@@ -329,7 +302,7 @@ def _set_errors(name: str, sets: _Group, files: _Group) -> Iterator[_Error]:
         place, known = f"sets.{name}.{role}", sets if role == "like" else files
         entry = known.get(str(word), {})
         if role not in ("like", *ROLES):
-            yield place, f"no such role.{_hint(role, ROLES)}"
+            yield place, f"no such role.{_hint(str(role), ROLES)}"
         elif str(word) not in known:
             yield place, f"nothing is called `{word}`.{_hint(str(word), known)}"
         elif role != "like" and (found := entry.get("architecture")) != ROLES[role]:
@@ -373,11 +346,11 @@ def _hint(word: str, known: Iterable[str]) -> str:
 
 @functools.cache
 def _fingerprint(path: Path, size: int, _modified: int) -> str:
-    if size <= _WHOLE_HASH_LIMIT:
+    if size <= 64 * 2**20:
         return disk.sha256(path)
-    digest = hashlib.sha256(str(size).encode())
+    digest, length = hashlib.sha256(str(size).encode()), 2**16
     with path.open("rb") as file:
-        for sample in range(_SAMPLES):
-            file.seek((size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
-            digest.update(file.read(_SAMPLE_BYTES))
+        for sample in range(256):
+            file.seek((size - length) * sample // 255)
+            digest.update(file.read(length))
     return digest.hexdigest()
