@@ -1,9 +1,8 @@
 """The state dict of a published checkpoint, read without running anything that is in the file.
 
-A PyTorch checkpoint is a pickle: a program that its author may have filled with anything. It is
-read by ``torch.load(weights_only=True)``, which builds tensors and plain values only. The other
-classes that a zip archive names (a Lightning checkpoint is full of them) are replaced by a class
-that takes any arguments and does nothing.
+A PyTorch checkpoint is a pickle, a program. ``torch.load(weights_only=True)`` builds tensors and
+plain values only. The other classes that a zip archive names (a Lightning checkpoint is full of
+them) are replaced by one that takes any arguments and does nothing.
 """
 
 import pickle

@@ -89,9 +89,8 @@ def infer_options(
 ) -> Options:
     """Return a network's options: the stated ones, and the rest from its shapes.
 
-    An RRDBNet's and a VQGAN's follow from the shapes (a VQGAN's training resolution does not and
-    is taken as 256, which only says where attention is, and that the shapes tell). GLIDE's heads
-    leave no trace: what is not stated is as published.
+    A VQGAN's training resolution is taken as 256: it only says where attention is, which the shapes
+    tell. GLIDE's heads leave no trace: what is not stated is as published.
 
     Raises:
         UserError: It is another network, or lacks what the options are read from.
@@ -178,8 +177,7 @@ def verify(state: Mapping[str, Tensor], architecture: str, options: Options) -> 
         if names
     ]
     if lines:
-        words = _WORDS[architecture]
-        raise UserError(f"does not fit {words} with these options:{''.join(lines)}")
+        raise UserError(f"not {_WORDS[architecture]} with these options:{''.join(lines)}")
     return {name: state[name] for name in expected}
 
 

@@ -45,12 +45,11 @@ _WEB_PAGE = (b"<!doctype html", b"<html", b"<head", b"<?xml")
 def fetch(file: ModelFile, weights: Path | str = "weights") -> Path:
     """Make sure that a model file is on disk, whole and verified; return its path.
 
-    A file that is already there is verified; a damaged download is fetched again. Several
-    processes may ask for the same file: one fetches, the others wait.
+    A file that is already there is verified; a damaged download is fetched again. Of several
+    processes that ask for the same file one fetches, the others wait.
 
     Raises:
-        UserError: No address gave the right file (with the error of each one), the disk has no
-            room, or a local file is not what its entry says.
+        UserError: No address gave the right file (with the error of each), or no room is left.
     """
     target, weights = file.source_path(weights), Path(weights)
     if not file.needs_fetch:
@@ -131,12 +130,7 @@ def _download(file: ModelFile, url: str, part: Path, weights: Path) -> None:
 
 
 def _request(session: requests.Session, file: ModelFile, url: str, part: Path) -> None:
-    """Ask for the bytes that ``part`` lacks, and append them.
-
-    Raises:
-        ProtocolError: The answer broke off or does not fit the part: worth another request.
-        WrongFileError: This address has another file.
-    """
+    """Append the bytes that ``part`` lacks; a ProtocolError is worth another request."""
     start, note = _size(part), _note(part)
     noted = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
     validator = noted["validator"] if noted.get("url") == url else ""

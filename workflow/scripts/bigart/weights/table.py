@@ -67,15 +67,24 @@ class _Form(BaseModel):
 @functools.cache
 def options_form(architecture: str) -> type[BaseModel]:
     """Return the form of the options of an architecture, with the defaults of its network."""
-    kind = NETWORKS.get(architecture)
-    options: dict[str, Any] = {
-        field.name: (_CHOICES.get(field.name) or _KINDS[type(field.default)], field.default)
-        for field in (fields(kind) if kind else ())
-    }
+    options: dict[str, Any] = {}
+    for option in fields(NETWORKS[architecture]) if architecture in NETWORKS else ():
+        kind = _CHOICES.get(option.name) or _KINDS[type(option.default)]
+        options[option.name] = kind, option.default
     return pydantic.create_model("Options", __base__=_Form, **options)
 
 
-class _Entry(_Form):
+class WrongFileError(UserError):
+    """A file is not the one that its entry in the table, or its pin, says."""
+
+
+class ModelFile(_Form):
+    """One file of ``config/models.yaml``, whose head explains the keys.
+
+    Its name also names its files under weights/. What is not stated is None or empty.
+    """
+
+    name: str = ""
     architecture: Literal["glide", "rrdbnet", "vqgan", "vocabulary", "merges"]
     options: dict[str, Any] = {}
     urls: Annotated[tuple[_Url, ...], Field(strict=False)] = ()
@@ -100,24 +109,6 @@ class _Entry(_Form):
         if bool(info.data.get("urls", not path)) == bool(path):
             raise ValueError("either `urls` or `path`")
         return path
-
-
-class _Table(_Form):
-    sets: dict[_Name, dict[str, str]]
-    files: dict[_Name, _Entry]
-
-
-class WrongFileError(UserError):
-    """A file is not the one that its entry in the table, or its pin, says."""
-
-
-class ModelFile(_Entry):
-    """One file of ``config/models.yaml``, whose head explains the keys.
-
-    Its name also names its files under weights/. What is not stated is None or empty.
-    """
-
-    name: str
 
     @property
     def is_network(self) -> bool:
@@ -151,11 +142,7 @@ class ModelFile(_Entry):
         return converted if self.needs_conversion else self.source_path(weights)
 
     def check(self, path: Path, weights: Path | str = "weights") -> str | None:
-        """Check that a file on disk has the size and hash that are stated, or else its pin.
-
-        Returns its SHA-256, or None where there is none to compare it with; raises a
-        ``WrongFileError`` for another file.
-        """
+        """Return a file's SHA-256 (None: none is known) or raise ``WrongFileError``."""
         size, expected, says = path.stat().st_size, self.sha256, "its entry in models.yaml says"
         wrong = f"{path} is another file than `{self.name}`"
         if self.bytes not in (None, size):
@@ -172,10 +159,9 @@ class ModelFile(_Entry):
         return found
 
     def identity(self) -> str:
-        """Return a string that changes when the file's content is another one.
+        """Return a string that changes with the file's content, or else its address, and options.
 
-        It is the hash where one is stated, else for a local file a fingerprint of what is in it
-        (whole up to 64 MB, 256 samples of a larger one), else the first address.
+        A local file without a hash is read: whole up to 64 MB, 256 samples of a larger one.
         """
         if self.sha256:
             content = f"sha256:{self.sha256}"
@@ -187,6 +173,11 @@ class ModelFile(_Entry):
         else:
             content = str(self.path)
         return content + "".join(f" {key}={self.options[key]}" for key in sorted(self.options))
+
+
+class _Table(_Form):
+    sets: dict[_Name, dict[str, str]]
+    files: dict[_Name, ModelFile]
 
 
 @dataclass(frozen=True)
@@ -206,9 +197,8 @@ class Models:
     def set(self, name: str) -> dict[str, ModelFile]:
         """Return the file for each role of a set; a UserError where there is none."""
         if name not in self.sets:
-            raise UserError(
-                f"models: `{name}` is not a model set of {self.where}.{_hint(name, self.sets)}"
-            )
+            hint = _hint(name, self.sets)
+            raise UserError(f"models: `{name}` is not a model set of {self.where}.{hint}")
         return {role: self.files[file] for role, file in self.sets[name].items()}
 
 
@@ -247,10 +237,11 @@ def read_models(path: Path | str = TABLE, root: Path | str = ROOT) -> Models:
     files: dict[str, ModelFile] = {}
     try:
         entries = _Table.model_validate(content, context=root).files
-        files = {name: ModelFile(name=name, **dict(entry)) for name, entry in entries.items()}
+        files = {name: file.model_copy(update={"name": name}) for name, file in entries.items()}
     except ValidationError as error:
         errors += map(form_error, error.errors())
     sets, stated = _group(content, "sets"), _group(content, "files")
+    errors += [(f"files.{name}.name", "no such key") for name in stated if "name" in stated[name]]
     for name in sets:
         errors += _set_errors(name, sets, stated)
     found = {InputError(str(path), _line(lines, key), key, message) for key, message in errors}
@@ -285,7 +276,7 @@ def form_error(found: Mapping[str, Any]) -> _Error:
         return place, "is missing"
     if found["type"] == "extra_forbidden":
         message, word = "no such key", str(found["loc"][-1])
-        forms: list[type[BaseModel]] = [_Table, _Entry, *map(options_form, NETWORKS)]
+        forms: list[type[BaseModel]] = [_Table, ModelFile, *map(options_form, NETWORKS)]
         known = [key for form in forms for key in form.model_fields if key != word]
     else:
         noise = "^(Input should be|String should match|Value error,) | or instance of .*"
