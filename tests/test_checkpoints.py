@@ -95,9 +95,6 @@ def recognised(architecture: str, shapes: Mapping[str, Sequence[int]]) -> conver
     return options
 
 
-# ---- the published formats -------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("layout", "architecture", "options"),
     [
@@ -135,11 +132,7 @@ def test_a_lightning_checkpoint(tmp_path, monkeypatch, legacy):
     monkeypatch.setitem(sys.modules, "pytorch_lightning", types.ModuleType("pytorch_lightning"))
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
-    state = state_of("vqgan", SMALL_VQGAN)
-    training = {
-        "loss.discriminator.main.0.weight": torch.ones(4, 3, 4, 4),
-        "loss.logvar": torch.tensor(0.0),
-    }
+    state, training = state_of("vqgan", SMALL_VQGAN), {"loss.logvar": torch.tensor(0.0)}
     callback = module.ModelCheckpoint()
     callback.best, callback.folder = np.float64(0.25), Path("somewhere")
     content = {
@@ -273,9 +266,6 @@ def test_conversion_is_reproducible(tmp_path):
     assert (tmp_path / "again.safetensors").read_bytes() == first
 
 
-# ---- nothing is run -----------------------------------------------------------------------------
-
-
 def text(value: str) -> bytes:
     return b"X" + struct.pack("<I", len(value)) + value.encode()
 
@@ -385,9 +375,6 @@ def test_a_pickle_cannot_change_the_reader(tmp_path):
     pickled = beside(b"N", collections.OrderedDict(small()))
     with_pickle(tmp_path / "a.pth", pickled[:-2] + attributes + b"u.", small())
     assert read_checkpoint(tmp_path / "a.pth").keys() == small().keys()
-
-
-# ---- damage -------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -527,9 +514,6 @@ def test_pickles_that_ask_for_much_memory_or_time(tmp_path):
             read_checkpoint(with_pickle(tmp_path / "a.pth", pickled, {}))
 
 
-# ---- the wrong network ---------------------------------------------------------------------------
-
-
 def test_swapped_files_are_named(tmp_path):
     glide = state_of("glide", replace(SMALL_GLIDE, super_res=True))
     for state, architecture, stated, message in [
@@ -619,8 +603,6 @@ def test_values_that_are_not_finite_are_named(tmp_path, value):
         converted(tmp_path, state)
     assert [path.name for path in tmp_path.iterdir()] == ["source.pth"]
 
-
-# ---- converted files ---------------------------------------------------------------------------
 
 few = st.lists(st.integers(-1, 3) | st.text(max_size=2), max_size=3)
 stated_values = st.one_of(

@@ -31,9 +31,6 @@ def errors_of(path: Path) -> str:
     return str(caught.value)
 
 
-# ---- the shipped table -------------------------------------------------------------------------
-
-
 def test_every_set_has_a_file_for_every_role():
     table = read_models(TABLE, root=ROOT)
     assert {"embedded", "glide"} <= set(table.sets)
@@ -65,9 +62,6 @@ def test_paths_follow_from_the_name():
     assert vqgan.final_path("w") == Path("w/vqgan-imagenet.safetensors")
     words = read_models().file("gpt2-vocabulary")
     assert words.final_path("w") == Path("w/downloads/gpt2-vocabulary.json")
-
-
-# ---- one's own files ---------------------------------------------------------------------------
 
 
 def test_a_set_of_ones_own_is_one_more_entry(tmp_path):
@@ -110,9 +104,6 @@ def test_identity_of_a_download_is_its_hash_or_else_its_address():
     assert file.identity() == "https://x/y"
     known = file.model_copy(update={"sha256": "0" * 64, "options": {"blocks": 2}})
     assert known.identity() == f"sha256:{'0' * 64} blocks=2"
-
-
-# ---- errors --------------------------------------------------------------------------------------
 
 
 def test_all_errors_come_at_once_with_their_lines(tmp_path):

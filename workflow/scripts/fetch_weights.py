@@ -8,10 +8,7 @@ from bigart.weights import download, table
 
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="It comes to WEIGHTS/downloads/NAME.SUFFIX; a file that is there is only verified.",
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
     table.add_arguments(parser)
     command.main(parser, run)
 

@@ -51,8 +51,6 @@ _KINDS = (
 )
 _WORDS = {architecture: words for _, architecture, words in _KINDS}
 
-# ---- what a state dict is ----------------------------------------------------------------------
-
 
 def to_published_names(state: Mapping[str, Tensor]) -> StateDict:
     """Give a state dict the parameter names that this project's networks have.
@@ -179,9 +177,6 @@ def verify(state: Mapping[str, Tensor], architecture: str, options: Options) -> 
     if lines:
         raise UserError(f"not {_WORDS[architecture]} with these options:{''.join(lines)}")
     return {name: state[name] for name in expected}
-
-
-# ---- conversion --------------------------------------------------------------------------------
 
 
 def open_checkpoint(

@@ -127,7 +127,6 @@ class ModelFile(_Form):
 
     def download_path(self, weights: Path | str = "weights") -> Path:
         """Return where its download lies: the entry's name with the suffix of the address."""
-        # the file's name may stand in the query of the address
         known = r"\.(pth?|ckpt|safetensors|json|bpe|bin)(?=$|[?&;#])"
         suffix = re.search(known, unquote(self.urls[0]).lower()) if self.urls else None
         return Path(weights, "downloads", self.name + (suffix[0] if suffix else ""))
@@ -144,7 +143,7 @@ class ModelFile(_Form):
     def check(self, path: Path, weights: Path | str = "weights") -> str | None:
         """Return a file's SHA-256 (None: none is known) or raise ``WrongFileError``."""
         size, expected, says = path.stat().st_size, self.sha256, "its entry in models.yaml says"
-        wrong = f"{path} is another file than `{self.name}`"
+        wrong = f"{path} is another file than `{self.name}` (correct the entry, or remove the file)"
         if self.bytes not in (None, size):
             raise WrongFileError(f"{wrong}: it has {size:,} bytes; {says} {self.bytes:,}")
         if not expected and self.needs_fetch:
@@ -152,10 +151,7 @@ class ModelFile(_Form):
             says = f"{weights}/pins.json (to accept another, remove its entry there) says"
         found = disk.sha256(path) if expected else None
         if found != expected:
-            raise WrongFileError(
-                f"{wrong}: its sha256 is {found}; {says} {expected}. Correct the entry, or remove "
-                "the file"
-            )
+            raise WrongFileError(f"{wrong}: its sha256 is {found}; {says} {expected}")
         return found
 
     def identity(self) -> str:
