@@ -13,10 +13,7 @@ log = logging.getLogger("bigart")
 
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="The result is WEIGHTS/NAME.safetensors, or what --out names.",
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
     table.add_arguments(parser)
     parser.add_argument("--source", help="the checkpoint (default: the entry's path or download)")
     parser.add_argument("--out", help="the safetensors file (default: WEIGHTS/NAME.safetensors)")

@@ -8,11 +8,7 @@ from bigart.weights import download, table
 
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="The file comes to WEIGHTS/downloads/NAME with the suffix of its address. A file of "
-        "that name that is already there is only verified.",
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
     table.add_arguments(parser)
     command.main(parser, run)
 

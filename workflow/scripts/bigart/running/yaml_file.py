@@ -10,19 +10,11 @@ from bigart.errors import UserError
 
 
 class YamlFile(NamedTuple):
-    """What a YAML file holds.
+    """What a YAML file holds; a key is its dotted path, ``files.bsrgan.urls.0``."""
 
-    Attributes:
-        content: Plain values only; None for an empty file. Of two equal keys the second one wins.
-        lines: Line of each key and list item, counted from 1, by its dotted path: ``seed``,
-            ``files.bsrgan.urls.0``.
-        duplicates: Path, line and first line of each key that its group has already. YAML would
-            drop the first one without a message, so callers report these as errors.
-    """
-
-    content: Any
-    lines: dict[str, int]
-    duplicates: list[tuple[str, int, int]]
+    content: Any  # plain values; None for an empty file; of two equal keys the second one
+    lines: dict[str, int]  # of each key and list item, counted from 1
+    duplicates: list[tuple[str, int, int]]  # key, its line, and the line that has it already
 
 
 def read(path: Path | str) -> YamlFile:
@@ -58,11 +50,8 @@ def read(path: Path | str) -> YamlFile:
 
 
 def _keys(node: yaml.Node, path: str, seen: set[int]) -> Iterator[tuple[str, int]]:
-    """Yield the dotted path and line of each key and list item below a node.
-
-    Nodes whose ids were ``seen`` are left out: an alias may name a node that it is within.
-    """
-    if id(node) in seen:
+    """Yield the dotted path and line of each key and list item below a node."""
+    if id(node) in seen:  # an alias may name a node that it is within
         return
     seen.add(id(node))
     parts: list[tuple[str, yaml.Node, yaml.Node]] = []

@@ -1,9 +1,8 @@
 """The state dict of a published checkpoint, read without running anything that is in the file.
 
-A PyTorch checkpoint is a pickle: a program that its author may have filled with anything. It is
-read by ``torch.load(weights_only=True)``, which builds tensors and plain values only. The other
-classes that a zip archive names (a Lightning checkpoint is full of them) are replaced by a class
-that takes any arguments and does nothing.
+A PyTorch checkpoint is a pickle, a program. ``torch.load(weights_only=True)`` builds tensors and
+plain values only. The other classes that a zip archive names (a Lightning checkpoint is full of
+them) are replaced by one that takes any arguments and does nothing.
 """
 
 import pickle
@@ -29,6 +28,7 @@ _ATTACKS = re.compile(
     r"multiprocessing|torch\.hub|(builtins\.)?(eval|exec|compile|open|__import__))(\.|$)"
 )
 _NO_CHECKPOINTS = {
+    b"empty": "it is empty",
     b"<": "it is a web page",
     b"version https://git-lfs": "it is a Git LFS pointer: the file itself was not fetched",
     b"PK\x03\x04": "its end is missing: the download broke off",
@@ -67,10 +67,12 @@ def read_checkpoint(path: Path | str, check_members: bool = True) -> StateDict:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path} is missing")
+    with path.open("rb") as file:
+        head = file.read(512)
     try:
         if zipfile.is_zipfile(path):
             content = _load(path, _checked_names(path, check_members))
-        elif _looks_like_safetensors(path):
+        elif head[8:9] == b"{":  # the header of safetensors
             content = safetensors.torch.load_file(path)
         else:
             content = _load(path)
@@ -78,10 +80,8 @@ def read_checkpoint(path: Path | str, check_members: bool = True) -> StateDict:
     except UserError:
         raise
     except Exception as error:  # a hostile or damaged file can make any operation fail
-        with path.open("rb") as file:
-            head = file.read(512).lstrip()
-        kinds = [f" ({kind})" for start, kind in _NO_CHECKPOINTS.items() if head.startswith(start)]
-        kind = kinds[0] if kinds else "" if head else " (it is empty)"
+        head = head.lstrip() or b"empty"
+        kind = "".join(f" ({k})" for start, k in _NO_CHECKPOINTS.items() if head.startswith(start))
         # without torch's advice to trust the file
         reason = str(error).rpartition("WeightsUnpickler error: ")[2].strip().partition("\n")[0]
         reason = reason.partition(" In PyTorch 2.6")[0] or type(error).__name__
@@ -132,12 +132,6 @@ def _refuse_attacks(path: Path, names: Iterable[str]) -> None:
             f"{path} tries to call {', '.join(attacks[:5])} when it is loaded. No weights need "
             "that. Nothing was run; do not use this file with other programs."
         )
-
-
-def _looks_like_safetensors(path: Path) -> bool:
-    with path.open("rb") as file:
-        length, brace = int.from_bytes(file.read(8), "little"), file.read(1)
-    return brace == b"{" and length < path.stat().st_size
 
 
 def _state_dict(path: Path, content: Any) -> StateDict:

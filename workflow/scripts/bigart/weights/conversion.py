@@ -1,9 +1,8 @@
 """Published checkpoints: recognised, verified, and kept as safetensors from then on.
 
-A state dict is recognised, brought to the published parameter names, checked to have exactly the
-names and shapes of its network, and written once as a safetensors file whose header says how to
-build the network: ``architecture``, ``options`` (JSON), ``source_sha256``, ``format_version``. The
-stages read only that file.
+A state dict is brought to the published names, checked to have exactly the names and shapes of its
+network, and written once as a safetensors file whose header says how to build the network:
+``architecture``, ``options`` (JSON), ``source_sha256``, ``format_version``.
 """
 
 import json
@@ -36,12 +35,9 @@ from bigart.weights import network_file
 from bigart.weights.checkpoint import StateDict, read_checkpoint
 
 Options = GlideOptions | RRDBNetOptions | VQGANOptions
-Shape = tuple[int, ...]
 
 ARCHITECTURES: Mapping[str, type[Network]] = {
-    "glide": Text2ImUNet,
-    "rrdbnet": RRDBNet,
-    "vqgan": VQGAN,
+    kind.architecture: kind for kind in (Text2ImUNet, RRDBNet, VQGAN)
 }
 # How a name begins that only one kind of network has, its architecture, and its name in messages
 _KINDS = (
@@ -54,8 +50,6 @@ _KINDS = (
     ("body.0.weight", "", "a compact Real-ESRGAN (SRVGGNet), which is not supported"),
 )
 _WORDS = {architecture: words for _, architecture, words in _KINDS}
-
-# ---- what a state dict is ----------------------------------------------------------------------
 
 
 def to_published_names(state: Mapping[str, Tensor]) -> StateDict:
@@ -93,9 +87,8 @@ def infer_options(
 ) -> Options:
     """Return a network's options: the stated ones, and the rest from its shapes.
 
-    An RRDBNet's and a VQGAN's follow from the shapes (a VQGAN's training resolution does not and
-    is taken as 256, which only says where attention is, and that the shapes tell). GLIDE's heads
-    leave no trace: what is not stated is as published.
+    A VQGAN's training resolution is taken as 256: it only says where attention is, which the shapes
+    tell. GLIDE's heads leave no trace: what is not stated is as published.
 
     Raises:
         UserError: It is another network, or lacks what the options are read from.
@@ -145,7 +138,7 @@ def _vqgan_options(state: Mapping[str, Tensor]) -> VQGANOptions:
     )
 
 
-def _shape(state: Mapping[str, Tensor], name: str, dimensions: int) -> Shape:
+def _shape(state: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
     if name not in state:
         raise UserError(f"incomplete or damaged: {name} is missing")
     shape = tuple(state[name].shape)
@@ -182,12 +175,8 @@ def verify(state: Mapping[str, Tensor], architecture: str, options: Options) -> 
         if names
     ]
     if lines:
-        words = _WORDS[architecture]
-        raise UserError(f"does not fit {words} with these options:{''.join(lines)}")
+        raise UserError(f"not {_WORDS[architecture]} with these options:{''.join(lines)}")
     return {name: state[name] for name in expected}
-
-
-# ---- conversion --------------------------------------------------------------------------------
 
 
 def open_checkpoint(
@@ -219,17 +208,11 @@ def convert(
     stated: Mapping[str, Any] | None = None,
     sha256: str | None = None,
 ) -> dict[str, str]:
-    """Convert a checkpoint to this project's safetensors form.
+    """Convert a checkpoint to this project's safetensors form; return its metadata.
 
     Numbers become fp32, unless the whole file is fp16 or bf16, which it stays. All tensors are in
-    memory at once. The target is whole or absent.
-
-    Args:
-        source: A checkpoint of any known format.
-        target: The ``.safetensors`` file to write, whose metadata are returned.
-        architecture: A key of ``ARCHITECTURES``.
-        stated: Options that are known; see ``infer_options``.
-        sha256: The source's hash where it was compared with the expected one; CRCs are then left.
+    memory at once. The target is whole or absent. ``sha256`` is the source's hash where it was
+    compared with the expected one: CRCs are then not checked again.
 
     Raises:
         UserError: Whatever is wrong with the source.
@@ -237,8 +220,9 @@ def convert(
     state, options = open_checkpoint(source, architecture, stated, check_members=not sha256)
     dtypes = {tensor.dtype for tensor in state.values()}
     dtype = dtypes.pop() if dtypes in ({torch.float16}, {torch.bfloat16}) else torch.float32
-    sha256 = sha256 or files.sha256(source)
-    return _write(target, state, architecture, options, dtype, sha256, source)
+    network = on_meta(ARCHITECTURES[architecture], options).requires_grad_(False)
+    network.load_state_dict(state, assign=True)
+    return save_network(network, target, architecture, dtype, sha256 or files.sha256(source))
 
 
 def save_network(
@@ -247,25 +231,13 @@ def save_network(
     architecture: str,
     dtype: torch.dtype = torch.float16,
     source_sha256: str = "",
-) -> None:
-    """Write a network of this project, which has ``options``, as a file that is whole or absent.
+) -> dict[str, str]:
+    """Write a network of this project, which has ``options``; return the file's metadata.
 
     Raises:
         UserError: A value is not finite, also after rounding to ``dtype``.
     """
     options: Any = network.options
-    _write(path, network.state_dict(), architecture, options, dtype, source_sha256, path)
-
-
-def _write(
-    target: Path | str,
-    state: Mapping[str, Tensor],
-    architecture: str,
-    options: Options,
-    dtype: torch.dtype,
-    source_sha256: str,
-    source: Path | str,
-) -> dict[str, str]:
     metadata = {
         "architecture": architecture,
         "format_version": network_file.FORMAT_VERSION,
@@ -273,11 +245,11 @@ def _write(
         "source_sha256": source_sha256,
     }
     tensors = {}
-    for name, tensor in state.items():
+    for name, tensor in network.state_dict().items():
         # a copy of its own: safetensors refuses tensors that share a storage
-        tensors[name] = tensor.detach().to("cpu", dtype, copy=True).contiguous()
-        _check_finite(name, tensors[name], source)
-    with files.atomic(target) as temporary:
+        tensors[name] = tensor.to("cpu", dtype, copy=True).contiguous()
+        _check_finite(name, tensors[name], path)
+    with files.atomic(path) as temporary:
         save_file(tensors, temporary, metadata)
         # safetensors writes the metadata in another order in each process
         with temporary.open("r+b") as file:

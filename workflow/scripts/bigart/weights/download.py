@@ -1,9 +1,8 @@
 """Downloads of model files: resumed after a break, checked, whole or absent.
 
 A download grows as ``NAME.part`` beside a note of where it comes from (``NAME.part.json``). It gets
-its final name when size and hash are right. Where no hash is published, the archive's CRCs, the
-names and shapes of its tensors and their values are checked, and its hash is pinned in
-``weights/pins.json``: every later download must be the same file, whichever address it comes from.
+its final name when size and hash are right. Where no hash is published, what is in the file is
+checked, and its hash is pinned in ``weights/pins.json`` for every later download of that name.
 
 HTTP: RFC 9110, sections 13.1.5 (If-Range), 14 (ranges) and 15.5.17 (416).
 """
@@ -11,6 +10,7 @@ HTTP: RFC 9110, sections 13.1.5 (If-Range), 14 (ranges) and 15.5.17 (416).
 import contextlib
 import json
 import logging
+import re
 import shutil
 from pathlib import Path
 
@@ -45,12 +45,11 @@ _WEB_PAGE = (b"<!doctype html", b"<html", b"<head", b"<?xml")
 def fetch(file: ModelFile, weights: Path | str = "weights") -> Path:
     """Make sure that a model file is on disk, whole and verified; return its path.
 
-    A file that is already there is verified; a damaged download is fetched again. Several
-    processes may ask for the same file: one fetches, the others wait.
+    A file that is already there is verified; a damaged download is fetched again. Of several
+    processes that ask for the same file one fetches, the others wait.
 
     Raises:
-        UserError: No address gave the right file (with the error of each one), the disk has no
-            room, or a local file is not what its entry says.
+        UserError: No address gave the right file (with the error of each), or no room is left.
     """
     target, weights = file.source_path(weights), Path(weights)
     if not file.needs_fetch:
@@ -131,30 +130,30 @@ def _download(file: ModelFile, url: str, part: Path, weights: Path) -> None:
 
 
 def _request(session: requests.Session, file: ModelFile, url: str, part: Path) -> None:
-    """Ask for the bytes that ``part`` lacks, and append them.
-
-    Raises:
-        ProtocolError: The answer broke off or does not fit the part: worth another request.
-        WrongFileError: This address has another file.
-    """
-    start, validator = _resumable(file, url, part)
+    """Append the bytes that ``part`` lacks; a ProtocolError is worth another request."""
+    start, note = _size(part), _note(part)
+    noted = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
+    validator = noted["validator"] if noted.get("url") == url else ""
+    # what is there counts where a hash will tell whether it fits, or the server whether it changed
+    if not (file.sha256 or validator) or start > (file.bytes or start):
+        start = 0
     headers = {"Range": f"bytes={start}-"} if start else {}
     if start and validator:
         headers["If-Range"] = validator
     with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
         sent = answer.headers.get("Content-Range", "")  # bytes FIRST-LAST/TOTAL, or bytes */TOTAL
-        total = _number(sent.rpartition("/")[2])
-        if answer.status_code == 416 and total == start:
+        stated = sent.rpartition("/")[2] or answer.headers.get("Content-Length", "")
+        total = int(stated) if re.fullmatch(r"\d{1,18}", stated) else file.bytes
+        if answer.status_code == 416 and sent and total == start:
             return  # the part is already whole; the checks come next
         if answer.status_code == 416 or (sent and not sent.startswith(f"bytes {start}-")):
             _discard(part)
             raise ProtocolError("the server has other bytes than were asked for")
         answer.raise_for_status()
         if not sent:  # the server knows no ranges, or the file changed
-            start, total = 0, _number(answer.headers.get("Content-Length"))
-        if file.bytes and total and total != file.bytes:
+            start = 0
+        if file.bytes and total != file.bytes:
             raise WrongFileError(f"another file: {total:,} bytes, expected {file.bytes:,}")
-        total = total or file.bytes
         missing, free = (total or 0) - start + SPARE_BYTES, shutil.disk_usage(part.parent).free
         if missing > free:
             needs = f"{file.name} needs {megabytes(missing)} more in {part.parent}"
@@ -162,22 +161,9 @@ def _request(session: requests.Session, file: ModelFile, url: str, part: Path) -
         etag = answer.headers.get("ETag", "")  # a weak one says nothing about single bytes
         strong = "" if etag.startswith("W/") else etag
         validator = strong or answer.headers.get("Last-Modified", "")
-        with files.atomic(_note(part)) as temporary:
+        with files.atomic(note) as temporary:
             temporary.write_text(json.dumps({"url": url, "validator": validator}))
         _append(file, answer, part, start, total)
-
-
-def _resumable(file: ModelFile, url: str, part: Path) -> tuple[int, str]:
-    """Return how many bytes of ``part`` count, and the validator for If-Range, or nothing.
-
-    Bytes count where a published hash will tell whether they fit, or where the same address can
-    say whether its file is still the same.
-    """
-    size, note = _size(part), _note(part)
-    noted = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
-    validator = noted["validator"] if noted.get("url") == url else ""
-    usable = (file.sha256 or validator) and size <= (file.bytes or size)
-    return (size, validator) if usable else (0, "")
 
 
 def _append(
@@ -200,10 +186,6 @@ def _append(
         raise ProtocolError(_reason(error)) from None
     if total is not None and at < total:
         raise ProtocolError(f"broke off at {at:,} of {total:,} bytes")
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() and len(text) < 19 else None
 
 
 def _reason(error: BaseException) -> str:

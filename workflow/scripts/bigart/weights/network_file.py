@@ -68,15 +68,9 @@ def open_network(
 ) -> tuple[Kind, dict[str, str]]:
     """Build a network from a converted file and load its weights, strictly and without a copy.
 
-    Args:
-        path: A ``.safetensors`` file made by ``conversion.convert`` or ``save_network``.
-        kind: The network's class.
-        device: Where the network is to be.
-        dtype: Of its parameters; None keeps the file's.
-
     Returns:
-        The network, ready for inference (``eval``, no gradients), and the file's metadata. On
-        the CPU in the file's dtype the weights stay mapped, so that several processes share them.
+        The network, ready for inference (``eval``, no gradients), and the file's metadata. On the
+        CPU in the file's dtype (``dtype`` None) the weights stay mapped: processes share them.
 
     Raises:
         UserError: The file is missing, damaged, of another architecture, or does not fit.
@@ -101,7 +95,8 @@ def open_network(
         # each part is mapped by itself, so that one which has done its work can be let go
         for _, part in itertools.groupby(names, key=lambda name: name.partition(".")[0]):
             with safe_open(str(path), framework="pt", device=str(device)) as file:
-                state |= {name: _cast(file.get_tensor(name), dtype) for name in part}
+                tensors = {name: file.get_tensor(name) for name in part}
+            state |= {name: t.to(dtype or t.dtype) for name, t in tensors.items()}
     except SafetensorError as error:
         raise UserError(f"{path} is damaged ({error}). {_REDO}") from None
     try:
@@ -112,7 +107,3 @@ def open_network(
         if value.is_meta:
             raise RuntimeError(f"{name} is not part of the state dict and was never filled")
     return network.eval().requires_grad_(False), metadata
-
-
-def _cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    return tensor if dtype is None or not tensor.is_floating_point() else tensor.to(dtype)

@@ -41,11 +41,8 @@ NETWORKS: Mapping[str, type[Any]] = {
     "vqgan": VQGANOptions,
 }
 
-_WHOLE_HASH_LIMIT = 64 * 2**20
-_SAMPLES, _SAMPLE_BYTES = 256, 64 * 2**10
-
-
-# ---- what the file may hold ----------------------------------------------------------------------
+_Error = tuple[str, str]  # the dotted key and a message
+_Group = Mapping[str, Mapping[str, Any]]
 
 
 def _usable(path: Path, info: ValidationInfo) -> Path:
@@ -70,15 +67,24 @@ class _Form(BaseModel):
 @functools.cache
 def options_form(architecture: str) -> type[BaseModel]:
     """Return the form of the options of an architecture, with the defaults of its network."""
-    kind = NETWORKS.get(architecture)
-    options: dict[str, Any] = {
-        field.name: (_CHOICES.get(field.name) or _KINDS[type(field.default)], field.default)
-        for field in (fields(kind) if kind else ())
-    }
+    options: dict[str, Any] = {}
+    for option in fields(NETWORKS[architecture]) if architecture in NETWORKS else ():
+        kind = _CHOICES.get(option.name) or _KINDS[type(option.default)]
+        options[option.name] = kind, option.default
     return pydantic.create_model("Options", __base__=_Form, **options)
 
 
-class _Entry(_Form):
+class WrongFileError(UserError):
+    """A file is not the one that its entry in the table, or its pin, says."""
+
+
+class ModelFile(_Form):
+    """One file of ``config/models.yaml``, whose head explains the keys.
+
+    Its name also names its files under weights/. What is not stated is None or empty.
+    """
+
+    name: str = ""
     architecture: Literal["glide", "rrdbnet", "vqgan", "vocabulary", "merges"]
     options: dict[str, Any] = {}
     urls: Annotated[tuple[_Url, ...], Field(strict=False)] = ()
@@ -104,27 +110,6 @@ class _Entry(_Form):
             raise ValueError("either `urls` or `path`")
         return path
 
-
-class _Table(_Form):
-    sets: dict[_Name, dict[str, str]]
-    files: dict[_Name, _Entry]
-
-
-# ---- the table -----------------------------------------------------------------------------------
-
-
-class WrongFileError(UserError):
-    """A file is not the one that its entry in the table, or its pin, says."""
-
-
-class ModelFile(_Entry):
-    """One file of ``config/models.yaml``, whose head explains the keys.
-
-    Its name also names its files under weights/. What is not stated is None or empty.
-    """
-
-    name: str
-
     @property
     def is_network(self) -> bool:
         """Whether this is a network's weights, and not a part of the vocabulary."""
@@ -142,49 +127,37 @@ class ModelFile(_Entry):
 
     def download_path(self, weights: Path | str = "weights") -> Path:
         """Return where its download lies: the entry's name with the suffix of the address."""
-        # the file's name may stand in the query of the address
         known = r"\.(pth?|ckpt|safetensors|json|bpe|bin)(?=$|[?&;#])"
         suffix = re.search(known, unquote(self.urls[0]).lower()) if self.urls else None
         return Path(weights, "downloads", self.name + (suffix[0] if suffix else ""))
 
     def source_path(self, weights: Path | str = "weights") -> Path:
         """Return the file as it was published: the user's own, or the download."""
-        return self.path if self.path is not None else self.download_path(weights)
+        return self.path or self.download_path(weights)
 
     def final_path(self, weights: Path | str = "weights") -> Path:
         """Return the file that the stages read."""
-        if self.needs_conversion:
-            return Path(weights, f"{self.name}.safetensors")
-        return self.source_path(weights)
+        converted = Path(weights, f"{self.name}.safetensors")
+        return converted if self.needs_conversion else self.source_path(weights)
 
     def check(self, path: Path, weights: Path | str = "weights") -> str | None:
-        """Check that a file on disk has the size and hash that are stated, or else its pin.
-
-        Returns:
-            Its SHA-256, or None where there is none to compare it with.
-
-        Raises:
-            WrongFileError: It is another file.
-        """
+        """Return a file's SHA-256 (None: none is known) or raise ``WrongFileError``."""
         size, expected, says = path.stat().st_size, self.sha256, "its entry in models.yaml says"
-        wrong = f"{path} is another file than `{self.name}`"
+        wrong = f"{path} is another file than `{self.name}` (correct the entry, or remove the file)"
         if self.bytes not in (None, size):
             raise WrongFileError(f"{wrong}: it has {size:,} bytes; {says} {self.bytes:,}")
         if not expected and self.needs_fetch:
             expected = read_pins(weights).get(self.name, {}).get("sha256")
-            says = f"{weights}/pins.json, of the one fetched first, says"
+            says = f"{weights}/pins.json (to accept another, remove its entry there) says"
         found = disk.sha256(path) if expected else None
         if found != expected:
-            raise WrongFileError(
-                f"{wrong}: its sha256 is {found}; {says} {expected}. Correct that or remove it"
-            )
+            raise WrongFileError(f"{wrong}: its sha256 is {found}; {says} {expected}")
         return found
 
     def identity(self) -> str:
-        """Return a string that changes when the file's content is another one.
+        """Return a string that changes with the file's content, or else its address, and options.
 
-        It is the hash where one is stated, else for a local file a fingerprint of what is in it
-        (whole up to 64 MB, 256 samples of a larger one), else the first address.
+        A local file without a hash is read: whole up to 64 MB, 256 samples of a larger one.
         """
         if self.sha256:
             content = f"sha256:{self.sha256}"
@@ -196,6 +169,11 @@ class ModelFile(_Entry):
         else:
             content = str(self.path)
         return content + "".join(f" {key}={self.options[key]}" for key in sorted(self.options))
+
+
+class _Table(_Form):
+    sets: dict[_Name, dict[str, str]]
+    files: dict[_Name, ModelFile]
 
 
 @dataclass(frozen=True)
@@ -215,17 +193,15 @@ class Models:
     def set(self, name: str) -> dict[str, ModelFile]:
         """Return the file for each role of a set; a UserError where there is none."""
         if name not in self.sets:
-            raise UserError(
-                f"models: `{name}` is not a model set of {self.where}.{_hint(name, self.sets)}"
-            )
+            hint = _hint(name, self.sets)
+            raise UserError(f"models: `{name}` is not a model set of {self.where}.{hint}")
         return {role: self.files[file] for role, file in self.sets[name].items()}
 
 
 def check_present(files: Mapping[str, ModelFile], weights: Path | str = "weights") -> None:
     """Check the files of a set that no rule will check, before anything runs.
 
-    Local files must be there. Downloads that are read as they are must be what their entries
-    state: a hash may have been edited since they came.
+    Local files must be there, and downloads that are read as they are must be what they were.
 
     Raises:
         UserError: Naming every file that is missing or another one.
@@ -235,11 +211,8 @@ def check_present(files: Mapping[str, ModelFile], weights: Path | str = "weights
         path = file.final_path(weights)
         for needed in filter(None, (file.path, file.words)):
             if not needed.is_file():
-                embedded = needed.parent.name == "embedded"
-                remedy = "; `git checkout models/embedded` brings it back" if embedded else ""
-                errors.append(
-                    f"{role}: `{file.name}` is to be at {needed}, and is not there{remedy}"
-                )
+                fix = "; `git checkout models/embedded`" if "embedded" in needed.parts else ""
+                errors.append(f"{role}: `{file.name}` is to be at {needed}, and is not there{fix}")
         if file.needs_fetch and not file.needs_conversion and path.is_file():
             try:
                 file.check(path, weights)
@@ -250,11 +223,7 @@ def check_present(files: Mapping[str, ModelFile], weights: Path | str = "weights
 
 
 def read_models(path: Path | str = TABLE, root: Path | str = ROOT) -> Models:
-    """Read the table of models, and check it.
-
-    Args:
-        path: ``config/models.yaml``.
-        root: The folder that ``path`` entries are relative to (where the Snakefile is).
+    """Read and check the table of models, whose paths are relative to ``root``.
 
     Raises:
         UserError: Anything is wrong; the message lists every error with its line.
@@ -264,10 +233,11 @@ def read_models(path: Path | str = TABLE, root: Path | str = ROOT) -> Models:
     files: dict[str, ModelFile] = {}
     try:
         entries = _Table.model_validate(content, context=root).files
-        files = {name: ModelFile(name=name, **dict(entry)) for name, entry in entries.items()}
+        files = {name: file.model_copy(update={"name": name}) for name, file in entries.items()}
     except ValidationError as error:
         errors += map(form_error, error.errors())
     sets, stated = _group(content, "sets"), _group(content, "files")
+    errors += [(f"files.{name}.name", "no such key") for name in stated if "name" in stated[name]]
     for name in sets:
         errors += _set_errors(name, sets, stated)
     found = {InputError(str(path), _line(lines, key), key, message) for key, message in errors}
@@ -290,18 +260,8 @@ def read_pins(weights: Path | str) -> dict[str, Any]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the commands that bring one file of the table to ``weights/``."""
     parser.add_argument("name", help="an entry of `files:` in models.yaml, for instance bsrgan")
-    parser.add_argument(
-        "--models", default=TABLE, help="the table of model files (default: the project's)"
-    )
-    parser.add_argument(
-        "--weights", default="weights", help="the folder for model files (default: weights)"
-    )
-
-
-# ---- its errors: the dotted key and a message ----------------------------------------------------
-
-_Error = tuple[str, str]
-_Group = Mapping[str, Mapping[str, Any]]
+    parser.add_argument("--models", default=TABLE, help="the table (default: the project's)")
+    parser.add_argument("--weights", default="weights", help="their folder (default: weights)")
 
 
 def form_error(found: Mapping[str, Any]) -> _Error:
@@ -312,7 +272,7 @@ def form_error(found: Mapping[str, Any]) -> _Error:
         return place, "is missing"
     if found["type"] == "extra_forbidden":
         message, word = "no such key", str(found["loc"][-1])
-        forms: list[type[BaseModel]] = [_Table, _Entry, *map(options_form, NETWORKS)]
+        forms: list[type[BaseModel]] = [_Table, ModelFile, *map(options_form, NETWORKS)]
         known = [key for form in forms for key in form.model_fields if key != word]
     else:
         noise = "^(Input should be|String should match|Value error,) | or instance of .*"
@@ -329,7 +289,7 @@ def _set_errors(name: str, sets: _Group, files: _Group) -> Iterator[_Error]:
         place, known = f"sets.{name}.{role}", sets if role == "like" else files
         entry = known.get(str(word), {})
         if role not in ("like", *ROLES):
-            yield place, f"no such role.{_hint(role, ROLES)}"
+            yield place, f"no such role.{_hint(str(role), ROLES)}"
         elif str(word) not in known:
             yield place, f"nothing is called `{word}`.{_hint(str(word), known)}"
         elif role != "like" and (found := entry.get("architecture")) != ROLES[role]:
@@ -373,11 +333,11 @@ def _hint(word: str, known: Iterable[str]) -> str:
 
 @functools.cache
 def _fingerprint(path: Path, size: int, _modified: int) -> str:
-    if size <= _WHOLE_HASH_LIMIT:
+    if size <= 64 * 2**20:
         return disk.sha256(path)
-    digest = hashlib.sha256(str(size).encode())
+    digest, length = hashlib.sha256(str(size).encode()), 2**16
     with path.open("rb") as file:
-        for sample in range(_SAMPLES):
-            file.seek((size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
-            digest.update(file.read(_SAMPLE_BYTES))
+        for sample in range(256):
+            file.seek((size - length) * sample // 255)
+            digest.update(file.read(length))
     return digest.hexdigest()
