@@ -30,13 +30,14 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy workflow/scripts training benchmarks
+	PYTHONPATH=workflow/scripts:training $(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
 upstream-%: $(READY)
 	$(BIN)/python tests/upstream.py $* $(if $(CHECKOUT),--checkout "$(CHECKOUT)")
 
-# Resolve requirements.in anew (needs uv)
+# Resolve requirements.in again (needs uv, and UV_EXTRA_INDEX_URL of PyTorch's CPU builds)
 lock:
 	uv pip compile --quiet --python-version 3.11 --custom-compile-command "make lock" \
 	  --no-emit-index-url --no-emit-find-links requirements.in --output-file requirements.lock

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -37,24 +38,15 @@ def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
 
 
-# Files whose tests share something costly: one worker of pytest-xdist runs them all. (With pytest 9.2,
-# its own `--dist loadgroup` groups nothing.)
-TOGETHER = (
-    "conda",
-    "deployment",
-    "kubernetes",
-    "resume",
-    "slurm",
-    "upstream",
-    "verify",
-    "workflow",
-)
+# Files whose tests share something costly: one worker of pytest-xdist runs all of a file's. With
+# pytest 9.2, xdist's own `--dist loadgroup` groups nothing.
+TOGETHER = re.compile(r"_(conda|deployment|kubernetes|resume|slurm|upstream|verify|workflow)\.py")
 
 
 class _Scheduling(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return file if Path(file).stem.removeprefix("test_") in TOGETHER else nodeid
+        return file if TOGETHER.search(file) else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Scheduling:

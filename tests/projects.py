@@ -71,7 +71,7 @@ class Device(Device):
             yield
             ended = time.time()
         line = f"{{self.slot.gpu_lock.lock_file}} {{began}} {{ended}}\\n"
-        with open({turns!r}, "a") as file:
+        with open({spans!r}, "a") as file:
             file.write(line)
 """
 
@@ -218,9 +218,9 @@ class Project:
             if Path(words[0]).name == "python" and words[1:] and words[1].startswith(scripts):
                 yield words[1:], process
 
-    def jobs(self, *arguments: str) -> set[str]:
+    def jobs(self, *arguments: str, **options: Any) -> set[str]:
         """What would run, as "rule artwork" or "rule model"."""
-        done = self.snakemake("--dry-run", *arguments)
+        done = self.snakemake("--dry-run", *arguments, **options)
         found = set()
         for block in re.split(r"\n(?=\[|Job stats)", done.stdout + done.stderr):
             rule = re.search(r"^(?:local)?rule (\w+):", block, re.MULTILINE)
@@ -243,10 +243,10 @@ class Project:
 
         Returns the file in which each hold of a GPU lock leaves a line: its lock, beginning, end.
         """
-        turns = self.folder / "turns"
+        spans = self.folder / "spans"
         with (self.folder / "workflow/scripts/bigart/running/device.py").open("a") as code:
-            code.write(STAND_INS.format(turns=str(turns)))
-        return turns
+            code.write(STAND_INS.format(spans=str(spans)))
+        return spans
 
     def use_tiny_models(self) -> None:
         """Put networks in the embedded ones' place that compute next to nothing (64 -> 1024 px).

@@ -33,9 +33,8 @@ ARTWORK = "artwork\tprompt\tdetail\nlake\ta painting of a sunset over a lake\tye
 # Command and environment of every rule that paints with the native engine
 PAINTING = {
     (command, environment)
-    for part in ("weights", "glide", "finishing")
-    for command, environment in rules(part)
-    if not environment.startswith("upstream-")
+    for command, environment in rules()
+    if not command.startswith("verify") and not environment.startswith("upstream-")
 }
 USED = [path for path in OWN_ENVIRONMENTS if path.name in {pair[1] for pair in PAINTING}]
 

@@ -10,11 +10,13 @@ import pytest
 import conda_stub
 import upstream
 from bigart.running import code_version, engines
+from bigart.stages import STAGES
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 UPSTREAM = {name: upstream.file_of(name) for name in upstream.ENVIRONMENTS}
 OWN_ENVIRONMENTS = [path for path in ENVIRONMENTS if path not in UPSTREAM.values()]
+RULES = [p for p in sorted((ROOT / "workflow/rules").glob("*.smk")) if "shell:" in p.read_text()]
 PACKAGES = {"PIL": "pillow", "yaml": "pyyaml"}
 
 
@@ -77,50 +79,32 @@ def test_an_environment_counts_once_it_is_complete_and_of_the_present_file(
     assert upstream.python_of("taming") == upstream.build("taming") == python
 
 
-def rule_texts(file: Path) -> list[str]:
-    """The rules of a file, each from its name on."""
-    return re.split(r"^rule ", file.read_text(), flags=re.MULTILINE)[1:]
-
-
-def rules(part: str = "*") -> list[tuple[str, str]]:
-    """The command of each rule that has one, and its environments: for the native engine first.
-
-    Args:
-        part: Name of a file in workflow/rules; all of them, and the Snakefile, by default.
-    """
-    files = sorted((ROOT / "workflow/rules").glob(f"{part}.smk"))
-    if part == "*":
-        files.append(ROOT / "Snakefile")
-    found = []
-    for rule in [rule for file in files for rule in rule_texts(file) if "    shell:\n" in rule]:
-        command = re.search(r"BIGART_SCRIPTS/(\w+\.py)", rule)
-        environment = re.search(r"^    conda:\n((?: {8}.*\n)+)", rule, re.MULTILINE)
-        assert command, rule
-        assert environment, rule
-        if fixed := re.search(r'"(?:\.\./\.\./)?envs/(\w+\.yaml)"', environment[1]):
-            found.append((command[1], fixed[1]))
+def rules() -> set[tuple[str, str]]:
+    """The command of each rule and its environments, of each engine where it runs a network."""
+    every = "".join(path.read_text() for path in [ROOT / "Snakefile", *RULES])
+    fixed = r"    conda:\n\s+\"[./]*envs/([\w.-]+)\"\n(?:(?!\nrule ).)*?BIGART_SCRIPTS/([\w.]+)"
+    found = {(command, file) for file, command in re.findall(fixed, every, re.DOTALL)}
+    for stage in STAGES.values():
+        if not stage.role:
+            found.add((stage.command, "pictures.yaml"))
             continue
-        asked = re.search(r'networks_environment\(\s*(?:"(\w+)"\)|STAGES)', environment[1])
-        assert asked, rule
-        architectures = [asked[1]] if asked[1] else list(engines.PACKAGES)
-        found += [
-            (command[1], engines.environment(engine, architecture))
-            for engine in engines.ENGINES
-            for architecture in architectures
-        ]
+        for engine in engines.ENGINES:
+            environment = engines.environment(engine, stage.architecture)
+            found |= {(stage.command, environment), ("verify_stage.py", environment)}
     return found
 
 
-def test_every_command_of_a_rule_is_looked_at() -> None:
+def test_every_rule_is_looked_at() -> None:
     """The test below can fail."""
-    found = {command for command, _ in rules()}
-    assert {"thumbnails.py", "verify_stage.py", "verify_report.py", "verify_verdict.py"} < found
+    text = "".join(path.read_text() for path in [ROOT / "Snakefile", *RULES])
+    assert {command for command, _ in rules()} == {*re.findall(r"BIGART_SCRIPTS/([\w.]+)", text)}
 
 
-@pytest.mark.parametrize(("command", "environment"), rules())
+@pytest.mark.parametrize(("command", "environment"), sorted(rules()))
 def test_an_environment_has_what_its_rule_imports(command: str, environment: str) -> None:
+    script = ROOT / "workflow/scripts" / command
     imported = set()
-    for path in code_version._used_files(ROOT / "workflow/scripts" / command):
+    for path in [script, *code_version.imported_modules(script)]:
         for node in ast.parse(path.read_bytes()).body:
             if isinstance(node, ast.Import):
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
@@ -132,10 +116,9 @@ def test_an_environment_has_what_its_rule_imports(command: str, environment: str
 
 
 def test_every_rule_declares_what_it_needs() -> None:
-    for path in sorted((ROOT / "workflow/rules").glob("*.smk")):
-        for rule in rule_texts(path):
-            name = rule.partition(":")[0]
+    for path in RULES:
+        for rule in re.split(r"^ *rule\b", path.read_text(), flags=re.MULTILINE)[1:]:
             for part in ("log:", "benchmark:", "conda:", "threads:", "mem_mb=", "runtime="):
-                assert part in rule, f"{name} lacks {part}"
-            runs_a_network = "--device" in rule
-            assert ("gpu=1" in rule) == runs_a_network, name
+                assert part in rule, f"{part} is not in {rule}"
+            runs_a_network = "network(" in rule
+            assert ("gpu=1" in rule) == runs_a_network, rule

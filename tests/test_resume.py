@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,19 +18,25 @@ from safetensors import safe_open
 from torch import Tensor
 
 from bigart.commands import sampling_command
-from bigart.commands.resume import Unfinished
+from bigart.commands.resume import SavedSampling
 from bigart.metadata import recipe
 from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.options import BASE, UPSAMPLER, GlideOptions
 from bigart.pictures import images
 from bigart.running import files
 from bigart.running.device import Device
+from bigart.sampling.candidates import candidate_noise
 from bigart.sampling.samplers import SAMPLERS, State
 from bigart.weights.network_file import open_network
-from projects import ROOT
+from projects import ROOT, run_command
 
 MODELS = ROOT / "models/embedded"
+SCRIPTS = ROOT / "workflow/scripts"
+RESUMED = "resuming from a saved state"
 STEPS, CANDIDATES = 5, 3
 CPU = Device(torch.device("cpu"), "fp32")
+
+Sampled = Callable[..., tuple[list[images.Picture], int]]
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +46,7 @@ def network() -> Text2ImUNet:
 
 
 @pytest.fixture
-def sampled(
-    network: Text2ImUNet, tmp_path: Path
-) -> Callable[..., tuple[list[images.Picture], int]]:
+def sampled(network: Text2ImUNet, tmp_path: Path) -> Sampled:
     """Samples with a stand-in for the network; returns the pictures and the steps it took."""
 
     def sample(
@@ -60,14 +64,14 @@ def sampled(
         pictures: list[images.Picture] = []
         run = sampling_command.sample(
             argparse.Namespace(
-                steps=STEPS, batch=str(batch), out=[tmp_path / f"{k}.png" for k in (1, 2, 3)]
+                steps=STEPS, batch=batch, out=[tmp_path / f"{k}.png" for k in (1, 2, 3)]
             ),
             "thumbnails",
             network,
             CPU,
             sampler=sampler,
             denoiser=lambda chunk: denoise,
-            noise=sampling_command.candidate_noise(1, "thumbnails", network.options.image_size),
+            noise=candidate_noise(1, "thumbnails", network.options.image_size),
             passes=1,
             key=key,
         )
@@ -86,9 +90,7 @@ def sampled(
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("batch", [1, 2, 3])
-def test_from_wherever_it_was_cut(
-    sampler: str, batch: int, sampled: Callable[..., tuple[list[images.Picture], int]]
-) -> None:
+def test_from_wherever_it_was_cut(sampler: str, batch: int, sampled: Sampled) -> None:
     whole, calls = sampled(sampler, batch)
     assert len(whole) == CANDIDATES
     for cut in range(1, calls):
@@ -98,9 +100,7 @@ def test_from_wherever_it_was_cut(
         assert all(np.array_equal(*pair) for pair in zip(pictures, whole, strict=True))
 
 
-def test_another_batch_than_before(
-    sampled: Callable[..., tuple[list[images.Picture], int]],
-) -> None:
+def test_another_batch_than_before(sampled: Sampled) -> None:
     whole, _ = sampled("ancestral", 2)
     sampled("ancestral", 2, cut_after=2)
     pictures, _ = sampled("ancestral", 1)
@@ -108,9 +108,7 @@ def test_another_batch_than_before(
 
 
 def test_what_was_saved_for_something_else_is_of_no_use(
-    sampled: Callable[..., tuple[list[images.Picture], int]],
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
+    sampled: Sampled, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     whole, calls = sampled("ancestral", 3)
@@ -118,13 +116,11 @@ def test_what_was_saved_for_something_else_is_of_no_use(
     pictures, again = sampled("ancestral", 3)
     assert again == calls
     assert all(np.array_equal(*pair) for pair in zip(pictures, whole, strict=True))
-    assert "was saved for something else" in caplog.text
+    assert "was saved for another sampling" in caplog.text
 
 
 def test_a_damaged_state_is_of_no_use(
-    sampled: Callable[..., tuple[list[images.Picture], int]],
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
+    sampled: Sampled, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, calls = sampled("ancestral", 3)
     for damage in (
@@ -139,7 +135,7 @@ def test_a_damaged_state_is_of_no_use(
         saved.write_bytes(damage(content))
         caplog.clear()
         assert sampled("ancestral", 3)[1] == calls
-        assert "is damaged: beginning anew" in caplog.text
+        assert "is damaged: starting again" in caplog.text
 
 
 def test_the_state_is_a_minute_and_a_step_old_at_most(
@@ -148,7 +144,7 @@ def test_the_state_is_a_minute_and_a_step_old_at_most(
     """Steps of 10 s and of 4 minutes, on a clock of our own."""
     now, saved = 0.0, 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    file = Unfinished(tmp_path / "state.safetensors", "a lake")
+    file = SavedSampling(tmp_path / "state.safetensors", "a lake")
     for step, seconds in enumerate([10.0] * 100 + [240.0] * 20):
         now += seconds
         file.save_if_due([], State(step, torch.zeros(1)))
@@ -160,7 +156,7 @@ def test_the_state_is_a_minute_and_a_step_old_at_most(
 
 
 def test_a_spoilt_state_is_not_saved(tmp_path: Path) -> None:
-    file = Unfinished(tmp_path / "state.safetensors", "a lake")
+    file = SavedSampling(tmp_path / "state.safetensors", "a lake")
     file.save([], State(1, torch.zeros(1)))
     file.save([], State(2, torch.full((1,), torch.nan)))
     _, state = file.read(torch.device("cpu"))
@@ -169,7 +165,7 @@ def test_a_spoilt_state_is_not_saved(tmp_path: Path) -> None:
 
 
 def test_what_a_kill_left_of_saving_goes_with_the_state(tmp_path: Path) -> None:
-    file = Unfinished(tmp_path / "state.safetensors", "a lake")
+    file = SavedSampling(tmp_path / "state.safetensors", "a lake")
     left = tmp_path / f".state{files.PARTIAL}{socket.gethostname()}-999999999.safetensors"
     left.touch()
     file.finish([])
@@ -179,34 +175,38 @@ def test_what_a_kill_left_of_saving_goes_with_the_state(tmp_path: Path) -> None:
 def test_the_key_depends_on_all_that_decides_the_pictures(tmp_path: Path) -> None:
     for name, text in (("words", "{}"), ("other", "{ }")):
         (tmp_path / name).write_text(text)
-    arguments = {"prompt": "a lake", "seed": 1}
-    arguments |= dict.fromkeys(("model", "vocabulary", "merges"), tmp_path / "words")
+    arguments = {"prompt": "a lake", "seed": 1, "engine": "native"}
+    arguments |= dict.fromkeys(("vocabulary", "merges"), tmp_path / "words")
     script = ROOT / "workflow/scripts/thumbnails.py"
-    made, source = (
-        recipe.extend(recipe.start(), "thumbnails", steps=4),
-        np.zeros((2, 2, 3), np.uint8),
-    )
+    made = recipe.extend(recipe.start(), "thumbnails", steps=4)
+    picture = np.zeros((2, 2, 3), np.uint8)
 
-    def key(recipe_: recipe.Recipe = made, source: np.ndarray = source, **changed: object) -> str:
+    def key(
+        made: recipe.Recipe = made,
+        source: np.ndarray = picture,
+        options: GlideOptions = BASE,
+        **changed: object,
+    ) -> str:
         namespace = argparse.Namespace(**(arguments | changed))
-        return sampling_command.sampling_key(namespace, str(script), [recipe_], source)
+        return sampling_command.sampling_key(namespace, script, options, [made], source)
 
     keys = [
         key(),
         key(prompt="a villa"),
         key(seed=2),
-        key(model=tmp_path / "other"),
+        key(engine="upstream"),
+        key(options=UPSAMPLER),
         key(vocabulary=tmp_path / "other"),
         key(merges=tmp_path / "other"),
         key(recipe.extend(recipe.start(), "thumbnails", steps=5)),
-        key(source=source + np.uint8(1)),
+        key(source=picture + np.uint8(1)),
     ]
     assert key() == keys[0]
     assert len(set(keys)) == len(keys)
 
 
 def test_sampling_goes_on_where_nothing_can_be_saved(caplog: pytest.LogCaptureFixture) -> None:
-    file = Unfinished(Path("/proc/nowhere/state.safetensors"), "a lake")
+    file = SavedSampling(Path("/proc/nowhere/state.safetensors"), "a lake")
     file.save([], State(1, torch.zeros(1)))
     assert "cannot save the state" in caplog.text
     assert file.read(torch.device("cpu")) == ([], None)
@@ -234,59 +234,60 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def words(command: str, out: Path, *, thumbnails: Path | None = None) -> list[str]:
-    network = {"thumbnails": "base", "upsample": "upsampler"}[command]
-    names = [f"{k}.png" for k in (1, 2)]
-    arguments: list[object] = [
-        *(ROOT / f"workflow/scripts/{command}.py", "--model", MODELS / f"{network}.safetensors"),
+NAMES = ("1.png", "2.png")
+
+
+def words(command: str, out: Path, undisturbed: Path) -> list[object]:
+    own: list[object] = ["--model", MODELS / "base.safetensors", "--sampler", "dpm++sde"]
+    if command == "upsample":
+        own = ["--model", MODELS / "upsampler.safetensors"]
+        own += ["--images", *(undisturbed / "thumbnails" / name for name in NAMES)]
+    return [
+        *own,
         *("--vocabulary", MODELS / "encoder.json", "--merges", MODELS / "vocab.bpe"),
         *("--prompt=a painting of a lake", "--steps", 16, "--batch", 1, "--threads", 1),
-        *("--log", out / "log.txt", "--out", *(out / name for name in names)),
+        *("--log", out / "log.txt", "--out", *(out / name for name in NAMES)),
     ]
-    if thumbnails:
-        arguments += ["--images", *(thumbnails / name for name in names)]
-    else:
-        arguments += ["--sampler", "dpm++sde"]
-    return [str(argument) for argument in arguments]
+
+
+def start(program: list[str], held: list[object], words: list[object]) -> subprocess.Popen[str]:
+    """Start TALKATIVE by a program, with how often it saves and the file that lets it resume."""
+    command = [*program, sys.executable, "-c", TALKATIVE, *map(str, [*held, *words])]
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPTS)}
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def expect_undisturbed(folder: Path, undisturbed: Path) -> None:
+    for name in NAMES:
+        assert (folder / name).read_bytes() == (undisturbed / name).read_bytes()
+    left = {path.name for path in folder.iterdir()}
+    assert left == {*NAMES, "log.txt", ".log.txt.lock"}
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
     for command in ("thumbnails", "upsample"):
-        thumbnails = folder / "thumbnails" if command == "upsample" else None
-        arguments = words(command, folder / command, thumbnails=thumbnails)
-        subprocess.run([sys.executable, *arguments], check=True, timeout=300)
+        assert run_command(command, *words(command, folder / command, folder)) == 0
     return folder
 
 
 @pytest.mark.parametrize("command", ["thumbnails", "upsample"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_command_goes_on(
+def test_a_killed_command_resumes(
     command: str, number: signal.Signals, undisturbed: Path, tmp_path: Path
 ) -> None:
-    thumbnails = undisturbed / "thumbnails" if command == "upsample" else None
-    arguments = words(command, tmp_path, thumbnails=thumbnails)
-    every = "0" if number == signal.SIGKILL else "60"
-    running = subprocess.Popen(
-        [sys.executable, "-c", TALKATIVE, every, str(tmp_path / "never"), *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "workflow/scripts")},
-    )
-    try:
-        for log in _log_of(running, tmp_path / "log.txt"):
-            if ": 10/32" in log:
-                break
-        running.send_signal(number)
-        assert running.wait(timeout=60) == {signal.SIGKILL: -9, signal.SIGTERM: 143}[number]
-    finally:
-        running.kill()
-    assert (tmp_path / ".1-resume.safetensors").exists()
-    subprocess.run([sys.executable, *arguments], check=True, timeout=300)
-    assert "going on from a saved state" in (tmp_path / "log.txt").read_text()
-    for name in ("1.png", "2.png"):
-        assert (tmp_path / name).read_bytes() == (undisturbed / command / name).read_bytes()
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"1.png", "2.png", "log.txt", ".log.txt.lock"}
+    arguments = words(command, tmp_path, undisturbed)
+    every = 0 if number == signal.SIGKILL else 60
+    running = start([], [every, tmp_path / "never", SCRIPTS / f"{command}.py"], arguments)
+    assert running.stderr
+    assert any(": 10/32" in line for line in running.stderr)
+    running.send_signal(number)
+    assert running.wait(timeout=60) == {signal.SIGKILL: -9, signal.SIGTERM: 143}[number]
+    assert list(tmp_path.glob(".1-*.safetensors"))
+    assert run_command(command, *arguments) == 0
+    assert RESUMED in (tmp_path / "log.txt").read_text()
+    expect_undisturbed(tmp_path, undisturbed / command)
 
 
 @pytest.mark.parametrize("moment", [": 10/32", "waiting until that ends"])
@@ -294,45 +295,26 @@ def test_what_nobody_waits_for_any_more_is_kept(
     moment: str, undisturbed: Path, tmp_path: Path
 ) -> None:
     """A stage whose Snakemake was killed ends by itself; its pictures are asked for once more."""
-    arguments = words("thumbnails", tmp_path)
+    arguments = words("thumbnails", tmp_path, undisturbed)
     go_on = undisturbed / f"go-on-{tmp_path.name}"
     as_snakemake = """BIGART_SNAKEMAKE=$$ sh -c '"$@" & wait' sh "$@" & wait"""
     busy = files.locked(tmp_path / "log.txt") if "waiting" in moment else contextlib.nullcontext()
     with busy:
-        command = [sys.executable, "-c", TALKATIVE, "60", str(go_on), *arguments]
-        snakemake = subprocess.Popen(
-            ["sh", "-c", as_snakemake, "sh", *command],
-            env={**os.environ, "PYTHONPATH": str(ROOT / "workflow/scripts")},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert snakemake.stderr is not None
+        held = [60, go_on, SCRIPTS / "thumbnails.py"]
+        snakemake = start(["sh", "-c", as_snakemake, "sh"], held, arguments)
+        assert snakemake.stderr
         assert any(moment in line for line in snakemake.stderr)
         snakemake.kill()
         snakemake.wait()
     go_on.touch()
     deadline = time.monotonic() + 120
-    while not (tmp_path / ".1-resume.safetensors").exists():
+    while not list(tmp_path.glob(".1-*.safetensors")):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    for name in ("1.png", "2.png"):
+    for name in NAMES:
         (tmp_path / name).unlink()  # as Snakemake does
-    subprocess.run([sys.executable, *arguments], check=True, timeout=300)
+    assert run_command("thumbnails", *arguments) == 0
     log = (tmp_path / "log.txt").read_text()
-    assert "going on from a saved state" in log
+    assert RESUMED in log
     assert "/32" not in log  # no step is taken
-    for name in ("1.png", "2.png"):
-        assert (tmp_path / name).read_bytes() == (undisturbed / "thumbnails" / name).read_bytes()
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"1.png", "2.png", "log.txt", ".log.txt.lock"}
-
-
-def _log_of(running: subprocess.Popen[bytes], path: Path) -> Iterator[str]:
-    """What the log holds, again and again while the command runs, for two minutes at most."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        assert running.poll() is None
-        if path.exists():
-            yield path.read_text()
-        time.sleep(0.02)
-    raise TimeoutError(path)
+    expect_undisturbed(tmp_path, undisturbed / "thumbnails")

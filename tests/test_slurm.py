@@ -16,13 +16,14 @@ import pytest
 
 import slurm as scheduler
 from bigart.pictures import images
+from bigart.stages import NETWORK_STAGES, STAGES
 from projects import TABLE, Project
 from slurm import NODES, Job, Slurm
 
 pytestmark = pytest.mark.cluster
 
 ENDS = ["final.png", "candidates.png"]
-ON_GPU = {"thumbnails", "upsampled", "enlarged_1024", "detailed", "enlarged_4096"}
+ON_GPU = {stage.rule for stage in NETWORK_STAGES.values()}
 ASKS_AFTER = "--slurm-init-seconds-before-status-checks"
 SOON = [ASKS_AFTER, "1", "--seconds-between-status-checks", "1"]
 
@@ -184,13 +185,13 @@ def test_a_run_with_a_cancelled_and_a_failed_job(project: Project, slurm: Slurm)
         assert len(firsts) >= 2
         assert set(firsts) == {firsts[0]}
         assert second == (2 * firsts[0][0], 2 * firsts[0][1])
-    assert "going on from a saved state" in log.read_text()
+    assert "resuming from a saved state" in log.read_text()
 
     # every GPU was given to some job, and each stage ran on the one that its job was given
     every = {f"{node}-{index}" for node, gpus in NODES.items() for index in range(len(gpus))}
     assert {gpu for job in on_gpu for gpu in job.gpus} == every
-    turns = (project.folder / "turns").read_text().splitlines()
-    used = [Path(line.split()[0]).stem.removeprefix("stand-in-") for line in turns]
+    spans = (project.folder / "spans").read_text().splitlines()
+    used = [Path(line.split()[0]).stem.removeprefix("stand-in-") for line in spans]
     given = [gpu for job in on_gpu if job.state == "COMPLETED" for gpu in job.gpus]
     assert sorted(used) == sorted(given)
 
@@ -219,10 +220,10 @@ SAMPLERS = {{name: _hungry(sampler) for name, sampler in SAMPLERS.items()}}
 def test_a_job_that_needs_more_memory_than_its_rule_says(project: Project, slurm: Slurm) -> None:
     """It is killed, and tried again with twice as much."""
     wrap_samplers(project, HUNGRY.format(megabytes=1000))
-    rules = project.folder / "workflow/rules/glide.smk"
-    text = rules.read_text()
-    assert text.count("mem_mb=grows(8000),") == 1
-    rules.write_text(text.replace("mem_mb=grows(8000),", "mem_mb=grows(1000),"))
+    stages = project.folder / "workflow/scripts/bigart/stages.py"
+    text = stages.read_text()
+    assert STAGES["thumbnails"].mem_mb == 8000
+    stages.write_text(text.replace("mem_mb=8000,", "mem_mb=1000,", 1))
     slow_down(project, 1.0)  # memory is looked at once a second
     before = {job.number for job in slurm.jobs()}
     run = start(project, slurm, "results/lake/1-thumbnails/1.png")
@@ -250,7 +251,7 @@ def test_a_job_that_meets_its_time_limit_goes_on(project: Project, slurm: Slurm)
     assert run.returncode == 0
     assert [job.state for job in jobs] == ["TIMEOUT", "COMPLETED"]
     log = project.folder / "results/lake/log/1-thumbnails.log"
-    assert "going on from a saved state" in log.read_text()
+    assert "resuming from a saved state" in log.read_text()
     assert np.array_equal(images.read_rgb(project.folder / target), expected)
 
 
@@ -295,12 +296,12 @@ def test_a_killed_main_process(project: Project, slurm: Slurm) -> None:
     assert first.overlaps(second)
     assert first.gpus != second.gpus
     assert [job.state for job in jobs] == ["COMPLETED", "COMPLETED"]
-    turns = sorted(
+    spans = sorted(
         (float(begin), float(end))
-        for _, begin, end in map(str.split, (project.folder / "turns").read_text().splitlines())
+        for _, begin, end in map(str.split, (project.folder / "spans").read_text().splitlines())
     )
-    assert len(turns) == 2
-    assert turns[0][1] <= turns[1][0]
+    assert len(spans) == 2
+    assert spans[0][1] <= spans[1][0]
 
     project.snakemake("results/again/1-thumbnails/1.png", "--config", "device=cuda")
     made, expected = (

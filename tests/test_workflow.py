@@ -100,7 +100,7 @@ def test_jobs_use_different_gpus(
 ) -> None:
     project = Project(tmp_path / "checkout")
     project.use_tiny_models()
-    turns_file = project.use_stand_in_gpus()
+    spans_file = project.use_stand_in_gpus()
     names = [f"art-{number}" for number in range(4)]
     rows = [f"{name}\ta lake\t{number}\n" for number, name in enumerate(names)]
     project.table.write_text("artwork\tprompt\tseed\n" + "".join(rows))
@@ -108,11 +108,11 @@ def test_jobs_use_different_gpus(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     targets = [f"results/{name}/1-thumbnails/1.png" for name in names]
     project.snakemake(*targets, "--config", "device=cuda", "steps=12", cores=8, gpus=jobs)
-    lines = turns_file.read_text().splitlines()
-    turns = [(device, float(a), float(b)) for device, a, b in map(str.split, lines)]
-    assert len(turns) == len(names)
-    used = [device.rpartition("stand-in-here-")[2].removesuffix(".turn") for device, *_ in turns]
+    lines = spans_file.read_text().splitlines()
+    spans = [(device, float(a), float(b)) for device, a, b in map(str.split, lines)]
+    assert len(spans) == len(names)
+    used = [device.rpartition("stand-in-here-")[2].removesuffix(".lock") for device, *_ in spans]
     assert set(used) == set(visible.split(","))
-    for one, other in itertools.combinations(turns, 2):
+    for one, other in itertools.combinations(spans, 2):
         overlap = min(one[2], other[2]) - max(one[1], other[1])
         assert overlap <= 0 or one[0] != other[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bigart.commands import command
 from bigart.errors import UserError
-from bigart.weights import conversion, download, table
+from bigart.weights import conversion, table
 
 log = logging.getLogger("bigart")
 
@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f"{file.name} needs no conversion: {file.final_path(arguments.weights)}")
     source = Path(arguments.source or file.source_path(arguments.weights))
     out = Path(arguments.out or file.final_path(arguments.weights))
-    sha256 = download.check_stated(file, source, arguments.weights)
+    sha256 = file.check(source, arguments.weights)
     metadata = conversion.convert(source, out, file.architecture, file.options, sha256)
     log.info("%s: %s, %s", file.name, metadata["architecture"], metadata["options"])
     print(out)

@@ -57,11 +57,7 @@ def write_picture(
 
 
 def format_of(path: Path | str) -> str:
-    """Return Pillow's name of the format that the suffix of ``path`` stands for.
-
-    Raises:
-        UserError: The suffix is none of those that can be written.
-    """
+    """Return Pillow's name of the format that the suffix of ``path`` stands for, if it has one."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         raise UserError(f"cannot write {path}: its name must end in .png, .jpg or .tif")

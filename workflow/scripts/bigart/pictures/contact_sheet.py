@@ -124,6 +124,5 @@ def wrap(text: str, font: Font, width: int, max_lines: int) -> list[str]:
 
 def _drawable(text: str) -> str:
     """Remove what cannot be drawn: controls, joiners, lone surrogates, accents, variants."""
-    letters = unicodedata.normalize("NFKD", text)
-    spaced = "".join(" " if letter.isspace() else letter for letter in letters)
-    return "".join(c for c in spaced if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Mn"))
+    letters = " ".join(unicodedata.normalize("NFKD", text).split())
+    return "".join(c for c in letters if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Mn"))

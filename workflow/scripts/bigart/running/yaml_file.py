@@ -32,46 +32,35 @@ def read(path: Path | str) -> YamlFile:
         UserError: The file is missing, is not UTF-8 text, or is not YAML; the message names the
             file and, where known, the line.
     """
+    file = YamlFile(None, {}, [])
     try:
         loader = yaml.SafeLoader(Path(path).read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing.") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text (byte {error.start + 1}).") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
-    except yaml.YAMLError as error:  # a control character
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
-    lines: dict[str, int] = {}
-    duplicates: list[tuple[str, int, int]] = []
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return YamlFile(None, lines, duplicates)
+        if (node := loader.get_single_node()) is None:
+            return file
         for key, line in _keys(node, "", set()):
-            if key in lines:
-                duplicates.append((key, line, lines[key]))
+            if key in file.lines:
+                file.duplicates.append((key, line, file.lines[key]))
             else:
-                lines[key] = line
-        return YamlFile(loader.construct_document(node), lines, duplicates)
+                file.lines[key] = line
+        return file._replace(content=loader.construct_document(node))
+    except FileNotFoundError:
+        problem = " is missing"
+    except OSError as error:
+        problem = f" cannot be read: {error.strerror}"
+    except UnicodeDecodeError as error:
+        problem = f" is not UTF-8 text (byte {error.start + 1})"
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = f", line {mark.line + 1}" if mark else ""
-        hint = " Indent with spaces, not with tabs." if "'\\t'" in str(error.problem) else ""
-        raise UserError(f"{path}{where}: this is not YAML: {error.problem}.{hint}") from None
+        problem = f"{f', line {mark.line + 1}' if mark else ''}: this is not YAML: {error.problem}"
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # 2021-02-30 is no date
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
-    finally:
-        loader.dispose()
+        problem = f" is not YAML: {' '.join(str(error).split())}"
+    raise UserError(f"{path}{problem}.")
 
 
 def _keys(node: yaml.Node, path: str, seen: set[int]) -> Iterator[tuple[str, int]]:
     """Yield the dotted path and line of each key and list item below a node.
 
-    Args:
-        node: Part of the file.
-        path: Its own dotted path and a point, or nothing.
-        seen: Ids of the nodes that were visited; an alias names one of them, and may be within it.
+    Nodes whose ids were ``seen`` are left out: an alias may name a node that it is within.
     """
     if id(node) in seen:
         return

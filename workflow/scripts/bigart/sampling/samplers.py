@@ -148,11 +148,7 @@ def ddim(denoiser: Denoiser, schedule: Schedule, state: State, noise: Noise) -> 
 
 
 def dpm_solver_pp(
-    denoiser: Denoiser,
-    schedule: Schedule,
-    state: State,
-    noise: Noise,
-    stochastic: bool = False,
+    denoiser: Denoiser, schedule: Schedule, state: State, noise: Noise, stochastic: bool = False
 ) -> Iterator[State]:
     """Sample with DPM-Solver++(2M) (Lu et al. 2022, arXiv:2211.01095, algorithm 2).
 

@@ -24,11 +24,15 @@ from bigart.errors import UserError
 StateDict = dict[str, Tensor]
 
 # Modules and functions that no weights need and that run programs, read files or open connections
-_ATTACKS = {
-    "os", "posix", "nt", "sys", "subprocess", "shutil", "socket", "pty", "runpy", "ctypes",
-    "importlib", "webbrowser", "multiprocessing", "asyncio", "pip", "torch.hub", "builtins.eval",
-    "builtins.exec", "builtins.compile", "builtins.open", "builtins.__import__", "eval", "exec",
-}  # fmt: skip
+_ATTACKS = re.compile(
+    r"(os|posix|nt|sys|subprocess|shutil|socket|pty|runpy|ctypes|importlib|webbrowser|asyncio|pip|"
+    r"multiprocessing|torch\.hub|(builtins\.)?(eval|exec|compile|open|__import__))(\.|$)"
+)
+_NO_CHECKPOINTS = {
+    b"<": "it is a web page",
+    b"version https://git-lfs": "it is a Git LFS pointer: the file itself was not fetched",
+    b"PK\x03\x04": "its end is missing: the download broke off",
+}
 
 
 class _Inert:
@@ -54,11 +58,7 @@ def read_checkpoint(path: Path | str, check_members: bool = True) -> StateDict:
     Formats: zip archives of PyTorch 1.6 and later (Lightning checkpoints, too), state dicts in the
     older format, safetensors. Wrappers ("state_dict", "params_ema", "params", "model") are opened,
     the prefix "module." is dropped. The tensors of all but the older format are mapped from the
-    file, whose pages are read when they are used.
-
-    Args:
-        path: The file.
-        check_members: Compare the CRC of each member of a zip archive, which reads the whole file.
+    file. ``check_members`` compares the CRCs of a zip archive, which reads the whole file.
 
     Raises:
         UserError: The file is missing, damaged, of another kind, or names functions that only an
@@ -78,21 +78,25 @@ def read_checkpoint(path: Path | str, check_members: bool = True) -> StateDict:
     except UserError:
         raise
     except Exception as error:  # a hostile or damaged file can make any operation fail
-        raise UserError(
-            f"{path} is no checkpoint, or a damaged one{_kind(path)}: {_reason(error)}"
-        ) from None
+        with path.open("rb") as file:
+            head = file.read(512).lstrip()
+        kinds = [f" ({kind})" for start, kind in _NO_CHECKPOINTS.items() if head.startswith(start)]
+        kind = kinds[0] if kinds else "" if head else " (it is empty)"
+        # without torch's advice to trust the file
+        reason = str(error).rpartition("WeightsUnpickler error: ")[2].strip().partition("\n")[0]
+        reason = reason.partition(" In PyTorch 2.6")[0] or type(error).__name__
+        raise UserError(f"{path} is no checkpoint, or a damaged one{kind}: {reason}") from None
 
 
 def _checked_names(path: Path, check_members: bool) -> list[str]:
     """Check a zip archive; returns the classes and functions in it that torch does not know."""
     with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        names = [info.filename for info in members]
-        if not any(re.fullmatch(r"([^/]+/)?data\.pkl", name) for name in names):
+        names = " ".join(archive.namelist())
+        if "data.pkl" not in names:
             raise UserError(f"{path} is a zip archive without weights (no data.pkl in it)")
-        if any(name.endswith("constants.pkl") for name in names):
+        if "constants.pkl" in names:
             raise UserError(f"{path} is a TorchScript program, not a checkpoint")
-        for info in members:  # mapped, they would be read as they are
+        for info in archive.infolist():  # mapped, they would be read as they are
             if info.compress_type != zipfile.ZIP_STORED:
                 raise UserError(f"{path}: {info.filename} is compressed; PyTorch never does that")
         if check_members and (damaged := archive.testzip()):
@@ -122,11 +126,7 @@ def _load(path: Path, unknown: Iterable[str] | None = None) -> Any:
 
 
 def _refuse_attacks(path: Path, names: Iterable[str]) -> None:
-    attacks = [
-        name
-        for name in sorted(names)
-        if any(name == attack or name.startswith(f"{attack}.") for attack in _ATTACKS)
-    ]
+    attacks = [name for name in sorted(names) if _ATTACKS.match(name)]
     if attacks:
         raise UserError(
             f"{path} tries to call {', '.join(attacks[:5])} when it is loaded. No weights need "
@@ -138,27 +138,6 @@ def _looks_like_safetensors(path: Path) -> bool:
     with path.open("rb") as file:
         length, brace = int.from_bytes(file.read(8), "little"), file.read(1)
     return brace == b"{" and length < path.stat().st_size
-
-
-def _kind(path: Path) -> str:
-    """Say what a file is that is often found in place of a checkpoint."""
-    with path.open("rb") as file:
-        head = file.read(512).lstrip().lower()
-    if not head:
-        return " (it is empty)"
-    if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        return " (it is a web page)"
-    if head.startswith(b"version https://git-lfs"):
-        return " (it is a Git LFS pointer: the file itself was not fetched)"
-    if head.startswith(b"pk\x03\x04") and not zipfile.is_zipfile(path):
-        return " (its end is missing: the download broke off)"
-    return ""
-
-
-def _reason(error: Exception) -> str:
-    """Return the line that says what is wrong, without torch's advice to trust the file."""
-    text = str(error).rpartition("WeightsUnpickler error: ")[2].strip()
-    return text.partition("\n")[0].partition(" In PyTorch 2.6")[0] or type(error).__name__
 
 
 def _state_dict(path: Path, content: Any) -> StateDict:

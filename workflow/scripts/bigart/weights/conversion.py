@@ -7,13 +7,12 @@ stages read only that file.
 """
 
 import json
-import math
 import re
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -35,32 +34,26 @@ from bigart.networks.options import (
 from bigart.running import files
 from bigart.weights import network_file
 from bigart.weights.checkpoint import StateDict, read_checkpoint
-from bigart.weights.network_file import FORMAT_VERSION, load_metadata, tuples
 
 Options = GlideOptions | RRDBNetOptions | VQGANOptions
 Shape = tuple[int, ...]
 
-
-class Architecture(NamedTuple):
-    """A network's class and its name in messages."""
-
-    network: type[Network]
-    display_name: str
-
-
-ARCHITECTURES: Mapping[str, Architecture] = {
-    "glide": Architecture(Text2ImUNet, "a GLIDE network"),
-    "rrdbnet": Architecture(RRDBNet, "an RRDBNet (ESRGAN, BSRGAN)"),
-    "vqgan": Architecture(VQGAN, "a VQGAN"),
+ARCHITECTURES: Mapping[str, type[Network]] = {
+    "glide": Text2ImUNet,
+    "rrdbnet": RRDBNet,
+    "vqgan": VQGAN,
 }
-
-# Channels of a GLIDE network's input: super_res, inpaint, and its name in messages
-_GLIDE = {
-    3: (False, False, "base"),
-    6: (True, False, "upsampler"),
-    7: (False, True, "inpainting base"),
-    10: (True, True, "inpainting upsampler"),
-}
+# How a name begins that only one kind of network has, its architecture, and its name in messages
+_KINDS = (
+    ("transformer_proj.", "glide", "a GLIDE network"),
+    ("quantize.embedding.", "vqgan", "a VQGAN"),
+    ("RRDB_trunk.0.", "rrdbnet", "an RRDBNet (ESRGAN, BSRGAN)"),
+    ("quantize.embed.", "", "a VQGAN with Gumbel quantisation, which is not supported"),
+    ("model.diffusion_model.", "", "a Stable Diffusion checkpoint, which is not supported"),
+    ("visual.conv1.", "", "a CLIP network"),
+    ("body.0.weight", "", "a compact Real-ESRGAN (SRVGGNet), which is not supported"),
+)
+_WORDS = {architecture: words for _, architecture, words in _KINDS}
 
 # ---- what a state dict is ----------------------------------------------------------------------
 
@@ -78,44 +71,21 @@ def to_published_names(state: Mapping[str, Tensor]) -> StateDict:
     if any(name.startswith("body.0.rdb1.") for name in state):
         return {published_name(name): tensor for name, tensor in state.items()}
     if any(name.startswith("model.1.sub.0.RDB1.") for name in state):
-        places = (re.fullmatch(r"model\.(\d{1,4})\.\w+", name) for name in state)
-        modules = 1 + max((int(place[1]) for place in places if place), default=0)
-        return {_from_sequential_names(name, modules): tensor for name, tensor in state.items()}
+        found = (re.fullmatch(r"model\.(\d{1,4})\.\w+", name) for name in state)
+        places = sorted({place[1] for place in found if place}, key=int)
+        upconvs = (f"upconv{number}" for number in range(1, len(places) - 2))
+        tail = ("conv_first", *upconvs, "HRconv", "conv_last")
+        modules = dict(zip(places, tail, strict=False))
+        return {_from_first_names(name, modules): tensor for name, tensor in state.items()}
     return dict(state)
 
 
-def _from_sequential_names(name: str, modules: int) -> str:
-    """Rename ESRGAN's first layout, where the tail's places depend on the scale."""
-    if found := re.fullmatch(r"model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0\.(\w+)", name):
-        block, dense, conv, kind = found.groups()
-        return f"RRDB_trunk.{block}.RDB{dense}.conv{conv}.{kind}"
-    if found := re.fullmatch(r"model\.1\.sub\.\d+\.(\w+)", name):
-        return f"trunk_conv.{found[1]}"
-    tail = {0: "conv_first", modules - 1: "conv_last", modules - 3: "HRconv"}
-    tail |= {at: f"upconv{at // 3}" for at in range(3, modules - 4, 3)}
-    if (found := re.fullmatch(r"model\.(\d{1,4})\.(\w+)", name)) and int(found[1]) in tail:
-        return f"{tail[int(found[1])]}.{found[2]}"
-    return name
-
-
-def describe(state: Mapping[str, Tensor]) -> tuple[str | None, str]:
-    """Say what network a state dict belongs to: its architecture (None: unknown) and in words."""
-    if "transformer_proj.weight" in state and "input_blocks.0.0.weight" in state:
-        channels = [*state["input_blocks.0.0.weight"].shape, 0, 0][1]
-        return "glide", f"a GLIDE {_GLIDE.get(channels, (0, 0, 'network'))[2]}"
-    if "quantize.embedding.weight" in state:
-        return "vqgan", "a VQGAN"
-    if any(name.startswith("RRDB_trunk.0.") for name in state):
-        return "rrdbnet", "an RRDBNet (ESRGAN, BSRGAN)"
-    if "quantize.embed.weight" in state:
-        return None, "a VQGAN with Gumbel quantisation, which is not supported"
-    if any(name.startswith("model.diffusion_model.") for name in state):
-        return None, "a Stable Diffusion checkpoint, which is not supported"
-    if "visual.conv1.weight" in state or "logit_scale" in state:
-        return None, "a CLIP network"
-    if "body.0.weight" in state:
-        return None, "a compact Real-ESRGAN (SRVGGNet), which is not supported"
-    return None, f"an unknown network ({', '.join(list(state)[:3])}, ...)"
+def _from_first_names(name: str, modules: Mapping[str, str]) -> str:
+    block = r"model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0\.(?=\w+$)"
+    name = re.sub(block, r"RRDB_trunk.\1.RDB\2.conv\3.", name)
+    name = re.sub(r"model\.1\.sub\.\d+\.(?=\w+$)", "trunk_conv.", name)
+    place = re.match(r"model\.(\d+)\.(?=\w+$)", name)
+    return f"{modules[place[1]]}.{name[place.end() :]}" if place and place[1] in modules else name
 
 
 def infer_options(
@@ -128,40 +98,28 @@ def infer_options(
     leave no trace: what is not stated is as published.
 
     Raises:
-        UserError: It is another network, or of a kind that is not supported.
+        UserError: It is another network, or lacks what the options are read from.
     """
-    found, words = describe(state)
+    unknown = ("", "", f"an unknown network ({', '.join(list(state)[:3])}, ...)")
+    kinds = (kind for kind in _KINDS if any(name.startswith(kind[0]) for name in state))
+    _, found, words = next(kinds, unknown)
     if found != architecture:
-        raise UserError(f"this is {words}, not {ARCHITECTURES[architecture].display_name}")
-    options: Options
-    if architecture == "rrdbnet":
-        options = _rrdbnet_options(state)
-    elif architecture == "vqgan":
-        options = _vqgan_options(state)
-    else:
-        options = _glide_options(state, stated or {})
-    return replace(options, **tuples(stated or {}))
+        raise UserError(f"this is {words}, not {_WORDS[architecture]}")
+    infer: Any = {"glide": _glide_options, "rrdbnet": _rrdbnet_options, "vqgan": _vqgan_options}
+    tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in (stated or {}).items()}
+    options: Options = replace(infer[architecture](state), **tuples)
+    return options
 
 
-def _shape(state: Mapping[str, Tensor], name: str, dimensions: int) -> Shape:
-    if name not in state:
-        raise UserError(f"incomplete or damaged: {name} is missing")
-    shape = tuple(state[name].shape)
-    if len(shape) != dimensions or 0 in shape:
-        raise UserError(f"incomplete or damaged: {name} has the shape {list(shape)}")
-    return shape
+def _glide_options(state: Mapping[str, Tensor]) -> GlideOptions:
+    inputs = _shape(state, "input_blocks.0.0.weight", 4)[1]  # 3, and 3 or 4 more for each extra
+    return replace(UPSAMPLER if inputs in (6, 10) else BASE, inpaint=inputs in (7, 10))
 
 
 def _rrdbnet_options(state: Mapping[str, Tensor]) -> RRDBNetOptions:
-    features, inputs, *_ = _shape(state, "conv_first.weight", 4)
-    if inputs != 3 or "upconv3.weight" in state or "upconv1.weight" not in state:
-        raise UserError(
-            f"this is an RRDBNet of a kind that is not supported ({inputs} input channels): "
-            "it must take RGB and enlarge 2 or 4 times by its own convolutions"
-        )
     return RRDBNetOptions(
         scale=4 if "upconv2.weight" in state else 2,
-        features=features,
+        features=_shape(state, "conv_first.weight", 4)[0],
         blocks=_count(state, r"RRDB_trunk\.(\d{1,4})\."),
         growth=_shape(state, "RRDB_trunk.0.RDB1.conv1.weight", 4)[0],
     )
@@ -171,8 +129,6 @@ def _vqgan_options(state: Mapping[str, Tensor]) -> VQGANOptions:
     channels = _shape(state, "encoder.conv_in.weight", 4)[0]
     levels = range(_count(state, r"encoder\.down\.(\d{1,4})\."))
     widths = [_shape(state, f"encoder.down.{i}.block.0.conv1.weight", 4)[0] for i in levels]
-    if any(width % channels for width in widths):
-        raise UserError(f"damaged: levels of {widths} channels, a first convolution of {channels}")
     codes, embed_dim = _shape(state, "quantize.embedding.weight", 2)
     return VQGANOptions(
         channels=channels,
@@ -189,55 +145,35 @@ def _vqgan_options(state: Mapping[str, Tensor]) -> VQGANOptions:
     )
 
 
-def _glide_options(state: Mapping[str, Tensor], stated: Mapping[str, Any]) -> GlideOptions:
-    channels = _shape(state, "input_blocks.0.0.weight", 4)[1]
-    if channels not in _GLIDE:
-        raise UserError(f"this is a GLIDE network of an unknown kind ({channels} input channels)")
-    super_res, inpaint, name = _GLIDE[channels]
-    wanted = stated.get("super_res", super_res), stated.get("inpaint", inpaint)
-    if wanted != (super_res, inpaint):
-        other = next(kind[2] for kind in _GLIDE.values() if kind[:2] == wanted)
-        raise UserError(f"this is a GLIDE {name}, not a GLIDE {other}")
-    return replace(UPSAMPLER if super_res else BASE, inpaint=inpaint)
+def _shape(state: Mapping[str, Tensor], name: str, dimensions: int) -> Shape:
+    if name not in state:
+        raise UserError(f"incomplete or damaged: {name} is missing")
+    shape = tuple(state[name].shape)
+    if len(shape) != dimensions or 0 in shape:
+        raise UserError(f"incomplete or damaged: {name} has the shape {list(shape)}")
+    return shape
 
 
 def _count(state: Iterable[str], pattern: str) -> int:
-    """Return one more than the highest number that the names carry, at least 1."""
-    numbers = {name: int(found[1]) for name in state if (found := re.match(pattern, name))}
-    highest = max(numbers, key=lambda name: numbers[name], default="")
-    if highest and numbers[highest] >= len(numbers):
-        raise UserError(f"damaged: {highest} is there, and not all that come before it")
-    return numbers.get(highest, 0) + 1
-
-
-def expected_shapes(architecture: str, options: Options) -> dict[str, Shape]:
-    """Return the names and shapes of a network's parameters, without making it.
-
-    Raises:
-        UserError: The options do not fit together.
-    """
-    network = on_meta(ARCHITECTURES[architecture].network, options)
-    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    """Return how many numbers the names carry, at least 1; ``verify`` finds holes."""
+    return max(1, len({found[1] for name in state if (found := re.match(pattern, name))}))
 
 
 def verify(state: Mapping[str, Tensor], architecture: str, options: Options) -> StateDict:
-    """Check that a state dict has exactly the names and shapes of a network.
-
-    Returns:
-        The state dict, in the network's order.
+    """Return a state dict in the network's order, if it has exactly its names and shapes.
 
     Raises:
         UserError: The options do not fit together; or missing and unexpected names and wrong
             shapes, the first five of each.
     """
-    expected = expected_shapes(architecture, options)
+    expected = on_meta(ARCHITECTURES[architecture], options).state_dict()
     problems = {
         "missing": [name for name in expected if name not in state],
         "unexpected": [name for name in state if name not in expected],
         "wrong shape": [
-            f"{name}: {list(state[name].shape)} instead of {list(shape)}"
-            for name, shape in expected.items()
-            if name in state and state[name].shape != shape
+            f"{name}: {list(state[name].shape)} instead of {list(tensor.shape)}"
+            for name, tensor in expected.items()
+            if name in state and state[name].shape != tensor.shape
         ],
     }
     lines = [
@@ -246,8 +182,8 @@ def verify(state: Mapping[str, Tensor], architecture: str, options: Options) -> 
         if names
     ]
     if lines:
-        name = ARCHITECTURES[architecture].display_name
-        raise UserError(f"does not fit {name} with these options:{''.join(lines)}")
+        words = _WORDS[architecture]
+        raise UserError(f"does not fit {words} with these options:{''.join(lines)}")
     return {name: state[name] for name in expected}
 
 
@@ -260,30 +196,20 @@ def open_checkpoint(
     stated: Mapping[str, Any] | None = None,
     check_members: bool = True,
 ) -> tuple[StateDict, Options]:
-    """Read a checkpoint, find its options (see ``infer_options``), verify names and shapes.
-
-    Returns:
-        The tensors in the published names, in the network's order, and the options.
+    """Read a checkpoint; return its verified tensors in the network's order, and its options.
 
     Raises:
-        UserError: Whatever is wrong with the file.
+        UserError: What is wrong with the file: CRCs, names, shapes, values that are not finite.
     """
     state = to_published_names(read_checkpoint(path, check_members))
     try:
         options = infer_options(architecture, state, stated)
-        return verify(state, architecture, options), options
+        state = verify(state, architecture, options)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-
-
-def check(path: Path | str, architecture: str, stated: Mapping[str, Any] | None = None) -> None:
-    """Check a checkpoint whose hash is not known: zip CRCs, names, shapes, finite values.
-
-    Raises:
-        UserError: The first thing that is wrong.
-    """
-    for name, tensor in open_checkpoint(path, architecture, stated)[0].items():
+    for name, tensor in state.items():
         _check_finite(name, tensor, path)
+    return state, options
 
 
 def convert(
@@ -300,25 +226,19 @@ def convert(
 
     Args:
         source: A checkpoint of any known format.
-        target: The ``.safetensors`` file to write.
+        target: The ``.safetensors`` file to write, whose metadata are returned.
         architecture: A key of ``ARCHITECTURES``.
         stated: Options that are known; see ``infer_options``.
-        sha256: The source's hash where the caller has compared it with the expected one. The
-            CRCs are then not checked again.
-
-    Returns:
-        The metadata that the target carries.
+        sha256: The source's hash where it was compared with the expected one; CRCs are then left.
 
     Raises:
         UserError: Whatever is wrong with the source.
     """
     state, options = open_checkpoint(source, architecture, stated, check_members=not sha256)
     dtypes = {tensor.dtype for tensor in state.values()}
-    half = dtypes in ({torch.float16}, {torch.bfloat16})
-    dtype = dtypes.pop() if half else torch.float32
-    metadata = _metadata(architecture, options, sha256 or files.sha256(source))
-    _write(target, state, dtype, metadata, source)
-    return metadata
+    dtype = dtypes.pop() if dtypes in ({torch.float16}, {torch.bfloat16}) else torch.float32
+    sha256 = sha256 or files.sha256(source)
+    return _write(target, state, architecture, options, dtype, sha256, source)
 
 
 def save_network(
@@ -327,85 +247,60 @@ def save_network(
     architecture: str,
     dtype: torch.dtype = torch.float16,
     source_sha256: str = "",
-) -> dict[str, str]:
-    """Write a network of this project (trained, say) as a safetensors file.
-
-    Args:
-        network: Has ``options``, as all networks here do.
-        path: Whole or absent afterwards.
-        architecture: A key of ``ARCHITECTURES``.
-        dtype: Of the stored numbers.
-        source_sha256: Of the checkpoint it came from, if any.
+) -> None:
+    """Write a network of this project, which has ``options``, as a file that is whole or absent.
 
     Raises:
         UserError: A value is not finite, also after rounding to ``dtype``.
     """
     options: Any = network.options
-    metadata = _metadata(architecture, options, source_sha256)
-    _write(path, network.state_dict(), dtype, metadata, path)
-    return metadata
-
-
-def _metadata(architecture: str, options: Options, source_sha256: str) -> dict[str, str]:
-    return {
-        "architecture": architecture,
-        "format_version": FORMAT_VERSION,
-        "options": json.dumps(asdict(options), sort_keys=True),
-        "source_sha256": source_sha256,
-    }
+    _write(path, network.state_dict(), architecture, options, dtype, source_sha256, path)
 
 
 def _write(
     target: Path | str,
     state: Mapping[str, Tensor],
+    architecture: str,
+    options: Options,
     dtype: torch.dtype,
-    metadata: dict[str, str],
+    source_sha256: str,
     source: Path | str,
-) -> None:
+) -> dict[str, str]:
+    metadata = {
+        "architecture": architecture,
+        "format_version": network_file.FORMAT_VERSION,
+        "options": json.dumps(asdict(options), sort_keys=True),
+        "source_sha256": source_sha256,
+    }
     tensors = {}
     for name, tensor in state.items():
         # a copy of its own: safetensors refuses tensors that share a storage
-        tensors[name] = tensor.detach().to(
-            "cpu", dtype, copy=True, memory_format=torch.contiguous_format
-        )
+        tensors[name] = tensor.detach().to("cpu", dtype, copy=True).contiguous()
         _check_finite(name, tensors[name], source)
     with files.atomic(target) as temporary:
         save_file(tensors, temporary, metadata)
-        _sort_metadata(temporary)
-
-
-def _sort_metadata(path: Path) -> None:
-    """Write a header's metadata in their order: safetensors takes another one in each process."""
-    with path.open("r+b") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-        if len(text) > length:
-            raise RuntimeError("the header of safetensors is not compact JSON")
-        file.seek(8)
-        file.write(text.ljust(length))
+        # safetensors writes the metadata in another order in each process
+        with temporary.open("r+b") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length)) | {"__metadata__": metadata}
+            text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+            if len(text) > length:
+                raise RuntimeError("the header of safetensors is not compact JSON")
+            file.seek(8)
+            file.write(text.ljust(length))
+    return metadata
 
 
 def _check_finite(name: str, tensor: Tensor, path: Path | str) -> None:
-    if not tensor.is_floating_point() or not tensor.numel():
-        return
-    low, high = tensor.aminmax()  # NaN shows in both
-    if not (math.isfinite(low) and math.isfinite(high)):
-        bad = tensor.numel() - int(torch.isfinite(tensor).sum())
+    if bad := tensor.numel() - int(torch.isfinite(tensor).sum()):
         raise UserError(f"{path} is damaged: {name} holds {bad} values that are not finite")
 
 
-# ---- the converted file --------------------------------------------------------------------------
-
-
 def open_network(
-    path: Path | str,
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype | None = None,
-) -> tuple[nn.Module, dict[str, str]]:
+    path: Path | str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> tuple[Network, dict[str, str]]:
     """Open a converted file of any architecture; see ``network_file.open_network``."""
-    architecture = load_metadata(path)["architecture"]
+    architecture = network_file.load_metadata(path)["architecture"]
     if architecture not in ARCHITECTURES:
         raise UserError(f"{path} holds a network of an unknown architecture, {architecture}")
-    return network_file.open_network(path, ARCHITECTURES[architecture].network, device, dtype)
+    return network_file.open_network(path, ARCHITECTURES[architecture], device, dtype)

@@ -1,27 +1,24 @@
 """The converted network file that the stages open: header, options, weights.
 
-It is one safetensors file whose header says how to build the network: ``architecture``,
-``options`` (JSON of the network's options), ``source_sha256`` (of the checkpoint it was made
-from, or empty) and ``format_version``. ``convert`` writes it. This module knows no network:
-each class brings its ``architecture`` and ``Options``.
+``conversion`` writes it, and says what is in it. This module knows no network: each class brings
+its ``architecture`` and ``Options``.
 """
 
 import itertools
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from bigart.errors import PackageError, UserError
 from bigart.networks.network import Kind, on_meta
+from bigart.weights import table
 
 FORMAT_VERSION = "1"
-_LARGEST_OPTION = 2**20
 _REDO = (
     "Remove it and run again, so that it is converted again; an embedded model comes back with "
     "`git checkout models/embedded`; a file of your own needs converting."
@@ -50,43 +47,17 @@ def load_metadata(path: Path | str) -> dict[str, str]:
 
 
 def options_from(metadata: Mapping[str, str], kind: type[Any]) -> Any:
-    """Return the network options that a converted file's header states.
-
-    Args:
-        metadata: From ``load_metadata``.
-        kind: The dataclass of the options.
+    """Return the network options that a converted file's header states, in their dataclass.
 
     Raises:
-        UserError: They are not options of that kind.
+        UserError: They are not options of the header's architecture.
     """
+    form = table.options_form(metadata["architecture"])
     try:
-        stated = json.loads(metadata["options"])
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"the options in the header cannot be read: {error}") from None
-    if not isinstance(stated, dict):
-        raise UserError("the options in the header cannot be read: not a table of options")
-    defaults = {field.name: field.default for field in fields(kind)}
-    if unknown := set(stated) - set(defaults):
-        raise UserError(f"unknown options of {metadata['architecture']}: {sorted(unknown)}")
-    stated = tuples(stated)
-    for name, value in stated.items():
-        if not _is_like(value, defaults[name]):
-            raise UserError(f"the option {name} in the header cannot be {value!r:.60}")
-    return kind(**stated)
-
-
-def _is_like(value: Any, default: Any) -> bool:
-    """Whether a stated option is of its default's kind; numbers count, so they are positive."""
-    if isinstance(default, tuple):
-        return isinstance(value, tuple) and all(_is_like(part, 1) for part in value)
-    if type(default) is int:
-        return type(value) is int and 0 < value <= _LARGEST_OPTION
-    return type(value) is type(default)
-
-
-def tuples(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn the lists of JSON or YAML into the tuples that options have."""
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
+        return kind(**form.model_validate_json(metadata["options"]).model_dump())
+    except ValidationError as error:
+        place, message = table.form_error(error.errors()[0])
+        raise UserError(f"the options in its header are wrong: {place}: {message}") from None
 
 
 def open_network(
@@ -126,9 +97,9 @@ def open_network(
     state: dict[str, Tensor] = {}
     try:
         with safe_open(str(path), framework="pt") as file:
-            names = list(file.keys())
+            names = sorted(file.keys())
         # each part is mapped by itself, so that one which has done its work can be let go
-        for _, part in itertools.groupby(sorted(names), key=lambda name: name.partition(".")[0]):
+        for _, part in itertools.groupby(names, key=lambda name: name.partition(".")[0]):
             with safe_open(str(path), framework="pt", device=str(device)) as file:
                 state |= {name: _cast(file.get_tensor(name), dtype) for name in part}
     except SafetensorError as error:
@@ -137,7 +108,7 @@ def open_network(
         network.load(state)
     except RuntimeError as error:
         raise network.misfit(path, error, _REDO) from None
-    for name, value in _all_tensors(network):
+    for name, value in itertools.chain(network.named_parameters(), network.named_buffers()):
         if value.is_meta:
             raise RuntimeError(f"{name} is not part of the state dict and was never filled")
     return network.eval().requires_grad_(False), metadata
@@ -145,8 +116,3 @@ def open_network(
 
 def _cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     return tensor if dtype is None or not tensor.is_floating_point() else tensor.to(dtype)
-
-
-def _all_tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from network.named_parameters()
-    yield from network.named_buffers()

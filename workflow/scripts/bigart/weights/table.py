@@ -7,23 +7,16 @@ torch, so that reading it costs a workflow next to nothing.
 import argparse
 import functools
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    create_model,
-)
+import pydantic
+from pydantic import BaseModel, Field, StringConstraints, ValidationError, ValidationInfo
 
 from bigart.errors import InputError, UserError, show, suggest
 from bigart.networks.options import GlideOptions, RRDBNetOptions, VQGANOptions
@@ -42,7 +35,11 @@ ROLES: Mapping[str, str] = {
     "vocabulary": "vocabulary",
     "merges": "merges",
 }
-NETWORKS = ("glide", "rrdbnet", "vqgan")
+NETWORKS: Mapping[str, type[Any]] = {
+    "glide": GlideOptions,
+    "rrdbnet": RRDBNetOptions,
+    "vqgan": VQGANOptions,
+}
 
 _WHOLE_HASH_LIMIT = 64 * 2**20
 _SAMPLES, _SAMPLE_BYTES = 256, 64 * 2**10
@@ -51,98 +48,79 @@ _SAMPLES, _SAMPLE_BYTES = 256, 64 * 2**10
 # ---- what the file may hold ----------------------------------------------------------------------
 
 
-def _match(pattern: str, text: str, allowed: str) -> str:
-    if not re.fullmatch(pattern, text):
-        raise ValueError(allowed)
-    return text
+def _usable(path: Path, info: ValidationInfo) -> Path:
+    if re.search("[{}]", str(path)):
+        raise ValueError("a path without braces, which Snakemake would take for wildcards")
+    return Path(info.context or "", path.expanduser())
 
 
-def _name(text: str) -> str:
-    allowed = "small letters, digits, '.', '_' and '-', beginning with a letter or digit"
-    return _match(r"[a-z0-9][a-z0-9._-]{0,63}", text, allowed)
-
-
-def _url(text: str) -> str:
-    return _match(r"https?://[^/]+/.+", text, "an address that begins with https:// or http://")
-
-
-def _sha256(text: str) -> str:
-    return _match(r"[0-9a-fA-F]{64}", text, "64 hexadecimal digits, or null").lower()
-
-
-def _path(value: object, info: ValidationInfo) -> object:
-    if not isinstance(value, str):
-        return value
-    allowed = "a path without braces, which Snakemake would take for wildcards"
-    return Path(info.context or "", Path(_match(r"[^{}]+", value, allowed)).expanduser())
-
-
-_Name = Annotated[str, AfterValidator(_name)]
-_Path = Annotated[Path, BeforeValidator(_path)]
+_Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+_Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/]+/.+$")]
+_Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{64}$", to_lower=True)]
+_Path = Annotated[Path, Field(strict=False), pydantic.AfterValidator(_usable)]
 _Size = Annotated[int, Field(ge=1, le=2**20)]
-_KINDS = {int: _Size, tuple: Annotated[list[_Size], Field(min_length=1)], bool: bool}
+_KINDS = {int: _Size, tuple: Annotated[tuple[_Size, ...], Field(strict=False)], bool: bool}
 _CHOICES = {"scale": Literal[2, 4], "noise_schedule": Literal["squaredcos_cap_v2", "linear"]}
 
 
 class _Form(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-def _form(kinds: Mapping[str, Any]) -> type[_Form]:
-    optional: dict[str, Any] = {name: (kind, None) for name, kind in kinds.items()}
-    return create_model("Form", __base__=_Form, **optional)
-
-
-def _options(kind: type[Any]) -> type[_Form]:
-    return _form({f.name: _CHOICES.get(f.name) or _KINDS[type(f.default)] for f in fields(kind)})
-
-
-_OPTIONS: Mapping[str, type[_Form]] = {
-    "glide": _options(GlideOptions),
-    "rrdbnet": _options(RRDBNetOptions),
-    "vqgan": _options(VQGANOptions),
-    "vocabulary": _form({}),
-    "merges": _form({}),
-}
-_Set = _form(dict.fromkeys(("like", *ROLES), str))
+@functools.cache
+def options_form(architecture: str) -> type[BaseModel]:
+    """Return the form of the options of an architecture, with the defaults of its network."""
+    kind = NETWORKS.get(architecture)
+    options: dict[str, Any] = {
+        field.name: (_CHOICES.get(field.name) or _KINDS[type(field.default)], field.default)
+        for field in (fields(kind) if kind else ())
+    }
+    return pydantic.create_model("Options", __base__=_Form, **options)
 
 
 class _Entry(_Form):
     architecture: Literal["glide", "rrdbnet", "vqgan", "vocabulary", "merges"]
     options: dict[str, Any] = {}
-    urls: tuple[Annotated[str, AfterValidator(_url)], ...] = Field((), strict=False)
-    path: _Path | None = None
-    sha256: Annotated[str, AfterValidator(_sha256)] | None = None
+    urls: Annotated[tuple[_Url, ...], Field(strict=False)] = ()
+    path: _Path | None = Field(None, validate_default=True)
+    sha256: _Sha256 | None = None
     bytes: Annotated[int, Field(ge=1)] | None = None
     ready: bool = False
     words: _Path | None = None
     licence: str = ""
     note: str = ""
 
+    @pydantic.field_validator("options")
+    @classmethod
+    def _of_architecture(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if architecture := info.data.get("architecture"):
+            options_form(architecture).model_validate(options)
+        return options
+
+    @pydantic.field_validator("path")
+    @classmethod
+    def _instead_of_urls(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        if bool(info.data.get("urls", not path)) == bool(path):
+            raise ValueError("either `urls` or `path`")
+        return path
+
 
 class _Table(_Form):
-    sets: Annotated[dict[_Name, _Set], Field(min_length=1)]  # type: ignore[valid-type]
-    files: Annotated[dict[_Name, _Entry], Field(min_length=1)]
+    sets: dict[_Name, dict[str, str]]
+    files: dict[_Name, _Entry]
 
 
 # ---- the table -----------------------------------------------------------------------------------
 
 
-class ModelFile(_Entry):
-    """One file of ``config/models.yaml``.
+class WrongFileError(UserError):
+    """A file is not the one that its entry in the table, or its pin, says."""
 
-    Attributes:
-        name: Its entry's name, which also names its files under weights/.
-        architecture: "glide", "rrdbnet", "vqgan", "vocabulary" or "merges".
-        options: Stated sizes of the network; what is left out is inferred or as published.
-        urls: The address and its mirrors; empty when ``path`` is given.
-        path: A local file, or None.
-        sha256: 64 small hexadecimal digits, or None where none is known.
-        bytes: Size, or None where it is not known.
-        ready: ``path`` is already in the project's safetensors form (or needs none).
-        words: A text file with all the words that it was trained on, or None where any may do.
-        licence: Its terms, in words.
-        note: What it is, in words.
+
+class ModelFile(_Entry):
+    """One file of ``config/models.yaml``, whose head explains the keys.
+
+    Its name also names its files under weights/. What is not stated is None or empty.
     """
 
     name: str
@@ -164,8 +142,10 @@ class ModelFile(_Entry):
 
     def download_path(self, weights: Path | str = "weights") -> Path:
         """Return where its download lies: the entry's name with the suffix of the address."""
-        suffix = _suffix(self.urls[0]) if self.urls else ""
-        return Path(weights, "downloads", self.name + suffix)
+        # the file's name may stand in the query of the address
+        known = r"\.(pth?|ckpt|safetensors|json|bpe|bin)(?=$|[?&;#])"
+        suffix = re.search(known, unquote(self.urls[0]).lower()) if self.urls else None
+        return Path(weights, "downloads", self.name + (suffix[0] if suffix else ""))
 
     def source_path(self, weights: Path | str = "weights") -> Path:
         """Return the file as it was published: the user's own, or the download."""
@@ -177,55 +157,63 @@ class ModelFile(_Entry):
             return Path(weights, f"{self.name}.safetensors")
         return self.source_path(weights)
 
+    def check(self, path: Path, weights: Path | str = "weights") -> str | None:
+        """Check that a file on disk has the size and hash that are stated, or else its pin.
+
+        Returns:
+            Its SHA-256, or None where there is none to compare it with.
+
+        Raises:
+            WrongFileError: It is another file.
+        """
+        size, expected, says = path.stat().st_size, self.sha256, "its entry in models.yaml says"
+        wrong = f"{path} is another file than `{self.name}`"
+        if self.bytes not in (None, size):
+            raise WrongFileError(f"{wrong}: it has {size:,} bytes; {says} {self.bytes:,}")
+        if not expected and self.needs_fetch:
+            expected = read_pins(weights).get(self.name, {}).get("sha256")
+            says = f"{weights}/pins.json, of the one fetched first, says"
+        found = disk.sha256(path) if expected else None
+        if found != expected:
+            raise WrongFileError(
+                f"{wrong}: its sha256 is {found}; {says} {expected}. Correct that or remove it"
+            )
+        return found
+
     def identity(self) -> str:
         """Return a string that changes when the file's content is another one.
 
         It is the hash where one is stated, else for a local file a fingerprint of what is in it
         (whole up to 64 MB, 256 samples of a larger one), else the first address.
         """
-        stated = _options_text(self.options)
         if self.sha256:
-            return f"sha256:{self.sha256}{stated}"
-        if self.path is None:
-            return f"{self.urls[0]}{stated}"
-        try:
+            content = f"sha256:{self.sha256}"
+        elif self.path is None:
+            content = self.urls[0]
+        elif self.path.is_file():
             status = self.path.stat()
-        except OSError:
-            return f"{self.path}{stated}"
-        key = (str(self.path), status.st_size, status.st_mtime_ns)
-        return f"content:{_fingerprint(*key)}{stated}"
+            content = f"content:{_fingerprint(self.path, status.st_size, status.st_mtime_ns)}"
+        else:
+            content = str(self.path)
+        return content + "".join(f" {key}={self.options[key]}" for key in sorted(self.options))
 
 
 @dataclass(frozen=True)
 class Models:
-    """All of ``config/models.yaml``.
+    """All of ``config/models.yaml``."""
 
-    Attributes:
-        sets: Set -> role -> name of a file; ``like`` is already resolved.
-        files: Name -> file.
-        where: The file this was read from, for messages.
-    """
-
-    sets: Mapping[str, Mapping[str, str]]
+    sets: Mapping[str, Mapping[str, str]]  # set -> role -> file; `like` is resolved
     files: Mapping[str, ModelFile]
-    where: str
+    where: str  # the file that this was read from
 
     def file(self, name: str) -> ModelFile:
-        """Return the entry of that name.
-
-        Raises:
-            UserError: There is none.
-        """
+        """Return the entry of that name; a UserError where there is none."""
         if name not in self.files:
             raise UserError(f"{self.where}: no file is called `{name}`.{_hint(name, self.files)}")
         return self.files[name]
 
     def set(self, name: str) -> dict[str, ModelFile]:
-        """Return the file for each role of the set that ``models:`` of config.yaml names.
-
-        Raises:
-            UserError: No such set.
-        """
+        """Return the file for each role of a set; a UserError where there is none."""
         if name not in self.sets:
             raise UserError(
                 f"models: `{name}` is not a model set of {self.where}.{_hint(name, self.sets)}"
@@ -245,22 +233,18 @@ def check_present(files: Mapping[str, ModelFile], weights: Path | str = "weights
     errors = []
     for role, file in files.items():
         path = file.final_path(weights)
-        if file.words is not None and not file.words.is_file():
-            errors.append(f"{role}: the words of `{file.name}` are to be at {file.words}")
-        if file.path is not None and not file.path.is_file():
-            is_embedded = file.path.parent.name == "embedded"
-            remedy = "; `git checkout models/embedded` brings it back" if is_embedded else ""
-            errors.append(
-                f"{role}: `{file.name}` is to be at {file.path}, and is not there{remedy}"
-            )
-        elif file.needs_fetch and path == file.source_path(weights) and path.is_file():
-            found = disk.sha256(path) if file.sha256 else None
-            if found != file.sha256:
+        for needed in filter(None, (file.path, file.words)):
+            if not needed.is_file():
+                embedded = needed.parent.name == "embedded"
+                remedy = "; `git checkout models/embedded` brings it back" if embedded else ""
                 errors.append(
-                    f"{role}: {path} is another file than `{file.name}`: its sha256 is {found}; "
-                    f"its entry in models.yaml says {file.sha256}. Correct the entry, or remove "
-                    "the file, so that it is fetched again"
+                    f"{role}: `{file.name}` is to be at {needed}, and is not there{remedy}"
                 )
+        if file.needs_fetch and not file.needs_conversion and path.is_file():
+            try:
+                file.check(path, weights)
+            except UserError as error:
+                errors.append(f"{role}: {error}")
     if errors:
         raise UserError("\n".join(errors))
 
@@ -276,24 +260,31 @@ def read_models(path: Path | str = TABLE, root: Path | str = ROOT) -> Models:
         UserError: Anything is wrong; the message lists every error with its line.
     """
     content, lines, duplicates = yaml_file.read(path)
-    errors = [(key, f"stands twice, first in line {first}") for key, _, first in duplicates]
+    errors: list[_Error] = []
     files: dict[str, ModelFile] = {}
     try:
         entries = _Table.model_validate(content, context=root).files
         files = {name: ModelFile(name=name, **dict(entry)) for name, entry in entries.items()}
     except ValidationError as error:
-        errors += [_form_error(found, _Table) for found in error.errors()]
+        errors += map(form_error, error.errors())
     sets, stated = _group(content, "sets"), _group(content, "files")
-    for name, entry in stated.items():
-        errors += _entry_errors(f"files.{name}", entry)
-    resolved = {name: _resolve(name, sets, errors) for name in sets}
-    for name, roles in resolved.items():
-        errors += _set_errors(name, roles, stated)
-    if errors:
-        lines |= {key: line for key, line, _ in duplicates}
-        found = {InputError(str(path), _line(lines, key), key, text) for key, text in errors}
+    for name in sets:
+        errors += _set_errors(name, sets, stated)
+    found = {InputError(str(path), _line(lines, key), key, message) for key, message in errors}
+    for key, line, first in duplicates:
+        found.add(InputError(str(path), line, key, f"stands twice, first in line {first}"))
+    if found:
         raise UserError("\n".join(map(str, sorted(found))))
-    return Models(resolved, files, str(path))
+    return Models({name: _roles(name, sets) for name in sets}, files, str(path))
+
+
+def read_pins(weights: Path | str) -> dict[str, Any]:
+    """Return the facts of the file that first came under each name without a published hash."""
+    path = Path(weights, "pins.json")
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}). Remove it: files are pinned again") from None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -310,18 +301,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 # ---- its errors: the dotted key and a message ----------------------------------------------------
 
 _Error = tuple[str, str]
-_WORDS = {
-    "model_type": "a group of keys",
-    "dict_type": "a group of keys",
-    "tuple_type": "a list",
-    "int_type": "a whole number",
-    "string_type": "text",
-    "is_instance_of": "text",
-}
+_Group = Mapping[str, Mapping[str, Any]]
 
 
-def _group(content: Any, key: str) -> dict[str, dict[str, Any]]:
-    """Return the entries that have the form of one; of the others ``_Table`` speaks."""
+def form_error(found: Mapping[str, Any]) -> _Error:
+    """Return the dotted key and the message of one of pydantic's errors."""
+    place = ".".join(str(key) for key in found["loc"] if key != "[key]")
+    word, known = str(found["input"]), re.findall(r"\w+", found.get("ctx", {}).get("expected", ""))
+    if found["type"] == "missing":
+        return place, "is missing"
+    if found["type"] == "extra_forbidden":
+        message, word = "no such key", str(found["loc"][-1])
+        forms: list[type[BaseModel]] = [_Table, _Entry, *map(options_form, NETWORKS)]
+        known = [key for form in forms for key in form.model_fields if key != word]
+    else:
+        noise = "^(Input should be|String should match|Value error,) | or instance of .*"
+        allowed = re.sub(noise, "", found["msg"])
+        message = f"found {show(found['input'])}; allowed: {allowed}"
+    return place, f"{message}. {suggest(word, known)}".removesuffix(". ")
+
+
+def _set_errors(name: str, sets: _Group, files: _Group) -> Iterator[_Error]:
+    roles = _roles(name, sets)
+    if missing := [role for role in ROLES if role not in roles]:
+        yield f"sets.{name}", f"no file for {', '.join(missing)} (or `like: ANOTHER-SET`)"
+    for role, word in sets[name].items():
+        place, known = f"sets.{name}.{role}", sets if role == "like" else files
+        entry = known.get(str(word), {})
+        if role not in ("like", *ROLES):
+            yield place, f"no such role.{_hint(role, ROLES)}"
+        elif str(word) not in known:
+            yield place, f"nothing is called `{word}`.{_hint(str(word), known)}"
+        elif role != "like" and (found := entry.get("architecture")) != ROLES[role]:
+            yield place, f"`{word}` is of architecture {found}; {ROLES[role]} is needed"
+        elif role in ("base", "upsampler") and isinstance(stated := entry.get("options"), dict):
+            # of what is not stated, the file tells when it is converted
+            for option, value in {"super_res": role == "upsampler", "inpaint": False}.items():
+                if stated.get(option, value) != value:
+                    yield place, f"`{word}` has another {option} than {show(value)}"
+
+
+def _roles(name: str, sets: _Group) -> dict[str, str]:
+    """Follow ``like`` from set to set; the nearest statement of a role wins."""
+    roles: Mapping[str, Any] = {}
+    seen = set()
+    while name in sets and name not in seen:
+        seen.add(name)
+        roles = {**sets[name], **roles}
+        name = str(sets[name].get("like"))
+    return {role: str(roles[role]) for role in ROLES if role in roles}
+
+
+def _group(content: Any, key: str) -> _Group:
+    """Return the entries that are groups of keys; of the others ``_Table`` speaks."""
     group = content.get(key) if isinstance(content, dict) else None
     entries = group.items() if isinstance(group, dict) else ()
     return {str(name): entry for name, entry in entries if isinstance(entry, dict)}
@@ -334,109 +366,17 @@ def _line(lines: Mapping[str, int], key: str) -> int:
     return lines.get(key, 0)
 
 
-def _form_error(found: Mapping[str, Any], form: type[_Form], place: str = "") -> _Error:
-    kind, keys = found["type"], [str(key) for key in found["loc"] if key != "[key]"]
-    if kind == "missing":
-        message = f"`{keys.pop()}` is missing"
-    elif kind == "extra_forbidden":
-        if len(keys) == 3:  # of one entry of the table
-            form = _Set if keys[0] == "sets" else _Entry
-        unknown = keys.pop()
-        message = f"no key is called `{unknown}`.{_hint(unknown, form.model_fields)}"
-    elif kind == "too_short":
-        message = "is empty"
-    else:
-        allowed = _WORDS.get(kind) or re.sub("^(Input should be|Value error,) ", "", found["msg"])
-        message = f"found {show(found['input'])}; allowed: {allowed}"
-        if kind == "literal_error":
-            message += f". {suggest(str(found['input']), re.findall('[a-z]{3,}', allowed))}"
-    return ".".join(filter(None, [place, *keys])), message.removesuffix(". ")
-
-
-def _entry_errors(place: str, entry: Mapping[str, Any]) -> Iterator[_Error]:
-    if bool(entry.get("urls")) == bool(entry.get("path")):
-        both = "give `urls` or `path`, not both"
-        yield place, both if entry.get("urls") else "`urls` or `path` is missing"
-    form, stated = _OPTIONS.get(str(entry.get("architecture"))), entry.get("options")
-    if form and isinstance(stated, dict):
-        try:
-            form.model_validate(stated)
-        except ValidationError as error:
-            for found in error.errors():
-                yield _form_error(found, form, f"{place}.options")
-
-
 def _hint(word: str, known: Iterable[str]) -> str:
     known = list(known)
     return f" {suggest(word, known) or 'There are: ' + (', '.join(known) or 'none')}"
 
 
-def _resolve(name: str, sets: Mapping[str, Any], errors: list[_Error]) -> dict[str, str]:
-    """Follow ``like`` from set to set; the nearest statement of a role wins."""
-    roles: dict[str, str] = {}
-    seen = [name]
-    while True:
-        entry = sets[seen[-1]]
-        roles = {role: str(entry[role]) for role in ROLES if role in entry} | roles
-        if "like" not in entry:
-            break
-        other = str(entry["like"])
-        if other not in sets:
-            message = f"no set is called `{other}`.{_hint(other, sets)}"
-            errors.append((f"sets.{seen[-1]}.like", message))
-            break
-        if other in seen:
-            errors.append((f"sets.{name}", f"`like` goes round: {' -> '.join(seen)}"))
-            break
-        seen.append(other)
-    return {role: roles[role] for role in ROLES if role in roles}
-
-
-def _set_errors(
-    name: str, roles: Mapping[str, str], files: Mapping[str, Mapping[str, Any]]
-) -> Iterator[_Error]:
-    if missing := [role for role in ROLES if role not in roles]:
-        yield f"sets.{name}", f"no file for {', '.join(missing)} (or `like: ANOTHER-SET`)"
-    for role, file in roles.items():
-        message = ""
-        if file not in files:
-            message = f"no file is called `{file}`.{_hint(file, files)}"
-        elif (found := files[file].get("architecture")) != ROLES[role]:
-            message = f"`{file}` is of architecture {found}; a file of {ROLES[role]} belongs here"
-        elif found == "glide" and isinstance(options := files[file].get("options", {}), dict):
-            # of what is not stated, the file tells when it is converted
-            for option, value in {"super_res": role == "upsampler", "inpaint": False}.items():
-                if options.get(option, value) != value:
-                    message = (
-                        f"`{file}` has the option {option}: {show(options[option])}; {role} needs "
-                        f"a GLIDE with {option}: {show(value)}"
-                    )
-        if message:
-            yield f"sets.{name}.{role}", message
-
-
-def _suffix(url: str) -> str:
-    """Return the suffix of an address's file, also where the name stands in the query."""
-    parts = urlsplit(url)
-    for text in (unquote(parts.path), unquote(parts.query)):
-        found = re.search(r"\.(pth?|ckpt|safetensors|json|bpe|bin)(?=$|[&;])", text, re.IGNORECASE)
-        if found:
-            return found[0].lower()
-    suffix = PurePosixPath(unquote(parts.path)).suffix
-    return suffix if re.fullmatch(r"\.\w{1,12}", suffix) else ""
-
-
-def _options_text(options: Mapping[str, Any]) -> str:
-    return "".join(f" {key}={options[key]}" for key in sorted(options))
-
-
-@functools.lru_cache(maxsize=256)
-def _fingerprint(path: str, size: int, modified: int) -> str:
-    del modified  # part of the cache's key alone
+@functools.cache
+def _fingerprint(path: Path, size: int, _modified: int) -> str:
     if size <= _WHOLE_HASH_LIMIT:
         return disk.sha256(path)
     digest = hashlib.sha256(str(size).encode())
-    with Path(path).open("rb") as file:
+    with path.open("rb") as file:
         for sample in range(_SAMPLES):
             file.seek((size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
             digest.update(file.read(_SAMPLE_BYTES))

@@ -98,10 +98,7 @@ class RRDBNet(Network):
 
     @torch.inference_mode()
     def enlarge(
-        self,
-        x: Tensor,
-        strip: int = 256,
-        progress: Callable[[int, int], None] | None = None,
+        self, x: Tensor, strip: int = 256, progress: Callable[[int, int], None] | None = None
     ) -> Tensor:
         """Run the network in little memory, with the result of the whole frame.
 

@@ -1,0 +1,79 @@
+"""What workflow/rules/internals.smk needs of Snakemake is there, in the oldest version as well."""
+
+import os
+import re
+import subprocess
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+import conda_stub
+from projects import ROOT, Project, missing
+
+
+def test_errors_of_the_config_name_file_and_line(tiny: Project) -> None:
+    config = tiny.folder / "config/config.yaml"
+    text = config.read_text()
+    config.write_text(text + "colour: red\n")
+    done = tiny.snakemake("--dry-run", check=False)
+    config.write_text(text)
+    line = len(text.splitlines()) + 1
+    assert re.search(rf"config\.yaml.*\b{line}\b.*colour", done.stdout + done.stderr)
+
+
+def test_only_the_process_that_a_person_started_greets(tiny: Project) -> None:
+    target = "results/lake/candidates.png"
+    greeting = "BIG.art: 2 artworks"
+    assert greeting in tiny.snakemake(target).stderr
+    assert greeting not in tiny.snakemake(target, "--mode", "remote", "--force").stderr
+
+
+def test_the_outputs_of_a_cluster_job_count_once_the_main_process_has_recorded_them(
+    tiny: Project,
+) -> None:
+    tiny.snakemake("results/lake/candidates.png", "--mode", "remote", "--force", "--nolock")
+    assert tiny.jobs() == {"contact_sheet lake"}
+    tiny.snakemake()
+    assert tiny.jobs() == set()
+
+
+def test_a_package_is_missing_only_where_jobs_have_no_environment_of_their_own(
+    tiny: Project,
+) -> None:
+    upstream = ["--dry-run", "--config", "engine=upstream"]
+    done = tiny.snakemake(*upstream, check=False)
+    assert "error: the upstream engine needs glide-text2im" in done.stdout + done.stderr
+    tiny.snakemake(*upstream, "--sdm", "apptainer")
+
+
+@pytest.mark.cluster
+def test_the_oldest_snakemake_that_works(tmp_path: Path) -> None:
+    """All that reruns, and every way to deploy, in an environment with that version."""
+    found = re.search(r'^min_version\("([\d.]+)"\)', (ROOT / "Snakefile").read_text(), re.MULTILINE)
+    assert found
+    environment = venv.EnvBuilder(symlinks=True)
+    environment.create(tmp_path / "oldest")
+    python = tmp_path / "oldest/bin/python"
+    # the other packages are those of the tests' own environment
+    [packages] = (tmp_path / "oldest/lib").glob("python*/site-packages")
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    done = conda_stub.pip("--python", python, "install", f"snakemake=={found[1]}")
+    if done.returncode:
+        missing(f"pip cannot install here: {done.stderr[-500:]}")
+    outer = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    command = [python, "-m", "snakemake", "--version"]
+    version = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    assert version.startswith(found[1])
+    tests = [f"tests/test_{name}.py" for name in ("internals", "reruns", "deployment")]
+    done = subprocess.run(
+        [python, "-m", "pytest", "-m", "not cluster", f"--basetemp={tmp_path / 'tests'}", *tests],
+        cwd=ROOT,
+        env=outer,
+        capture_output=True,
+        text=True,
+        timeout=1200,
+    )
+    print(done.stdout[-2000:])
+    assert done.returncode == 0, done.stdout[-5000:]
