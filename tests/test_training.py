@@ -176,7 +176,7 @@ def test_a_run_that_goes_on_sees_other_pictures(tmp_path: Path, cores: int) -> N
 def test_all_networks_are_trained_in_small_and_again_from_there(tmp_path: Path) -> None:
     out = tmp_path / "out"
     options = [
-        "--tiny", "--threads", "1", "--pictures", str(tmp_path / "pictures"), "--out", str(out),
+        "--tiny", "--cores", "1", "--pictures", str(tmp_path / "pictures"), "--out", str(out),
     ]  # fmt: skip
     train_all.main(["--minutes", "0.1", *options])
     names = list(train_all.NETWORKS)

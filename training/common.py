@@ -448,6 +448,15 @@ def write_figures(path: Path, figures: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
+def idle_cores(cores: int) -> int:
+    """Return how many of so many cores other processes leave to this one, at least 1.
+
+    Two threads that wait for each other at every layer are slower than one where a core is busy.
+    """
+    others = os.getloadavg()[0] - torch.get_num_threads()
+    return max(1, min(cores, round(cores - others)))
+
+
 def train(run: Run, job: Job, seconds: float, save_every: float = 120.0) -> None:
     """Train for a time, saving as it goes, then write the weights, the state and the figures.
 
@@ -514,6 +523,7 @@ def train(run: Run, job: Job, seconds: float, save_every: float = 120.0) -> None
             line |= {key: round(float(np.mean(values)), 5) for key, values in lately.items()}
             print(job.name, json.dumps(line), flush=True)
             last_log, lately = elapsed, {}
+            torch.set_num_threads(idle_cores(run.cores))
         if elapsed - last_save > save_every:
             save()
             last_save = elapsed

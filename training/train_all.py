@@ -45,7 +45,6 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--only", default=",".join(NETWORKS), help="some of these")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="to use")
-    parser.add_argument("--threads", type=int, help="of a CPU's training; the cores when omitted")
     parser.add_argument(
         "--compile", action=argparse.BooleanOptionalAction, help="compile; on a GPU when omitted"
     )
@@ -62,7 +61,7 @@ def main(words: list[str] | None = None) -> None:
     if a.start and there:
         parser.error(f"{a.out} has a run to go on with: leave --from out, or choose another --out")
     a.out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(a.threads or a.cores)
+    torch.set_num_threads(common.idle_cores(a.cores))
     torch.set_float32_matmul_precision("high")
     run = Run(
         a.out, a.out if there else a.start, a.device, a.cores,

@@ -71,7 +71,8 @@ class Codes(nn.Module):
     def born(self, vectors: Tensor, rounds: int = 8) -> None:
         """Place the codes among vectors (N, dim) by k-means."""
         count = len(self.weight)
-        self.weight.copy_(vectors[torch.randint(len(vectors), (count,))])
+        order = torch.randperm(len(vectors)).repeat(-(-count // len(vectors)))
+        self.weight.copy_(vectors[order[:count]])
         for _ in range(rounds):
             nearest = self.nearest(vectors)
             counts = torch.bincount(nearest, minlength=count).float()

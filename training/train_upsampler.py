@@ -89,7 +89,7 @@ def estimate(network: nn.Module, captions: list[str], low: Tensor, high: Tensor)
     times = torch.full((len(high),), 500, device=device)
     noise = torch.randn(high.shape, generator=torch.Generator().manual_seed(3)).to(device)
     xt = process.noisy(high.to(device), times, noise)
-    eps = network(xt, times, tokens, mask, low.to(device))[:, :3].float()
+    eps = network(xt, times, tokens, mask, low_res=low.to(device))[:, :3].float()
     return ((xt - process.noise[500] * eps) / process.signal[500]).clamp(-1, 1).cpu()
 
 
@@ -169,7 +169,7 @@ def job(run: Run, drawn: list[Pool]) -> Job:
         noise = noise_with_casts(x0.shape, run.device)
         xt = process.noisy(x0, times, noise)
         with autocast(run.device, options.channels):
-            out = fast(xt, times, tokens, mask, low)
+            out = fast(xt, times, tokens, mask, low_res=low)
         return process.loss(out, x0, xt, noise, times)
 
     def figures(average: nn.Module) -> dict[str, float]:
