@@ -21,7 +21,6 @@ STAGE = "detailed"
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="the network, converted to safetensors")
     parser.add_argument("--image", required=True, help="the picture to detail")
     parser.add_argument("--out", required=True, help="the PNG to write")
     network_command.add_arguments(parser)
@@ -31,9 +30,7 @@ def main() -> None:
 @torch.inference_mode()
 def run(arguments: argparse.Namespace) -> None:
     """Write the detailed picture, of the same size."""
-    network, device, made_with = network_command.open_network(
-        arguments, arguments.model, VQGAN, UpstreamVQGAN
-    )
+    network, device, made_with = network_command.open_network(arguments, VQGAN, UpstreamVQGAN)
     x = torch.from_numpy(images.to_float(images.read_rgb(arguments.image)))[None]
     x = x.to(device.device)
     log.info("detailed: one pass over the whole picture")

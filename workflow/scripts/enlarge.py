@@ -16,7 +16,6 @@ from bigart.running.progress import Progress
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="the network, converted to safetensors")
     parser.add_argument("--image", required=True, help="the picture to enlarge")
     parser.add_argument("--out", required=True, help="the PNG to write")
     parser.add_argument("--stage", default="enlarged", help="the stage's name in the recipe")
@@ -39,9 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the enlarged picture."""
     if arguments.strip < 1:
         raise UserError(f"--strip is {arguments.strip}; at least 1 is needed")
-    network, device, made_with = network_command.open_network(
-        arguments, arguments.model, RRDBNet, UpstreamRRDBNet
-    )
+    network, device, made_with = network_command.open_network(arguments, RRDBNet, UpstreamRRDBNet)
     scale = network.options.scale
     if arguments.scale not in (None, scale):
         raise UserError(f"{arguments.model} enlarges {scale} times; {arguments.scale} are needed")

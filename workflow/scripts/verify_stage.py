@@ -22,7 +22,6 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stage", required=True, choices=list(NETWORK_STAGES))
-    parser.add_argument("--model", required=True, help="the network, converted to safetensors")
     parser.add_argument("--vocabulary", required=True, help="encoder.json of the tokenizer")
     parser.add_argument("--merges", required=True, help="vocab.bpe of the tokenizer")
     parser.add_argument(

@@ -24,7 +24,8 @@ Upstream = TypeVar("Upstream", bound=UpstreamNetwork)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say where and how a network runs."""
+    """Add the arguments that say which network runs, where and how."""
+    parser.add_argument("--model", required=True, help="the network, converted to safetensors")
     group = parser.add_argument_group("machine")
     for option in ("device", "precision", "engine"):
         add_option(group, f"--{option}", option)
@@ -33,7 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def open_network(
     arguments: argparse.Namespace,
-    path: Path | str,
     native: type[Native],
     upstream: type[Upstream],
 ) -> tuple[Native | Upstream, Device, dict[str, Any]]:
@@ -41,7 +41,6 @@ def open_network(
 
     Args:
         arguments: With those of ``add_arguments``.
-        path: A converted model file.
         native: The class that the stage needs.
         upstream: The original's, which has the same methods.
 
@@ -60,8 +59,11 @@ def open_network(
     kind: type[Native | Upstream] = native if arguments.engine == NATIVE else upstream
     if device.device.type == "cpu":
         keep_freed_memory(kind.heap_threshold)
-    network, metadata = network_file.open_network(path, kind, device.device, torch.float32)
+    network, metadata = network_file.open_network(
+        arguments.model, kind, device.device, torch.float32
+    )
     engine = network.package.described if isinstance(network, UpstreamNetwork) else NATIVE
-    log.info("model %s on %s, engine %s", path, device, engine)
-    models = {Path(path).name: metadata.get("source_sha256") or files.sha256(path)}
+    log.info("model %s on %s, engine %s", arguments.model, device, engine)
+    sha256 = metadata.get("source_sha256") or files.sha256(arguments.model)
+    models = {Path(arguments.model).name: sha256}
     return network, device, {"engine": engine, "precision": device.precision, "models": models}

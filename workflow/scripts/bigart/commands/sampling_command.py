@@ -38,7 +38,6 @@ GlideNetwork = Text2ImUNet | UpstreamText2ImUNet
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that both stages of GLIDE take."""
-    parser.add_argument("--model", required=True, help="the network, converted to safetensors")
     parser.add_argument("--vocabulary", required=True, help="encoder.json of its tokenizer")
     parser.add_argument("--merges", required=True, help="vocab.bpe of its tokenizer")
     add_option(parser, "--prompt", "prompt")
@@ -59,7 +58,7 @@ def open_network(
         UserError: A base network where the upsampler is needed, the reverse, or an inpainting one.
     """
     network, device, made_with = network_command.open_network(
-        arguments, arguments.model, Text2ImUNet, UpstreamText2ImUNet
+        arguments, Text2ImUNet, UpstreamText2ImUNet
     )
     if network.options.inpaint:
         raise UserError(f"{arguments.model} is an inpainting network; this stage paints anew")

@@ -57,8 +57,8 @@ def open_network(arguments: argparse.Namespace) -> tuple[Any, Device, dict[str, 
     if stage.architecture == "glide":
         return sampling_command.open_network(arguments, super_res=stage.before is not None)
     if stage.architecture == "rrdbnet":
-        return network_command.open_network(arguments, arguments.model, RRDBNet, UpstreamRRDBNet)
-    return network_command.open_network(arguments, arguments.model, VQGAN, UpstreamVQGAN)
+        return network_command.open_network(arguments, RRDBNet, UpstreamRRDBNet)
+    return network_command.open_network(arguments, VQGAN, UpstreamVQGAN)
 
 
 # ---- GLIDE ---------------------------------------------------------------------------------------
