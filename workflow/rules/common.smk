@@ -150,16 +150,8 @@ def log_file(name, suffix=".log"):
     return f"{RESULTS}/{{artwork}}/log/{STAGES[name].log}{suffix}"
 
 
-def stage_environment(name):
-    """Return the environment of a stage's packages."""
-    stage = STAGES[name]
-    if stage.role:
-        return network_environment(stage.architecture, CONFIG.engine)
-    return "../../envs/pictures.yaml"
-
-
-def network_environment(architecture, engine):
-    """Return the environment of a network's packages."""
+def environment_of(architecture, engine=CONFIG.engine):
+    """Return the environment of the packages that run a network of that architecture."""
     return f"../../envs/{engines.environment(engine, architecture)}"
 
 

@@ -15,7 +15,7 @@ rule enlarged_1024:
     benchmark:
         log_file("enlarged-1024", ".benchmark.tsv")
     conda:
-        stage_environment("enlarged-1024")
+        environment_of("rrdbnet")
     threads: NETWORK_THREADS
     resources:
         **limits("enlarged-1024"),
@@ -40,8 +40,7 @@ rule textured_1024:
     benchmark:
         log_file("textured-1024", ".benchmark.tsv")
     conda:
-        stage_environment("textured-1024")
-    threads: 1
+        "../../envs/pictures.yaml"
     resources:
         **limits("textured-1024"),
     params:
@@ -64,7 +63,7 @@ rule detailed:
     benchmark:
         log_file("detailed", ".benchmark.tsv")
     conda:
-        stage_environment("detailed")
+        environment_of("vqgan")
     threads: NETWORK_THREADS
     resources:
         **limits("detailed"),
@@ -90,7 +89,7 @@ rule enlarged_4096:
     benchmark:
         log_file("enlarged-4096", ".benchmark.tsv")
     conda:
-        stage_environment("enlarged-4096")
+        environment_of("rrdbnet")
     threads: NETWORK_THREADS
     resources:
         **limits("enlarged-4096"),
@@ -115,8 +114,7 @@ rule textured_4096:
     benchmark:
         log_file("textured-4096", ".benchmark.tsv")
     conda:
-        stage_environment("textured-4096")
-    threads: 1
+        "../../envs/pictures.yaml"
     resources:
         **limits("textured-4096"),
     params:
@@ -138,8 +136,7 @@ rule final:
     benchmark:
         log_file("final", ".benchmark.tsv")
     conda:
-        stage_environment("final")
-    threads: 1
+        "../../envs/pictures.yaml"
     resources:
         **limits("final"),
     params:

@@ -14,7 +14,7 @@ rule thumbnails:
     benchmark:
         log_file("thumbnails", ".benchmark.tsv")
     conda:
-        stage_environment("thumbnails")
+        environment_of("glide")
     threads: NETWORK_THREADS
     resources:
         **limits("thumbnails"),
@@ -42,7 +42,7 @@ rule upsampled:
     benchmark:
         log_file("upsampled", ".benchmark.tsv")
     conda:
-        stage_environment("upsampled")
+        environment_of("glide")
     threads: NETWORK_THREADS
     resources:
         **limits("upsampled"),
@@ -67,8 +67,7 @@ rule contact_sheet:
     benchmark:
         log_file("contact-sheet", ".benchmark.tsv")
     conda:
-        stage_environment("contact-sheet")
-    threads: 1
+        "../../envs/pictures.yaml"
     resources:
         **limits("contact-sheet"),
     params:

@@ -26,7 +26,7 @@ for engine in engines.ENGINES:
                     if stage.architecture == architecture
                 ),
             conda:
-                network_environment(architecture, engine)
+                environment_of(architecture, engine)
             threads: NETWORK_THREADS
             resources:
                 gpu=1,
@@ -65,7 +65,6 @@ rule verify_report:
         f"{VERIFY}/log/report.benchmark.tsv"
     conda:
         "../../envs/report.yaml"
-    threads: 1
     resources:
         mem_mb=grows(1000),
         runtime=grows(10),

@@ -21,7 +21,6 @@ rule fetch:
         download="|".join(map(re.escape, _FETCHED)) or "none",
     conda:
         "../../envs/weights.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=grows(240),
@@ -48,7 +47,6 @@ rule convert:
         model="|".join(map(re.escape, _CONVERTED)) or "none",
     conda:
         "../../envs/weights.yaml"
-    threads: 1
     resources:
         mem_mb=grows(6000),
         runtime=grows(30),

@@ -14,6 +14,8 @@ LIBRARY = Path(__file__).parent.parent
 #: What computes pixels, and what ``snakemake verify`` computes.
 COUNTED = ("networks", "sampling", "pictures", "verify")
 
+_LEFT_OUT = ("ctx", "kind", "type_comment", "type_params")
+
 #: Engine -> the folder that only the other one uses.
 OTHER_ENGINE = {"native": "networks/upstream", "upstream": "networks/native"}
 
@@ -32,15 +34,11 @@ def version(script: Path | str, engine: str) -> str:
         12 hexadecimal digits.
     """
     digest = hashlib.sha256()
-    for path in counted_modules(script, engine):
-        digest.update(f"{path.relative_to(LIBRARY).as_posix()}\0{_statements(path)}\0".encode())
+    for path in sorted(imported_modules(script, without=OTHER_ENGINE[engine])):
+        name = path.relative_to(LIBRARY)
+        if name.parts[0] in COUNTED:
+            digest.update(f"{name.as_posix()}\0{_statements(path)}\0".encode())
     return digest.hexdigest()[:12]
-
-
-def counted_modules(script: Path | str, engine: str) -> list[Path]:
-    """Return the modules whose hash ``version`` is."""
-    modules = imported_modules(script, without=OTHER_ENGINE[engine])
-    return sorted(path for path in modules if path.relative_to(LIBRARY).parts[0] in COUNTED)
 
 
 def imported_modules(script: Path | str, without: str = "") -> set[Path]:
@@ -87,22 +85,16 @@ def _statements(path: Path) -> str:
 
 def _written(node: object) -> str:
     """Write a syntax tree without docstrings, and in the same way with every version of Python."""
-    if isinstance(node, list):
-        return f"[{','.join(_written(item) for item in node if not _is_docstring(item))}]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    fields = (
-        f"{name}={_written(value)}"
-        for name, value in ast.iter_fields(node)
-        if value not in (None, []) and name not in ("ctx", "kind", "type_comment", "type_params")
-    )
-    return f"{type(node).__name__}({','.join(fields)})"
-
-
-def _is_docstring(node: object) -> bool:
-    """Return whether a node is a statement of a text alone, such as a docstring."""
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+    match node:
+        case list():
+            return f"[{','.join(filter(None, map(_written, node)))}]"
+        case ast.Expr(ast.Constant(str())):  # a docstring
+            return ""
+        case ast.AST():
+            fields = (
+                f"{name}={_written(value)}"
+                for name, value in ast.iter_fields(node)
+                if value not in (None, []) and name not in _LEFT_OUT
+            )
+            return f"{type(node).__name__}({','.join(fields)})"
+    return repr(node)
