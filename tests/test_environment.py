@@ -118,7 +118,8 @@ def test_an_environment_has_what_its_rule_imports(command: str, environment: str
 def test_every_rule_declares_what_it_needs() -> None:
     for path in RULES:
         for rule in re.split(r"^ *rule\b", path.read_text(), flags=re.MULTILINE)[1:]:
-            for part in ("log:", "benchmark:", "conda:", "threads:", "mem_mb=", "runtime="):
+            for part in ("log:", "benchmark:", "conda:", "resources:"):
                 assert part in rule, f"{part} is not in {rule}"
+            assert "**limits(" in rule or {"mem_mb=", "runtime="} <= {*re.findall(r"\w+=", rule)}
             runs_a_network = "network(" in rule
             assert ("gpu=1" in rule) == runs_a_network, rule

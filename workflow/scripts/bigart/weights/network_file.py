@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bigart.errors import PackageError, UserError
 from bigart.networks.network import Kind, on_meta
-from bigart.weights import table
+from bigart.weights.forms import options_form
 
 FORMAT_VERSION = "1"
 _REDO = (
@@ -52,12 +52,13 @@ def options_from(metadata: Mapping[str, str], kind: type[Any]) -> Any:
     Raises:
         UserError: They are not options of the header's architecture.
     """
-    form = table.options_form(metadata["architecture"])
+    form = options_form(metadata["architecture"])
     try:
         return kind(**form.model_validate_json(metadata["options"]).model_dump())
     except ValidationError as error:
-        place, message = table.form_error(error.errors()[0])
-        raise UserError(f"the options in its header are wrong: {place}: {message}") from None
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UserError(f"the options in its header: {place}: {first['msg']}") from None
 
 
 def open_network(

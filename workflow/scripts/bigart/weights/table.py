@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
@@ -19,9 +19,9 @@ import pydantic
 from pydantic import BaseModel, Field, StringConstraints, ValidationError, ValidationInfo
 
 from bigart.errors import InputError, UserError, show, suggest
-from bigart.networks.options import GlideOptions, RRDBNetOptions, VQGANOptions
 from bigart.running import files as disk
 from bigart.running import yaml_file
+from bigart.weights.forms import NETWORKS, Form, options_form
 
 ROOT = Path(__file__).parents[4]  # where the Snakefile is
 TABLE = ROOT / "config" / "models.yaml"
@@ -35,12 +35,6 @@ ROLES: Mapping[str, str] = {
     "vocabulary": "vocabulary",
     "merges": "merges",
 }
-NETWORKS: Mapping[str, type[Any]] = {
-    "glide": GlideOptions,
-    "rrdbnet": RRDBNetOptions,
-    "vqgan": VQGANOptions,
-}
-
 _Error = tuple[str, str]  # the dotted key and a message
 _Group = Mapping[str, Mapping[str, Any]]
 
@@ -55,30 +49,13 @@ _Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
 _Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/]+/.+$")]
 _Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{64}$", to_lower=True)]
 _Path = Annotated[Path, Field(strict=False), pydantic.AfterValidator(_usable)]
-_Size = Annotated[int, Field(ge=1, le=2**20)]
-_KINDS = {int: _Size, tuple: Annotated[tuple[_Size, ...], Field(strict=False)], bool: bool}
-_CHOICES = {"scale": Literal[2, 4], "noise_schedule": Literal["squaredcos_cap_v2", "linear"]}
-
-
-class _Form(BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-@functools.cache
-def options_form(architecture: str) -> type[BaseModel]:
-    """Return the form of the options of an architecture, with the defaults of its network."""
-    options: dict[str, Any] = {}
-    for option in fields(NETWORKS[architecture]) if architecture in NETWORKS else ():
-        kind = _CHOICES.get(option.name) or _KINDS[type(option.default)]
-        options[option.name] = kind, option.default
-    return pydantic.create_model("Options", __base__=_Form, **options)
 
 
 class WrongFileError(UserError):
     """A file is not the one that its entry in the table, or its pin, says."""
 
 
-class ModelFile(_Form):
+class ModelFile(Form):
     """One file of ``config/models.yaml``, whose head explains the keys.
 
     Its name also names its files under weights/. What is not stated is None or empty.
@@ -86,7 +63,7 @@ class ModelFile(_Form):
 
     name: str = ""
     architecture: Literal["glide", "rrdbnet", "vqgan", "vocabulary", "merges"]
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field({})
     urls: Annotated[tuple[_Url, ...], Field(strict=False)] = ()
     path: _Path | None = Field(None, validate_default=True)
     sha256: _Sha256 | None = None
@@ -171,7 +148,7 @@ class ModelFile(_Form):
         return content + "".join(f" {key}={self.options[key]}" for key in sorted(self.options))
 
 
-class _Table(_Form):
+class _Table(Form):
     sets: dict[_Name, dict[str, str]]
     files: dict[_Name, ModelFile]
 
