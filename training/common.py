@@ -248,12 +248,14 @@ class Pool:
                 raise RuntimeError(f"no pictures for {self.stem}: the processes that draw ended")
             time.sleep(0.2)
 
-    def draw(self, indices: range) -> None:
-        """Draw those of some pictures that are not there yet."""
+    def draw(self, indices: range, parent: int) -> None:
+        """Draw those of some pictures that are not there yet, while the parent process lives."""
         vocabulary = read_vocabulary()
         for index in indices:
             if self._done[index]:
                 continue
+            if os.getppid() != parent:  # it was killed
+                return
             self.pictures[index] = self.make(index, self.size)
             if not self.kind:
                 rng, scene = np.random.default_rng((8, index)), scene_at(index)
@@ -309,19 +311,19 @@ def draw(pools: Sequence[Pool], cores: int) -> None:
         return
     context = multiprocessing.get_context("fork")
     for core in range(cores):
-        drawer = context.Process(target=_draw, args=(pools, core, cores), daemon=True)
+        drawer = context.Process(target=_draw, args=(pools, core, cores, os.getpid()), daemon=True)
         drawer.start()
         for pool in pools:
             pool.drawers.append(drawer)  # type: ignore[arg-type]
 
 
-def _draw(pools: Sequence[Pool], core: int, cores: int) -> None:
+def _draw(pools: Sequence[Pool], core: int, cores: int, parent: int) -> None:
     os.nice(3)
     torch.set_num_threads(1)
     for pool in pools:
-        pool.draw(range(core, min(pool.first, pool.count), cores))
+        pool.draw(range(core, min(pool.first, pool.count), cores), parent)
     for pool in pools:
-        pool.draw(range(core, pool.count, cores))
+        pool.draw(range(core, pool.count, cores), parent)
 
 
 def batches(make: Callable[[], Any], ahead: int = 4) -> Iterator[Any]:

@@ -67,7 +67,8 @@ def _rounded(pictures: Tensor) -> Tensor:
 
 def evaluate(network: nn.Module, count: int = 8) -> dict[str, float]:
     """Return PSNR on held-out pictures: bicubic, DDIM with 27 and 4 steps, and one estimate."""
-    high = held_out(count, CROP * 2)
+    assert isinstance(network, Text2ImUNet)
+    high = held_out(count, network.options.image_size)
     low = shrunk(high)
     rng = np.random.default_rng(3)
     captions = [caption(scene_at(HELD_OUT + i), rng) for i in range(len(high))]
@@ -133,7 +134,11 @@ def job(run: Run, drawn: list[Pool]) -> Job:
     """Return how the upsampler is trained."""
     (pool,) = drawn
     options = glide_options(
-        run.tiny, image_size=256, attention_resolutions=(), super_res=True, noise_schedule="linear"
+        run.tiny,
+        image_size=64 if run.tiny else 256,
+        attention_resolutions=(),
+        super_res=True,
+        noise_schedule="linear",
     )
     network = Text2ImUNet(options)
     started = start_from(run, network, "upsampler")
