@@ -6,6 +6,7 @@ their accents, and others (Cyrillic, Chinese, emoji, ...) as crossed boxes. The 
 has the exact prompt.
 """
 
+import functools
 import math
 import unicodedata
 from collections.abc import Sequence
@@ -123,6 +124,17 @@ def wrap(text: str, font: Font, width: int, max_lines: int) -> list[str]:
 
 
 def _drawable(text: str) -> str:
-    """Remove what cannot be drawn: controls, joiners, lone surrogates, accents, variants."""
-    letters = " ".join(unicodedata.normalize("NFKD", text).split())
-    return "".join(c for c in letters if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Mn"))
+    """Remove what cannot be drawn: controls, joiners, lone surrogates, variation selectors."""
+    letters = " ".join(text.split())
+    kept = (c for c in letters if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+    return "".join(_letter(c) for c in kept if not "\ufe00" <= c <= "\ufe0f")
+
+
+@functools.lru_cache(maxsize=4096)
+def _letter(letter: str) -> str:
+    """Return a letter without its accents if the font lacks it and would draw a box."""
+    mask = ImageFont.load_default(SMALL_SIZE).getmask
+    if bytes(mask(letter)) != bytes(mask("\uffff")):
+        return letter
+    parts = unicodedata.normalize("NFKD", letter)
+    return "".join(c for c in parts if not unicodedata.combining(c))
