@@ -12,6 +12,8 @@ from PIL import Image
 
 from projects import ROOT, Project
 
+pytestmark = pytest.mark.exhaustive
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:

@@ -123,13 +123,12 @@ def test_the_shipped_vocabulary_says_every_caption_within_the_context() -> None:
     assert max(tokenizer.encoder.values()) == tokenizer.encoder[vocabulary.END]
 
 
-def test_the_shipped_list_of_words_has_every_word_of_the_grammar_and_no_other() -> None:
+def test_the_shipped_list_of_words_is_of_the_grammar() -> None:
+    """The painter may know more: the list says what the shipped weights were shown."""
     known = set((ROOT / "models/embedded/words.txt").read_text().split())
     rng = np.random.default_rng(1)
     captions = " ".join(caption(sample_scene(rng, held_out=None), rng) for _ in range(20_000))
-    said = set(re.findall(r"\w+", captions))
-    assert said <= known
-    assert known <= said | set(vocabulary.FILLERS.split())
+    assert known <= {*re.findall(r"\w+", captions), *vocabulary.FILLERS.split()}
 
 
 def test_a_vocabulary_encodes_any_text(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ from bigart.verify.compare import Run
 from bigart.weights.network_file import load_metadata
 from projects import ROOT, Project, run_command
 
+pytestmark = pytest.mark.cluster
+
 STAND_INS = ROOT / "tests/stand_ins"
 # a stand-in is built with this project's networks
 VARIABLES = {"PYTHONPATH": f"{STAND_INS}:{ROOT / 'workflow/scripts'}"}
@@ -104,12 +106,12 @@ def test_then_only_the_verdict_is_said_again(verified: Project) -> None:
 
 
 def test_another_device_or_page_is_made_again(verified: Project) -> None:
-    done = verified.snakemake("verify", "--dry-run", "--config", "device=cpu")
+    done = verified.snakemake("verify", "--dry-run", "--config", "device=cpu", variables=VARIABLES)
     assert len(re.findall("rule verify_(native|upstream)_", done.stdout)) == 2 * len(STAGES)
     page = verified.folder / "workflow/report/verify.html"
     kept = page.read_text()
     page.write_text(kept.replace("<h1>", "<h1>A "))
-    done = verified.snakemake("verify", "--dry-run")
+    done = verified.snakemake("verify", "--dry-run", variables=VARIABLES)
     page.write_text(kept)
     assert "rule verify_report:" in done.stdout
     assert not re.search("rule verify_(native|upstream)_", done.stdout)

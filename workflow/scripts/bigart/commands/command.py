@@ -79,10 +79,11 @@ def _message(error: Exception) -> str | None:
         return str(error)
     on_gpu = type(error).__name__ == "OutOfMemoryError"  # torch's; on the CPU it has only a text
     if on_gpu or isinstance(error, MemoryError) or "allocate memory" in str(error):
+        what = "not enough memory on the GPU" if on_gpu else "not enough memory"
         return (
-            f"not enough memory{' on the GPU' if on_gpu else ''}; close other programs, run one "
-            "job for each GPU (--resources gpu=...), or see 'batch', 'precision' and 'device' in "
-            "config.yaml (the original packages need several times that of 'engine: native')"
+            f"{what}; close other programs, run one job for each GPU (--resources gpu=...), or see "
+            "'batch', 'precision' and 'device' in config.yaml (the original packages need several "
+            "times that of 'engine: native')"
         )
     if isinstance(error, OSError) and error.errno:
         full = error.errno == errno.ENOSPC
