@@ -45,7 +45,7 @@ def test_a_package_is_missing_only_where_jobs_have_no_environment_of_their_own(
     upstream = ["--dry-run", "--config", "engine=upstream"]
     done = tiny.snakemake(*upstream, check=False)
     assert "error: the upstream engine needs glide-text2im" in done.stdout + done.stderr
-    tiny.snakemake(*upstream, "--sdm", "apptainer")
+    tiny.snakemake(*upstream, "--sdm", "env-modules")
 
 
 @pytest.mark.cluster
