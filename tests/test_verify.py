@@ -104,12 +104,12 @@ def test_then_only_the_verdict_is_said_again(verified: Project) -> None:
 
 
 def test_another_device_or_page_is_made_again(verified: Project) -> None:
-    done = verified.snakemake("verify", "--dry-run", "--config", "device=cpu")
+    done = verified.snakemake("verify", "--dry-run", "--config", "device=cpu", variables=VARIABLES)
     assert len(re.findall("rule verify_(native|upstream)_", done.stdout)) == 2 * len(STAGES)
     page = verified.folder / "workflow/report/verify.html"
     kept = page.read_text()
     page.write_text(kept.replace("<h1>", "<h1>A "))
-    done = verified.snakemake("verify", "--dry-run")
+    done = verified.snakemake("verify", "--dry-run", variables=VARIABLES)
     page.write_text(kept)
     assert "rule verify_report:" in done.stdout
     assert not re.search("rule verify_(native|upstream)_", done.stdout)
