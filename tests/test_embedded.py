@@ -38,6 +38,7 @@ def test_they_take_40_megabytes_at_most() -> None:
 @pytest.mark.parametrize("name", ["base", "upsampler", "enlarger", "detailer"])
 def test_how_each_was_trained_is_recorded(name: str) -> None:
     figures = json.loads((EMBEDDED / "figures.json").read_text())[name]
+    assert figures["runs"]
     for run in figures["runs"]:
         assert {"seed", "rate", "batch", "device", "steps", "minutes"} <= run.keys()
     weights = EMBEDDED / f"{name}.safetensors"
@@ -67,7 +68,7 @@ def test_the_detailer_keeps_a_picture_and_its_edges() -> None:
     with torch.inference_mode():
         out = (network("detailer")(picture * 2 - 1) / 2 + 0.5).clamp(0, 1)
     quality = psnr(out, picture)
-    assert quality > 22.5
+    assert quality > 23
     blurred = blur_of_psnr(picture, quality)
     assert gradients(out).square().mean() > gradients(blurred).square().mean()
 
