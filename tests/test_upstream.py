@@ -36,7 +36,7 @@ from bigart.networks.options import BASE, UPSAMPLER, RRDBNetOptions, VQGANOption
 from bigart.pictures import images
 from bigart.running.engines import ENGINES, PACKAGES
 from bigart.sampling import noise
-from bigart.stages import STAGES
+from bigart.stages import NETWORK_STAGES
 from bigart.verify import compare
 from bigart.weights.conversion import open_network, save_network
 from conftest import fill
@@ -106,13 +106,13 @@ def compared(
     models = {"native": model, "upstream": upstream_model or model}
     python = {
         "native": Path(sys.executable),
-        "upstream": python_with(PACKAGES[STAGES[stage].architecture].name),
+        "upstream": python_with(PACKAGES[NETWORK_STAGES[stage].architecture].name),
     }
     before = []
-    if STAGES[stage].before:
+    if NETWORK_STAGES[stage].before:
         before = [folder / "before.safetensors"]
         picture = {"result/picture": soft_picture(SIDES[sizes][stage])}
-        facts = {"stage": STAGES[stage].before, "engine": "native"}
+        facts = {"stage": NETWORK_STAGES[stage].before, "engine": "native"}
         safetensors.numpy.save_file(picture, before[0], {"facts": json.dumps(facts)})
     vocabulary, merges = VOCABULARIES[sizes]
     runs = {engine: folder / f"{engine}.safetensors" for engine in python}
@@ -127,7 +127,7 @@ def compared(
         )
         assert done.returncode == 0, done.stderr
     ours, theirs = (compare.read(path) for path in runs.values())
-    assert theirs.facts["engine"].startswith(PACKAGES[STAGES[stage].architecture].name)
+    assert theirs.facts["engine"].startswith(PACKAGES[NETWORK_STAGES[stage].architecture].name)
     found = compare.compare(ours, theirs)
     for each in found:
         print(f"{each.what}: largest {each.largest:.2g}, mean {each.mean:.2g} {each.unit}")
@@ -140,20 +140,20 @@ def compared(
     return found
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", NETWORK_STAGES)
 def test_the_engines_agree_on_the_embedded_models(stage: str, tmp_path: Path) -> None:
-    found = compared(stage, EMBEDDED / f"{STAGES[stage].role}.safetensors", folder=tmp_path)
+    found = compared(stage, EMBEDDED / f"{NETWORK_STAGES[stage].role}.safetensors", folder=tmp_path)
     assert len(found) >= 2
     assert [each for each in found if not each.agrees] == []
 
 
 @pytest.mark.full_size
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", NETWORK_STAGES)
 def test_the_engines_agree_at_the_published_size(stage: str, tmp_path: Path) -> None:
-    python_with(PACKAGES[STAGES[stage].architecture].name)
-    network = PUBLISHED[STAGES[stage].role]()
+    python_with(PACKAGES[NETWORK_STAGES[stage].architecture].name)
+    network = PUBLISHED[NETWORK_STAGES[stage].role]()
     model = tmp_path / "network.safetensors"
-    save_network(network, model, STAGES[stage].architecture, torch.float32)
+    save_network(network, model, NETWORK_STAGES[stage].architecture, torch.float32)
     del network  # the originals need the memory
     found = compared(stage, model, folder=tmp_path, sizes="published")
     assert [each for each in found if not each.agrees] == []
@@ -189,10 +189,10 @@ def test_a_whole_run_in_each_engine_through_snakemake(tmp_path: Path) -> None:
         pictures.append({path: images.read_rgb(results / path) for path in project.pictures()})
         stages = picture_file.read_recipe(final)["stages"]
         engines = {stage["stage"]: stage["engine"] for stage in stages if "engine" in stage}
-    assert engines.keys() == STAGES.keys()
+    assert engines.keys() == NETWORK_STAGES.keys()
     for stage, engine in engines.items():
         name, version = engine.split()[:2]  # an address may follow
-        assert name == PACKAGES[STAGES[stage].architecture].name
+        assert name == PACKAGES[NETWORK_STAGES[stage].architecture].name
         assert re.match(r"\d+\.", version)
     for path in pictures[0]:
         off = np.abs(pictures[0][path].astype(np.int16) - pictures[1][path])

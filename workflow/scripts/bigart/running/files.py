@@ -8,8 +8,10 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 log = logging.getLogger("bigart")
 
@@ -101,16 +103,18 @@ def locked(path: Path | str) -> Iterator[None]:
         lock.release()
 
 
-def process_lock(path: Path) -> FileLock:
+def process_lock(path: Path) -> "FileLock":
     """Return a lock on a file that the system releases when its process ends."""
+    from filelock import FileLock  # only here: the workflow reads the config without it
+
     return FileLock(path, fallback_to_soft=False)  # a soft lock outlives its process
 
 
-def acquire(lock: FileLock, waiting: str) -> contextlib.AbstractContextManager[object]:
+def acquire(lock: "FileLock", waiting: str) -> contextlib.AbstractContextManager[object]:
     """Acquire a lock, until the returned context ends; say where another process holds it."""
     try:
         return lock.acquire(timeout=0)
-    except Timeout:
+    except TimeoutError:
         log.info(waiting)
         return lock.acquire()
 
