@@ -1,7 +1,7 @@
 """`snakemake --sdm conda` from end to end: each rule in its own environment, with what it pins.
 
 A stand-in (conda_stub.py) takes the place of conda, which is on no package index. Snakemake, too,
-runs in an environment of its own, with nothing in it but Snakemake.
+runs in an environment of its own, with nothing in it but Snakemake, pandas and pydantic.
 """
 
 import asyncio
@@ -72,7 +72,8 @@ def painted_in_conda(conda: Path, tmp_path_factory: pytest.TempPathFactory) -> R
     bare = folder / "snakemake"
     venv.create(bare, symlinks=True)
     python = bare / "bin/python"
-    done = conda_stub.pip("--python", python, "install", f"snakemake=={locked()['snakemake']}")
+    wanted = [f"{name}=={locked()[name]}" for name in ("snakemake", "pandas", "pydantic")]
+    done = conda_stub.pip("--python", python, "install", *wanted)
     if done.returncode:
         missing(f"pip cannot install here: {done.stderr[-500:]}")
     project = Project(folder / "checkout")
@@ -99,7 +100,7 @@ def needs_every_rule(project: Project, vocabulary: str) -> None:
     torch.save(state, project.folder / "models/own.pth")
     files = {
         "own": {"architecture": "rrdbnet", "path": "models/own.pth"},
-        "far": {"architecture": "vocabulary", "urls": [(embedded / "encoder.json").as_uri()]},
+        "far": {"architecture": "vocabulary", "urls": [vocabulary]},
     }
     add_models(project.folder, files, enlarger="own", vocabulary="far")
     project.configure(models="mine")

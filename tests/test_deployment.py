@@ -146,7 +146,7 @@ def deployed(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.cluster
 def test_deployed_with_snakedeploy(deployed: Path, sheet: bytes) -> None:
     assert (
-        'github("someone/big-art", path="Snakefile", tag="v1")'
+        'github("someone/big-art", path="workflow/Snakefile", tag="v1")'
         in (deployed / "workflow/Snakefile").read_text()
     )
     assert (deployed / SHEET).read_bytes() == sheet
