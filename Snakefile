@@ -13,7 +13,7 @@ import gc
 
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.17")
 
 # A thousand artworks are millions of objects that stay: looking among them for garbage after every
 # few hundred new ones takes a fifth of the time.
