@@ -89,14 +89,6 @@ def read_prompt(reader: PromptReader, name: str, prompt: str) -> Text:
     return reader.read(prompt)
 
 
-def schedule(options: GlideOptions, steps: str | int) -> Schedule:
-    """Return ``Schedule.create`` of the network's noise schedule, or say why it cannot be."""
-    try:
-        return Schedule.create(options.noise_schedule, steps)
-    except ValueError as error:
-        raise UserError(f"steps is {steps!r}: {error}") from None
-
-
 def sample(
     arguments: argparse.Namespace,
     stage: str,
@@ -129,7 +121,7 @@ def sample(
     Yields:
         Candidate (from 0) and its picture, uint8 (n, n, 3), as soon as it is done.
     """
-    process = schedule(network.options, arguments.steps)
+    process = Schedule.create(network.options.noise_schedule, arguments.steps)
     candidates = Candidates(process, sampler, denoiser, noise, device.device)
     count = len(arguments.out)
     out = Path(arguments.out[0])
