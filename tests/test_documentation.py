@@ -20,6 +20,7 @@ PAGES = [
     *ROOT.glob("docs/*.md"),
     *ROOT.glob("config/*.md"),
     *ROOT.glob("training/*.md"),
+    *ROOT.glob("tests/**/README.md"),
 ]
 #: What a target may look like here: a file, or a rule of the Snakefile.
 TARGETS = r"[\w./-]+\.(png|safetensors)|candidates|weights|verify"

@@ -61,6 +61,7 @@ def test_progress_reaches_its_total() -> None:
 
 
 @pytest.mark.full_size
+@pytest.mark.exhaustive
 def test_1024_to_4096_takes_little_memory(tmp_path: Path) -> None:
     """Peak resident memory of the command with BSRGAN's channels, where the original takes 14 GB.
 

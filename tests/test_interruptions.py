@@ -19,9 +19,8 @@ import pytest
 
 from projects import FILES, Project, missing
 
-# The kills that `make test` has: each signal in a sampling, a single pass and a picture stage, and
-# one of each signal that the main process gets. The others belong to `make test-all`.
-FIRST = ("thumbnails", "enlarged_1024", "textured_1024")
+# The kills that `make test` has: each signal in a sampling and in a picture stage.
+FIRST = ("thumbnails", "textured_1024")
 
 
 def rounds(rules: list[str], signals: list[signal.Signals], seeds: int) -> list[object]:
@@ -180,6 +179,7 @@ def remount(folder: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
 
 
+@pytest.mark.exhaustive
 def test_the_disk_is_full(disturbed: Disturbed) -> None:
     """At several sizes, so that another stage finds it full each time; then there is room."""
     results = disturbed.project.folder / "results"

@@ -180,7 +180,6 @@ def test_all_networks_are_trained_in_small_and_again_from_there(tmp_path: Path) 
     names = list(train_all.NETWORKS)
     files = {f"{name}.safetensors" for name in names} | {"figures.json", "state-detailer.pt"}
     assert {path.name for path in out.iterdir()} == files
-    assert len(files) <= 8
     before = load_file(out / "base.safetensors")
     with pytest.raises(SystemExit):
         train_all.main(["--minutes", "1", *options, "--from", str(out)])

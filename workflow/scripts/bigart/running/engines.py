@@ -17,7 +17,7 @@ NATIVE, UPSTREAM = ENGINES = ("native", "upstream")
 class Package:
     """An original package."""
 
-    name: str  # on PyPI
+    name: str  # of the distribution
     module: str
     environment: str  # the file in envs/ that pins it and its dependencies
 
