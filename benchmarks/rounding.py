@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT / "workflow/scripts"))
 from bigart.commands.sampling_command import prompt_reader
 from bigart.config import project
 from bigart.config.options import Artwork
+from bigart.config.plain_text import plain
 from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.native.vqgan import VQGAN
@@ -79,8 +80,8 @@ class Painter:
         network, reader = self.networks["base"], self.readers["base"]
         denoiser = guided(
             network,
-            reader.read(artwork.prompt),
-            reader.read(artwork.negative_prompt),
+            reader.read(plain(artwork.prompt)),
+            reader.read(plain(artwork.negative_prompt)),
             artwork.guidance,
         )
         side = network.options.image_size
@@ -105,7 +106,7 @@ class Painter:
         low_res = kept("thumbnails", x) * 2 - 1
         network = self.networks["upsampler"]
         side = network.options.image_size
-        text = self.readers["upsampler"].read(artwork.prompt)
+        text = self.readers["upsampler"].read(plain(artwork.prompt))
 
         def draw(k: int) -> Tensor:
             return self.noise(artwork, "upsampled", k, side) * artwork.upsample_temp

@@ -1,7 +1,10 @@
 """The table of artworks: what it may hold, and what is said when it holds something else."""
 
 import csv
+import gzip
 import io
+import re
+import string
 import subprocess
 import sys
 import tempfile
@@ -9,11 +12,13 @@ import time
 from pathlib import Path
 
 import pytest
+import regex
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bigart.config import options
 from bigart.config.options import Artwork
+from bigart.config.plain_text import plain
 from bigart.config.project import read
 
 HEADER = "artwork\tprompt\tseed\tchoose\tguidance\ttexture_size\tdetail\n"
@@ -82,7 +87,7 @@ def test_a_hash_opens_a_comment_as_the_first_character_of_a_row_alone():
         ('a boat"', 'a boat"'),
         ('"the ""red"" boat"', 'the "red" boat'),
         ("  a boat \u00a0", "a boat"),
-        ("a\u00a0boat", "a boat"),
+        ("a\u00a0boat,  \u200ba \u2067lake", "a\u00a0boat,  \u200ba \u2067lake"),
         ("#1 {artwork} $(ls) `at` '%s' \\n 湖", "#1 {artwork} $(ls) `at` '%s' \\n 湖"),
         ("null", "null"),
     ],
@@ -91,20 +96,136 @@ def test_prompts_are_taken_literally(cell, prompt):
     assert table(f"artwork\tprompt\nboat\t{cell}\n")["boat"].prompt == prompt
 
 
-printable = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1)
+printable = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]))
+with_breaks = st.text('a" #\n\r')
+
+
+@pytest.mark.parametrize("line_end", ["\r\n", "\n", "\r"])
+@pytest.mark.parametrize(
+    "inside", ["\n", "\r\n", "\r", "\n\r\n", "\v", "\f", "\u2028", "\u2029", "\t", " \n "]
+)
+def test_a_break_inside_a_cell_is_a_blank_wherever_the_cell_is(inside, line_end):
+    cell = f'"the ""old"" lake,{inside}#light# gold"'
+    rows = [
+        f'artwork\t"{inside}prompt"\tchoose\t"seed{inside}"\tnegative_prompt',
+        f"lake\t{cell}\t2\t7\t{cell}",
+        '""\t""\t""\t""\t""',
+        f'"sea{inside}"\tthe sea\t"1"\t"{inside}8"\t"{inside}"',
+    ]
+    lake, sea = table(line_end.join(rows)).values()
+    assert plain(lake.prompt) == plain(lake.negative_prompt) == 'the "old" lake, #light# gold'
+    assert (lake.choose, lake.seed) == (2, 7)
+    assert (sea.artwork, sea.prompt, sea.choose, sea.seed) == ("sea", "the sea", 1, 8)
+    assert lake.prompt.isprintable()
+
+
+def test_an_error_below_cells_with_line_breaks_names_its_own_line():
+    content = '# mine\r\nartwork\t"seed\n"\tprompt\r\na\t"x\n\r\ny"\t"b\rc"\r\nb\tx\ty\r\n'
+    lines = [message.split(", ")[1] for message in errors(content)]
+    assert lines == ["line 4", "line 8"]
+
+
+def test_a_spreadsheet_may_put_a_comment_into_quotes():
+    content = '"# my ""best"" ones,\nall of them"\t\nartwork\tprompt\n"# later"\t""\nsea\tthe sea\n'
+    assert [*table(content)] == ["sea"]
+
+
+def test_joined_files_have_byte_order_marks_inside():
+    part = '\ufeff# {0}\n\ufeff"{0}"\t"the {0}"\n'
+    content = "\ufeff\ufeffartwork\tprompt\n" + part.format("lake") + part.format("sea")
+    assert [artwork.prompt for artwork in table(content).values()] == ["the lake", "the sea"]
+
+
+# What nobody sees
+
+
+def test_ids_column_names_and_numbers_are_read_without_what_nobody_sees():
+    content = (
+        "\u200bart\u00adwork\u00a0\tpro\u200dmpt\tseed\u200e\tguidance\ttexture_size\tsampler\n"
+        "la\u200bke\u2060\ta lake\t\u202a7\u202c\t\u00a02.5\u3000\t3\u200b\tdd\u00adim\n"
+        "\u200b\t\u00a0\u2060\t\ufe0f\n"
+        "sea\tthe sea\t４２\t７．５\t５\t\u200b\n"
+        "ice\tthe ice\t٤٢\t٧٫٥\t९\n"
+    )
+    found = [
+        (name, row.artwork, row.seed, row.guidance, row.texture_size, row.sampler)
+        for name, row in table(content).items()
+    ]
+    assert found == [
+        ("lake", "lake", 7, 2.5, 3, "ddim"),
+        ("sea", "sea", 42, 7.5, 5, "ancestral"),
+        ("ice", "ice", 42, 7.5, 9, "ancestral"),
+    ]
+
+
+def test_two_ids_that_look_the_same_are_the_same():
+    (message,) = errors("artwork\tprompt\nlake\ta\nla\u200bke\tb\n")
+    assert "line 3, artwork `lake`, column `artwork`: line 2 names the artwork `lake`" in message
+
+
+def test_a_prompt_of_nothing_visible_is_blank():
+    (message,) = errors("artwork\tprompt\nlake\t\u200b\u00a0\u2800\n")
+    assert "line 2, artwork `lake`, column `prompt`: it is blank" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("a painting of an Italian villa", "a painting of an Italian villa"),
+        ("a\u00a0lake", "a lake"),  # web pages
+        ("a \u00a0 \u2009lake\u3000", "a lake"),  # runs; print; Japanese keyboards
+        ("\ufeffa\u2003lake\u202f!", "a lake !"),
+        ("a\u3164lake\u2800", "a lake"),  # blanks of chats
+        ("a sun\u00adset", "a sunset"),  # word processors, PDF
+        ("a\u200b lake\u200b", "a lake"),  # web pages
+        ("\u2067بحيرة\u2069 \u200fذهبية\u200e", "بحيرة ذهبية"),
+        ("می\u200cخواهم", "میخواهم"),
+        ("क्\u200dष", "क्ष"),
+        ("👩\u200d🎨 ❤\ufe0f", "👩🎨 ❤"),
+        ("🏴\U000e0067\U000e0062\U000e007f", "🏴"),
+        ("cafe\u0301", "café"),  # macOS
+        ("cafe\u034f\u0301", "café"),  # the joiner goes first
+        ("하늘", "하늘"),
+        ("\u212bngstrom", "Ångstrom"),
+        ("x² ﬁ Ａ … “q” – ½", "x² ﬁ Ａ … “q” – ½"),  # seen, and so kept
+        ("\u0600١ \u06dd", "\u0600١ \u06dd"),  # Arabic signs that are formats, and seen
+    ],
+)
+def test_the_plain_form_of_a_prompt(text, read):
+    assert plain(text) == read
+
+
+def test_invisible_is_what_unicode_calls_ignorable():
+    points = [chr(point) for point in (*range(0x20000), *range(0xE0000, 0xE1010))]
+    ignorable = set(regex.findall(r"\p{Default_Ignorable_Code_Point}", "".join(points)))
+    gone = {point for point in points if plain(f"a{point}b") == "ab"}
+    assert gone == (ignorable - {"\u3164", "\uffa0"}) | {"\ufff9", "\ufffa", "\ufffb"}
+
+
+@given(st.text() | st.lists(st.sampled_from("e ́\u200d\u00a0\u034f가가")).map("".join))
+def test_a_plain_form_is_its_own(text):
+    assert plain(plain(text)) == plain(text)
+
+
+@given(st.lists(st.text(string.ascii_letters + string.digits + string.punctuation, min_size=1)))
+def test_a_plain_prompt_is_read_as_it_stands(words):
+    assert plain(" ".join(words)) == " ".join(words)
 
 
 @given(
-    prompt=printable.filter(str.strip), quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+    prompt=(printable | with_breaks).filter(plain),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
 )
 @example('""', csv.QUOTE_MINIMAL)
 @example("'", csv.QUOTE_ALL)
+@example('"\n#"\r\n"', csv.QUOTE_MINIMAL)
 def test_any_prompt_survives_the_way_through_a_spreadsheet(prompt, quoting):
     file = io.StringIO(newline="")
     rows = csv.writer(file, "excel-tab", quoting=quoting)
     rows.writerows([["artwork", "prompt"], ["one", prompt], ["two", f"a\n{prompt}"]])
     found = [artwork.prompt for artwork in table(file.getvalue()).values()]
-    assert found == [text.replace("\u00a0", " ").strip() for text in (prompt, f"a {prompt}")]
+    kept = [re.sub(r"[\r\n]+", " ", text).strip() for text in (prompt, f"a\n{prompt}")]
+    assert found == kept
 
 
 @given(name=st.one_of(st.text(min_size=1), st.from_regex(r"[./\\A-Za-z0-9:~-]{1,12}")))
@@ -146,7 +267,10 @@ def test_an_unsafe_id_is_answered_with_a_safe_one():
     [
         ("seed", "1e3", "Write it as 1000."),
         ("seed", "8,0", "Write it as 8."),
-        ("seed", "-1", "whole number 0 to 4294967295"),
+        ("seed", "1.000", "Write it as 1000."),
+        ("seed", "4\u202f294\u202f967", "Write it as 4294967."),
+        ("seed", "-1", "whole number 0 to 4294967295. No seed is drawn by chance"),
+        ("seed", "new", "For other pictures write another number."),
         ("choose", "8", "whole number 1 to `candidates`. `candidates` is 7."),
         ("texture_size", "4", "`1`, `3`, `5`, `7`, `9`"),
         ("guidance", "0,5", "Write it as 0.5."),
@@ -219,16 +343,32 @@ def test_all_errors_come_together():
         ("artwork,prompt\nboat,a boat\n", "`prompt`: it is missing; tabs separate the columns"),
         ("artwork\tprompt\nboat\t" + "a" * 10_001, "allowed: text of at most 10,000 characters"),
         ("artwork\tprompt\tseed\nboat\ta\tboat\t3\n", "Is there a tab inside the prompt?"),
-        ("artwork\tprompt\nboat\ta boat\n".encode("utf-16")[:-1], "'utf-16-le' codec"),
+        ("artwork\tprompt\nboat\ta boat\n".encode("utf-16")[:-1], "UTF-16 is damaged at byte 55"),
         ("artwork\tprompt\nboat\ta boat\n".encode("utf-16-le"), "UTF-16 without a byte order"),
         ("artwork\tprompt\nboat\ta boat\n".encode("utf-16-be"), "UTF-16 without a byte order"),
         ("artwork\tprompt\nboat\ta boat\n".encode("utf-32"), "UTF-32"),
         (b"artwork\tprompt\nboat\ta\0boat\n", "Character 2 is U+0000"),
+        (b"PK\3\4\x14\0\6\0[Content_Types].xml", "a spreadsheet's own file (.xlsx, .ods, ...)"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel file (.xls); save the table as text"),
+        (rb"{\rtf1\ansi artwork\tab prompt\par", "it is rich text"),
+        (gzip.compress(b"artwork\tprompt\n"), "it is compressed"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "column `prompt`: it is missing"),
     ],
 )
 def test_errors_of_the_whole_table(content, said):
     assert any(said in message for message in errors(content))
+
+
+@pytest.mark.parametrize("line_end", ["\r\n", "\n", "\r"])
+def test_an_open_quote_takes_no_other_row(line_end):
+    rows = ["artwork\tprompt\tseed", 'lake\t"a lake\t7', 'sea\tthe sea"\tx', 'ice\t"the ice\t', ""]
+    messages = [message.split("prompts.tsv, ")[1] for message in errors(line_end.join(rows))]
+    assert [message.split(":")[0] for message in messages] == [
+        "line 2, artwork `lake`, column `prompt`",
+        "line 3, artwork `sea`, column `seed`",
+        "line 4, artwork `ice`, column `prompt`",
+    ]
+    assert "found '\"a lake', which begins with a double quote" in messages[0]
 
 
 def test_a_wrong_encoding_does_not_hide_the_other_errors():

@@ -125,6 +125,10 @@ def test_left_out_or_blank_is_the_default(mapping):
         ("texture_amount", "1e-2", 0.01),
         ("upsample_steps", "ddim50", "ddim50"),
         ("batch", "4", 4),
+        ("seed", "\u200b４２\u00a0", 42),
+        ("choose", "2.000", 2),  # two thousand there are not
+        ("upsample_steps", "fast\u00ad27", "fast27"),
+        ("results", "re\u200dsults", "re\u200dsults"),  # a folder's name is what it is
     ],
 )
 def test_values_are_read_in_the_type_of_their_option(key, written, meant):
@@ -160,7 +164,11 @@ def test_a_file_in_place_of_the_results_folder_is_found_before_anything_runs(tmp
         ("choose", True, ["found true", "YAML reads yes", "1 to `candidates`"]),
         ("seed", [1, 2], ["found [1, 2]"]),
         ("guidance", float("nan"), ["found nan", "number 0 to 20"]),
-        ("device", "gpu", ["found 'gpu'", "`cuda`"]),
+        ("device", "gpu", ["found 'gpu'", "A GPU of NVIDIA or AMD is `cuda`", "`auto` takes"]),
+        ("device", "metal", ["one of Apple `mps`"]),
+        ("device", 0, ["found 0", "`cuda:N` (the N-th GPU, from 0)", "is `cuda`"]),
+        ("seed", -1, ["found -1", "No seed is drawn by chance", "write another number"]),
+        ("seed", "new", ["the same one paints the same pictures again"]),
         ("negative_prompt", 12, ["Put it in quotes"]),
         ("negative_prompt", "half \ud83d", ["Character 6 is not UTF-8"]),
         ("results", "a{b}", ["without { and }"]),

@@ -102,6 +102,12 @@ def test_editing_a_cell_reruns_from_the_stage_that_it_changes(
     assert project.jobs() == of("lake", *rules)
 
 
+def test_what_nobody_sees_in_a_prompt_reruns_nothing(project: Project) -> None:
+    prompt = project.table.read_text().splitlines()[1].split("\t")[1]
+    project.edit("\u200b" + prompt.replace(" ", "\u00a0 \u2060"), "lake", "prompt")
+    assert project.jobs() == set()
+
+
 def test_adding_and_removing_rows(project: Project) -> None:
     project.table.write_text(TABLE + "fruit\ta bowl of fruit\t\t\t\n")
     assert project.jobs() == of("fruit", *RULES)

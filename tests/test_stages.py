@@ -96,6 +96,20 @@ def test_a_prompt_that_is_cut_is_said(run: Run, tmp_path: Path) -> None:
     assert "with a duck" in told
 
 
+def test_a_prompt_gives_the_picture_of_its_plain_form_and_the_recipe_keeps_it(
+    run: Run, tmp_path: Path
+) -> None:
+    prompts = ["a sunset over a la\u00e7", "\u200ba sun\u00adset\u00a0 over\u2060 a lac\u0327"]
+    out = [tmp_path / "plain.png", tmp_path / "pasted.png"]
+    for prompt, path in zip(prompts, out, strict=True):
+        common = ["--model", MODELS / "base.safetensors", *WORDS, "--steps", "2", "--out", path]
+        words = [f"--prompt={prompt}", f"--negative-prompt={prompt}"]
+        assert run("thumbnails", *common, *words)[0] == 0
+        assert recipe.find(picture_file.read_recipe(path), "prompt") == prompt
+    plain, pasted = map(images.read_rgb, out)
+    assert (plain == pasted).all()
+
+
 def test_a_picture_of_any_size_is_enlarged_and_detailed(
     run: Run, tmp_path: Path, picture: Path
 ) -> None:

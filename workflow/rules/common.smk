@@ -18,7 +18,8 @@ try:
     from bigart.config import project
 except ImportError as error:
     sys.exit(f"error: Snakemake's Python needs pandas and pydantic: {error}")
-from bigart.config.options import DEFAULTS
+from bigart.config.options import DEFAULTS, TEXTS
+from bigart.config.plain_text import plain
 from bigart.errors import UserError, suggest
 from bigart.running import code_version, engines, environment
 from bigart.running.files import sha256
@@ -170,6 +171,12 @@ def grows(limit):
     return lambda wildcards, attempt: limit * 2 ** (attempt - 1)
 
 
+def as_read(artwork, option):
+    """Return a value as the networks read it: invisible characters of a prompt change nothing."""
+    value = getattr(artwork, option)
+    return plain(value) if option in TEXTS else value
+
+
 def changed(name):
     """Return a param: what differs from the defaults, of the options that the stage passes on.
 
@@ -186,7 +193,7 @@ def changed(name):
 
     def differences(wildcards):
         artwork = row(wildcards)
-        found = [(option, getattr(artwork, option), usual) for option, usual in own]
+        found = [(option, as_read(artwork, option), usual) for option, usual in own]
         return [
             f"{option}={value}" for option, value, usual in found if value != usual
         ] + of_config

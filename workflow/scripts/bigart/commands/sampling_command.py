@@ -13,6 +13,7 @@ import torch
 from bigart.commands import network_command
 from bigart.commands.resume import SavedSampling
 from bigart.config.options import add_option
+from bigart.config.plain_text import plain
 from bigart.errors import UserError
 from bigart.metadata import recipe
 from bigart.networks.native.glide.model import Text2ImUNet
@@ -79,14 +80,14 @@ def prompt_reader(
 
 
 def read_prompt(reader: PromptReader, name: str, prompt: str) -> Text:
-    """Read a prompt; the log names it ("prompt") and says what is cut if it is too long."""
-    count, cut = reader.cut(prompt)
+    """Read a prompt in its plain form; the log names it ("prompt") and says what is cut."""
+    count, cut = reader.cut(plain(prompt))
     if cut:
         log.warning(
             "the %s has %d tokens and the models read %d; its end is cut: %s",
             *(name, count, reader.length, cut),
         )
-    return reader.read(prompt)
+    return reader.read(plain(prompt))
 
 
 def sample(

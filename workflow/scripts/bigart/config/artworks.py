@@ -2,8 +2,8 @@
 
 Text in UTF-8, or in UTF-16 with a byte order mark: a row for each artwork, fields separated by
 tabs, the first row names the columns. A # as the first character of a row opens a comment. A field
-that begins with a double quote ends at the closing one, as spreadsheets write it, and may hold line
-breaks and doubled quotes; quotes elsewhere are text.
+that begins with a double quote ends at the closing one, as spreadsheets write it, and may hold
+doubled quotes and line breaks or tabs; quotes elsewhere are text.
 """
 
 import codecs
@@ -12,12 +12,31 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from bigart.config.options import COLUMNS, DEFAULTS, REQUIRED, Artwork, Config, Options, checked
+from bigart.config.options import (
+    COLUMNS,
+    DEFAULTS,
+    REQUIRED,
+    TEXTS,
+    Artwork,
+    Config,
+    Options,
+    checked,
+)
+from bigart.config.plain_text import plain
 from bigart.errors import InputError, listed, named, show, suggest
 
 _LINE_END = r"\r\n|[\r\n]"
-_QUOTED = r'"(?:[^"]|"")*+"'
+# Not with both tabs and line breaks: then a quote stayed open until that of another row
+_QUOTED = r'"(?:(?:[^"\t]|"")*+|(?:[^"\r\n]|"")*+)"'
+_FORMATS = {
+    b"PK\3\4": "a spreadsheet's own file (.xlsx, .ods, ...) or an archive",
+    b"\xd0\xcf\x11\xe0": "an Excel file (.xls)",
+    b"{\\rtf": "rich text",
+    b"\x1f\x8b": "compressed",
+}
 _FIELD = rf'(?:{_QUOTED}|[^"\t\r\n][^\t\r\n]*+|)(?:\t|(?={_LINE_END}|\Z))'
+# Tabs, and the line breaks of FileMaker, Word and web pages (two of them in Unicode alone)
+_LINE_OR_TAB = re.compile("[\t\v\f\u2028\u2029]")
 # A comment, or well-formed fields and the rest of the line from the first other field on
 _ROW = re.compile(rf"(?:#[^\r\n]*|((?:{_FIELD})*+)([^\r\n]*))(?:{_LINE_END}|\Z)")
 
@@ -40,6 +59,7 @@ def read(path: Path, config: Config) -> tuple[dict[str, Artwork], list[InputErro
         error(0, "the table is empty; its first row must name artwork, prompt ...")
         return {}, errors
     (line, wrong_quote, names), *rows = rows
+    names = [*map(plain, names)]
     if wrong_quote:
         error(line, wrong_quote, f"column {len(names)}")
         return {}, errors
@@ -52,7 +72,7 @@ def read(path: Path, config: Config) -> tuple[dict[str, Artwork], list[InputErro
     earlier: dict[str, tuple[str, int]] = {}
     for line, wrong_quote, cells in rows:
         values = {name: cell for name, cell in zip(names, cells, strict=False) if cell}
-        name = values.get("artwork", "")
+        name = plain(values.get("artwork", ""))
         label = name and f"artwork {named(name)}"
         if wrong_quote:
             column = names[len(cells) - 1] if len(cells) <= len(names) else ""
@@ -92,13 +112,22 @@ def _header_errors(names: list[str]) -> Iterator[tuple[str, str]]:
 
 def _decoded(data: bytes) -> str:
     """Return the text; bytes that are not UTF-8 become surrogates, which no option takes."""
+    for start, kind in _FORMATS.items():
+        if data.startswith(start):
+            raise ValueError(f'it is {kind}; save the table as text with tabs, encoding "UTF-8"')
     is_utf32 = data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE))
     if is_utf32 or b"\0" in data[:2]:
         encoding = "UTF-32" if is_utf32 else "UTF-16 without a byte order mark"
         raise ValueError(f'its encoding is {encoding}; save it with the encoding "UTF-8"')
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return data.decode("utf-16")
-    return data.decode("utf-8-sig", "surrogateescape")
+        try:
+            text = data.decode("utf-16")
+        except UnicodeDecodeError as error:
+            where = f"its UTF-16 is damaged at byte {error.start + 1}"
+            raise ValueError(f'{where}; save it with the encoding "UTF-8"') from None
+    else:
+        text = data.decode("utf-8", "surrogateescape")
+    return re.sub("(?<![^\r\n])\ufeff+", "", text)  # joined files have such marks inside, too
 
 
 def _rows(text: str) -> list[tuple[int, str, list[str]]]:
@@ -113,7 +142,7 @@ def _rows(text: str) -> list[tuple[int, str, list[str]]]:
         fields, rest = found[1] or "", found[2] or ""
         if fields or rest:
             places.append((line, rest.split("\t")[0]))
-            lines.append(re.sub(_LINE_END, " ", fields) + ("?" if rest else ""))
+            lines.append(re.sub(f"(?:{_LINE_END})+", " ", fields) + ("?" if rest else ""))
         line += len(re.findall(_LINE_END, found[0]))
     table = pd.read_csv(
         io.StringIO("\n".join(lines)),
@@ -125,9 +154,9 @@ def _rows(text: str) -> list[tuple[int, str, list[str]]]:
         skip_blank_lines=False,
         encoding_errors="surrogatepass",
     )
-    rows = []
+    rows: list[tuple[int, str, list[str]]] = []
     for (line, wrong), columns in zip(places, table.to_numpy().tolist(), strict=True):
-        cells = [cell.strip() for cell in columns]
+        cells = [_LINE_OR_TAB.sub(" ", cell).strip() if plain(cell) else "" for cell in columns]
         while cells and not cells[-1]:
             cells.pop()
         message = ""
@@ -135,8 +164,11 @@ def _rows(text: str) -> list[tuple[int, str, list[str]]]:
             cells[-1] = ""
             message = (
                 f"found {show(wrong)}, which begins with a double quote and does not end with it; "
-                "allowed: quotes around the whole field, those inside doubled"
+                "allowed: quotes around the whole field, those inside doubled, and not both line "
+                "breaks and tabs inside"
             )
-        if cells:
+        # a spreadsheet puts a comment with a quote or line break into quotes
+        is_text = bool(rows) and plain(rows[0][2][0]) in TEXTS
+        if cells and (wrong or is_text or not plain(cells[0]).startswith("#")):
             rows.append((line, message, cells))
     return rows

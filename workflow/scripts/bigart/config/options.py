@@ -17,8 +17,17 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from bigart.config.plain_text import plain, plain_number
 from bigart.errors import listed, show, suggest
 
+# What other programs take, and this one does not
+_HINTS = {
+    "device": "A GPU of NVIDIA or AMD is `cuda`, one of Apple `mps`; `auto` takes what is there.",
+    "seed": "No seed is drawn by chance: the same one paints the same pictures again. For other "
+    "pictures write another number.",
+}
+# 1.000 and 4 294 967, as some countries write whole numbers
+_THOUSANDS = re.compile(r"[1-9][0-9]{0,2}([ .,'’][0-9]{3})+")
 # Control characters, line and paragraph separators, halves of surrogate pairs
 _CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -72,7 +81,6 @@ _Guidance = Annotated[float, Field(ge=0, le=20)]
 _Words = Annotated[
     str,
     _allowed("text of at most 10,000 characters, without control characters", max_length=10_000),
-    AfterValidator(lambda text: text.replace("\u00a0", " ")),  # web pages insert no-break spaces
 ]
 _Noise = Annotated[float, Field(ge=0, le=2)]
 _Stride = Annotated[str, Field(pattern="^ddim[1-9][0-9]{0,3}$"), AfterValidator(_even_stride)]
@@ -112,9 +120,7 @@ class _Model(BaseModel):
                 if found[0] >= "\ud800":
                     what = 'not UTF-8: save the file as "UTF-8"'
                 raise ValueError(f"Character {found.start() + 1} is {what}.")
-            value = value.strip()
-            if value.isdecimal() and "enum" in PROPERTIES[info.field_name]:
-                value = int(value)
+            value = _understood(info.field_name, value)
         result = handler(value)
         if isinstance(value, bool) and result is not value:
             raise ValueError("YAML reads yes, no, on and off as true and false.")
@@ -181,6 +187,9 @@ class Artwork(Options):
 
 
 Model = TypeVar("Model", bound=Options)
+#: What a network reads; recipe and contact sheet keep it as it was written.
+TEXTS = ("prompt", "negative_prompt")
+_AS_WRITTEN = (*TEXTS, "models", "table", "models_table", "results")
 REQUIRED = ("artwork", "prompt")
 COLUMNS = (*REQUIRED, *Options.model_fields)
 DEFAULTS: Mapping[str, Any] = {name: part.default for name, part in Config.model_fields.items()}
@@ -241,6 +250,24 @@ def add_option(parser: argparse._ActionsContainer, flag: str, option: str) -> No
     parser.add_argument(flag, required=is_required, default=default, type=typed, help=words)
 
 
+def _understood(name: str, text: str) -> str | int:
+    """Return the text of an option as it is understood.
+
+    Raises:
+        ValueError: A whole number has marks between its thousands; 1.000 may be 1 as well.
+    """
+    if name in _AS_WRITTEN:
+        return text.strip()
+    if name == "artwork":
+        return plain(text)
+    number = plain_number(text)
+    if PROPERTIES[name].get("type") == "integer" and _THOUSANDS.fullmatch(number):
+        digits = re.sub("[^0-9]", "", number)
+        if int(digits) <= PROPERTIES[name]["maximum"]:
+            raise ValueError(f"Write it as {digits}.")
+    return int(number) if number.isdecimal() and "enum" in PROPERTIES[name] else number
+
+
 def _message(name: str, value: object, hint: str) -> str:
     if value is None:
         return f"it is blank; allowed: {allowed(name)}"
@@ -251,15 +278,16 @@ def _message(name: str, value: object, hint: str) -> str:
 def _hint(name: str, value: object) -> str:
     part = PROPERTIES[name]
     if not isinstance(value, str):
-        return "Put it in quotes to make it text." if part.get("type") == "string" else ""
+        is_text = part.get("type") == "string"
+        return _HINTS.get(name) or ("Put it in quotes to make it text." if is_text else "")
     if name == "artwork":
         plain = unicodedata.normalize("NFKD", value).encode("ascii", "ignore").decode()
         plain = re.sub(r"[^A-Za-z0-9._-]+", "-", plain)[:90].strip("-._")
         return f"For instance: `{plain}`." if re.search(_NAME, plain) else ""
     if "minimum" in part:
         with contextlib.suppress(ValueError):
-            number = float(value.replace(",", "."))
+            number = float(plain_number(value).replace(",", "."))
             is_kind = part["type"] == "number" or number.is_integer()
             if is_kind and part["minimum"] <= number <= part["maximum"]:
                 return f"Write it as {number:.15g}."
-    return suggest(value, re.findall(r"`([\w+]+)`", allowed(name)))
+    return _HINTS.get(name) or suggest(value, re.findall(r"`([\w+]+)`", allowed(name)))

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bigart.config import artworks
-from bigart.config.options import COLUMNS, DEFAULTS, Artwork, Config, checked
+from bigart.config.options import COLUMNS, DEFAULTS, TEXTS, Artwork, Config, checked
+from bigart.config.plain_text import plain
 from bigart.errors import InputError, UserError, listed, named, show, suggest
 from bigart.running import yaml_file
 from bigart.weights.table import ModelFile, check_present, read_models
@@ -69,10 +70,10 @@ def read(
 
 
 def texts(table: Mapping[str, Artwork]) -> Iterator[tuple[str, str]]:
-    """Yield where each prompt and negative prompt is, in words, and the text."""
+    """Yield where each prompt and negative prompt is, in words, and the text that networks read."""
     for name, artwork in table.items():
-        for column in ("prompt", "negative_prompt"):
-            yield f"artwork `{name}`, column `{column}`", getattr(artwork, column)
+        for column in TEXTS:
+            yield f"artwork `{name}`, column `{column}`", plain(getattr(artwork, column))
 
 
 def unknown_words(
