@@ -182,11 +182,6 @@ def test_a_tiff_is_compressed_and_measures_in_inches(tmp_path):
         assert (image.tag_v2[296], image.tag_v2[282], image.tag_v2[317]) == (2, 300, 2)
 
 
-def test_the_colour_profile_holds_no_time():
-    first_of_2000 = bytes.fromhex("07d0 0001 0001 0000 0000 0000")
-    assert picture_file.srgb_profile()[24:36] == first_of_2000
-
-
 def test_what_cannot_be_written_is_named(tmp_path):
     for name, options, message in [
         ("a.gif", {}, "must end in"),

@@ -4,17 +4,17 @@ The same picture and recipe give the same bytes. A file is written under a tempo
 so a file under its final name is whole.
 """
 
-import functools
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageCms
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from bigart import __version__
 from bigart.errors import UserError
 from bigart.metadata import recipe as recipes
 from bigart.metadata.recipe import Recipe
+from bigart.pictures import colour
 from bigart.pictures.images import Picture, encode, opened
 from bigart.running import files
 
@@ -51,7 +51,7 @@ def write_picture(
     if not 1 <= quality <= 100:
         raise UserError(f"quality is {quality}; allowed are 1 to 100")
     metadata = {"PNG": _png, "JPEG": _jpeg, "TIFF": _tiff}[kind](recipe, dpi)
-    content = encode(picture, kind, quality, icc_profile=srgb_profile(), **metadata)
+    content = encode(picture, kind, quality, icc_profile=colour.srgb_profile(), **metadata)
     with files.atomic(path) as temporary:
         temporary.write_bytes(content)
 
@@ -62,14 +62,6 @@ def format_of(path: Path | str) -> str:
     if suffix not in FORMATS:
         raise UserError(f"cannot write {path}: its name must end in .png, .jpg or .tif")
     return FORMATS[suffix]
-
-
-@functools.cache
-def srgb_profile() -> bytes:
-    """Return an ICC profile of sRGB, the same bytes every time."""
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    # LittleCMS writes the present time there: the first of January 2000 instead
-    return profile[:24] + bytes.fromhex("07d0 0001 0001 0000 0000 0000") + profile[36:]
 
 
 def _png(recipe: Recipe, dpi: float | None) -> dict[str, Any]:

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from bigart.errors import UserError
+from bigart.pictures import colour
 
 Picture = npt.NDArray[np.uint8]
 FloatImage = npt.NDArray[np.float32]
@@ -24,6 +26,10 @@ FloatImage = npt.NDArray[np.float32]
 # A textured 4096 px picture takes 2.1 s and 33.1 MB at level 1, 2.7 s and 33.0 MB at 3, 4.1 s and
 # 29.3 MB at 6 (zlib-ng on one core).
 PNG_LEVEL = 1
+
+# What Pillow reads in full: of others it leaves out colours, depth or pages without a word.
+_FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "WEBP", "GIF", "BMP")
+_HEIF = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"mif1", b"msf1")
 
 _REDO = "if this workflow made it, delete it and run again"
 
@@ -42,6 +48,10 @@ def opened(path: Path | str) -> Iterator[Image.Image]:
     except FileNotFoundError:
         raise UserError(f"there is no picture {path}") from None
     except UnidentifiedImageError:
+        with Path(path).open("rb") as file:
+            head = file.read(12)
+        if head[4:8] == b"ftyp" and head[8:] in _HEIF:
+            raise UserError(f"{path} is HEIC, as phones save it; export it as JPEG") from None
         raise UserError(f"{path} is empty or not a picture; {_REDO}") from None
     except Image.DecompressionBombError as error:
         raise UserError(f"{path} is far too large: {error}") from None
@@ -52,27 +62,47 @@ def opened(path: Path | str) -> Iterator[Image.Image]:
 
 
 def read_rgb(path: Path | str) -> Picture:
-    """Return a picture file as uint8 (height, width, 3).
+    """Return a picture file as uint8 (height, width, 3), upright and in sRGB.
 
-    Grey and palette pictures become RGB; an alpha channel is dropped when it is opaque all over.
-    Colour profiles are not applied: the pixels are taken as sRGB.
+    Orientation is applied and colours are converted (see ``colour.to_srgb``). An alpha channel is
+    dropped when it is opaque all over.
 
     Raises:
         UserError: The file is missing, damaged or no picture; or it holds transparency, more
-            than 8 bits a channel, or colours other than grey and RGB.
+            than 8 bits a channel, several pictures, or colours that cannot be converted.
         OSError: The disk refuses.
     """
     with opened(path) as image:
-        deep = any(";16" in str(tile.args) for tile in getattr(image, "tile", []))
-        if deep or image.mode.startswith(("I", "F")):
-            raise UserError(f"{path} has more than 8 bits a channel; save it as 8-bit RGB")
-        if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
-            raise UserError(f"{path} has {image.mode} colours; save it as 8-bit RGB")
+        _check_form(image, path)
+        ImageOps.exif_transpose(image, in_place=True)
         if image.has_transparency_data:
             opaque, _ = image.convert("RGBA").getchannel("A").getextrema()
             if opaque != 255:
                 raise UserError(f"{path} is partly transparent; save it without transparency")
-        return np.array(image.convert("RGB"))
+        return np.array(colour.to_srgb(image, path))
+
+
+def _check_form(image: Image.Image, path: Path | str) -> None:
+    """Refuse a file of which Pillow would read only a part."""
+    if image.format not in _FORMATS:
+        raise UserError(f"{path} is of the format {image.format}; save it as PNG, JPEG or TIFF")
+    deep = any(";16" in str(tile.args) for tile in getattr(image, "tile", []))
+    if deep or image.mode.startswith(("I", "F")):
+        raise UserError(f"{path} has more than 8 bits a channel; {colour.REMEDY}")
+    if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "LAB"):
+        raise UserError(f"{path} has {image.mode} colours; {colour.REMEDY}")
+    count = getattr(image, "n_frames", 1)
+    if isinstance(image, TiffImageFile):
+        previews = []
+        for page in range(count):
+            image.seek(page)
+            previews.append(image.tag_v2.get(254, 0) & 1)  # NewSubfileType
+        image.seek(0)
+        if previews[0]:
+            raise UserError(f"{path} begins with a preview, as camera raw does; {colour.REMEDY}")
+        count = previews.count(0)
+    if count > 1 and image.format != "MPO":  # beside a phone's picture there are its depths
+        raise UserError(f"{path} holds {count} pictures (pages, or an animation); save one of them")
 
 
 def to_float(picture: Picture) -> FloatImage:
