@@ -2,17 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import ImageFont
 
 from bigart.errors import UserError
 from bigart.metadata import picture_file, recipe
 from bigart.pictures import contact_sheet as sheets
 from bigart.pictures import images
 from conftest import run
-
-FONT = ImageFont.load_default(20)
 
 
 def candidates(count: int = 7, size: int = 64) -> list[np.ndarray]:
@@ -69,29 +64,27 @@ def test_rows_are_even(count, expected):
     assert sheets.grid(count) == expected
 
 
-def test_a_prompt_is_wrapped_at_words_and_cut_with_an_ellipsis():
-    lines = sheets.wrap("an italian villa at sunset, " * 20, FONT, 300, 3)
-    assert len(lines) == 3
-    assert lines[0] == "an italian villa at sunset, an italian"
-    assert lines[-1].endswith("...")
-    assert all(FONT.getlength(line) <= 300 for line in lines)
-    assert sheets.wrap("a corgi", FONT, 300, 3) == ["a corgi"]
-    assert sheets.wrap("a \t\n corgi\x07", FONT, 300, 3) == ["a corgi"]
-    assert sheets.wrap("", FONT, 300, 3) == []
-    assert sheets.wrap("x" * 100, FONT, 300, 9)[0].startswith("xxx")
+def test_a_prompt_has_four_lines_at_most_and_begins_where_its_script_begins():
+    left, right = (sheets.contact_sheet(candidates(2), word * 5) for word in ("a lake ", "بحيرة "))
+    ink = [np.argwhere((sheet[:86] < 150).all(axis=2))[:, 1] for sheet in (left, right)]
+    assert ink[0].min() < sheets.MARGIN + 5
+    assert ink[1].max() > right.shape[1] - sheets.MARGIN - 5
+    assert ink[1].min() > sheets.MARGIN + 50
+    heights = [len(sheets.contact_sheet(candidates(1), "word " * count)) for count in (1, 40, 400)]
+    assert heights[2] == heights[0] + 3 * sheets.PROMPT_LINE
 
 
-def test_letters_beyond_the_font_do_not_hide_the_others():
-    assert sheets.wrap("café", FONT, 300, 1) == ["cafe"]
-    assert sheets.wrap("山水 cat", FONT, 300, 1) == ["山水 cat"]  # two crossed boxes and "cat"
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.text(st.characters(exclude_categories=()), max_size=200), st.integers(1, 4))
-def test_any_prompt_can_be_drawn(prompt, max_lines):
-    lines = sheets.wrap(prompt, FONT, 200, max_lines)
-    assert len(lines) <= max_lines
-    sheets.contact_sheet(candidates(1, 8), prompt, prompt)
+@pytest.mark.parametrize("prompt", ["", "ขี้ขลาด ពណ៌ស ཨོཾ", "z" * 500, "\ud800\x00", "👩🏽‍🎨" * 99])
+def test_no_prompt_reaches_into_pictures_or_margin(prompt):
+    pictures = candidates(3)
+    sheet = sheets.contact_sheet(pictures, prompt, prompt)
+    edge = sheets.MARGIN - 2
+    for strip in (sheet[: edge - 8], sheet[-20:], sheet[:, :edge], sheet[:, -edge:]):
+        assert (strip == sheets.PAPER).all()
+    place = (sheet == pictures[2][0, 0]).all(axis=2)
+    assert any(
+        np.array_equal(sheet[y : y + 64, x : x + 64], pictures[2]) for y, x in np.argwhere(place)
+    )
 
 
 def test_pictures_that_do_not_go_together_are_refused():

@@ -17,7 +17,13 @@ ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 UPSTREAM = {name: upstream.file_of(name) for name in upstream.ENVIRONMENTS}
 OWN_ENVIRONMENTS = [path for path in ENVIRONMENTS if path not in UPSTREAM.values()]
 RULES = [p for p in sorted((ROOT / "workflow/rules").glob("*.smk")) if "shell:" in p.read_text()]
-PACKAGES = {"PIL": "pillow", "yaml": "pyyaml"}
+PACKAGES = {
+    "PIL": "pillow",
+    "bidi": "python-bidi",
+    "manimgx_fonts": "manimgx-fonts",
+    "noto_cjk_sans_otc": "noto-cjk-sans-otc",
+    "yaml": "pyyaml",
+}
 
 
 def pins(path: Path) -> dict[str, str]:

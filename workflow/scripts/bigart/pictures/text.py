@@ -6,17 +6,16 @@ line may end. (Pillow's own text looks otherwise where the system has no FriBiDi
 
 import functools
 import itertools
-import re
 import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import manimgx_fonts  # type: ignore[import-untyped]
 import noto_cjk_sans_otc  # type: ignore[import-untyped]
+import regex
 import uharfbuzz as hb  # type: ignore[import-untyped]
 from bidi import algorithm as bidi  # type: ignore[import-untyped]
 from PIL import Image
-from uniseg.graphemecluster import grapheme_clusters  # type: ignore[import-untyped]
 from uniseg.linebreak import line_break_units  # type: ignore[import-untyped]
 
 _UNITS = 64  # of a font's coordinates in a pixel
@@ -27,9 +26,9 @@ _LONGEST = 4000  # characters: more than the head of a sheet has room for
 # that tell which one a text means.
 JAPANESE, KOREAN, SIMPLIFIED, TRADITIONAL = range(4)
 _TELLING = {
-    JAPANESE: re.compile("[\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f]"),  # kana
-    KOREAN: re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7af]"),  # hangul
-    TRADITIONAL: re.compile("[\u3100-\u312f\u31a0-\u31bf]"),  # bopomofo
+    JAPANESE: regex.compile("[\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f]"),  # kana
+    KOREAN: regex.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7af]"),  # hangul
+    TRADITIONAL: regex.compile("[\u3100-\u312f\u31a0-\u31bf]"),  # bopomofo
 }
 
 
@@ -59,9 +58,16 @@ class _Run:
 
 
 def line_of(text: str) -> Line:
-    """Return a text as one line, without what cannot be drawn: controls and lone surrogates."""
+    """Return a text as one line, without what cannot be drawn: controls and lone surrogates.
+
+    Letters of mathematics, which no font here has, become plain ones.
+    """
     kept = (c for c in " ".join(text.split()) if unicodedata.category(c) not in ("Cc", "Cs"))
-    letters = "".join(itertools.islice(kept, _LONGEST))
+    letters = regex.sub(
+        "[\U0001d400-\U0001d7ff]",
+        lambda found: unicodedata.normalize("NFKC", found[0]),
+        "".join(itertools.islice(kept, _LONGEST)),
+    )
     han = next((face for face, sign in _TELLING.items() if sign.search(letters)), SIMPLIFIED)
     return Line(letters, bidi.get_base_level(letters) == 1, han)
 
@@ -80,7 +86,7 @@ def wrap(text: str, size: int, width: float, max_lines: int) -> list[Line]:
     lines: list[str] = []
     line = ""
     for unit in line_break_units(whole.text):
-        for part in [unit] if fits(unit) else grapheme_clusters(unit):
+        for part in [unit] if fits(unit) else _clusters(unit):
             if line and not fits(line + part):
                 lines.append(line.rstrip())
                 line = ""
@@ -89,7 +95,7 @@ def wrap(text: str, size: int, width: float, max_lines: int) -> list[Line]:
             break
     lines += filter(None, [line.rstrip()])
     if len(lines) > max_lines:
-        last = [*grapheme_clusters(lines[max_lines - 1])]
+        last = _clusters(lines[max_lines - 1])
         while last and not fits("".join(last) + "..."):
             last.pop()
         lines[max_lines - 1 :] = ["".join(last).rstrip(" ,.;") + "..."]
@@ -138,21 +144,23 @@ def _shaped(run: _Run, size: int) -> list[tuple[int, int, int, int]]:
     ]
 
 
+def _clusters(text: str) -> list[str]:
+    """Return the characters as readers see them: each with its accents, joiners and modifiers."""
+    return regex.findall(r"\X", text)
+
+
 def _runs(line: Line) -> list[_Run]:
     """Cut a line into runs, from left to right."""
-    runs: list[_Run] = []
-    script = "Zyyy"
-    start = 0
     levels = _levels(line)
-    for cluster in grapheme_clusters(line.text):
-        font = _font_for(cluster, line.han)
+    clusters = _clusters(line.text)
+    kinds = []
+    script, start = "Zyyy", 0
+    for cluster in clusters:
         script = _script(cluster) or script
-        run = _Run(cluster, font, script, levels[start])
+        kinds.append((_font_for(cluster, line.han), script, levels[start]))
         start += len(cluster)
-        if runs and replace(runs[-1], text=cluster) == run:
-            runs[-1] = replace(run, text=runs[-1].text + cluster)
-        else:
-            runs.append(run)
+    parts = itertools.groupby(zip(clusters, kinds, strict=True), lambda part: part[1])
+    runs = [_Run("".join(cluster for cluster, _ in part), *kind) for kind, part in parts]
     for level in range(max(levels, default=0), 0, -1):
         runs = _turned(runs, level)
     return runs
@@ -190,6 +198,7 @@ def _levels(line: Line) -> list[int]:
     return levels[1:]
 
 
+@functools.lru_cache(maxsize=4096)
 def _script(cluster: str) -> str | None:
     """Return the ISO 15924 code of a character's script, None of one that many scripts share."""
     buffer = hb.Buffer()
