@@ -353,6 +353,28 @@ def test_a_preview_behind_the_picture_does_not_count_and_one_in_front_is_refused
         images.read_rgb(tmp_path / "raw.nef")
 
 
+@pytest.mark.parametrize("compression", [1, 8])
+def test_a_scanners_48_bits_are_refused_and_not_cut_to_24(tmp_path, compression):
+    """Pillow reads such a TIFF as 8-bit RGB without a word."""
+    pixels = bytes(96)
+    data = zlib.compress(pixels) if compression == 8 else pixels
+    tags = {256: 4, 257: 4, 258: 8 + len(data), 259: compression, 262: 2, 273: 8, 277: 3, 278: 4,
+            279: len(data)}  # fmt: skip
+    entries = b"".join(
+        struct.pack("<HHII", tag, 3 if tag == 258 else 4, 3 if tag == 258 else 1, value)
+        for tag, value in tags.items()
+    )
+    (tmp_path / "scan.tif").write_bytes(
+        struct.pack("<2sHI", b"II", 42, 8 + len(data) + 6)
+        + data
+        + struct.pack("<4H", 16, 16, 16, len(tags))
+        + entries
+        + bytes(4)
+    )
+    with pytest.raises(UserError, match="more than 8 bits"):
+        images.read_rgb(tmp_path / "scan.tif")
+
+
 def test_other_formats_are_named_with_what_to_do(tmp_path):
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x24ftypheic\0\0\0\0mif1heic" + bytes(500))
     swatches().save(tmp_path / "a.avif")

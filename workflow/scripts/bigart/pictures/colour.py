@@ -192,10 +192,10 @@ def rgb_profile(points: Sequence[float], curve: Curve, name: str = "RGB") -> byt
         primaries *= np.linalg.solve(primaries, white)
         scale = np.diag((_BRADFORD @ _D50) / (_BRADFORD @ white))
         primaries = np.linalg.solve(_BRADFORD, scale @ _BRADFORD @ primaries)
+    if not np.abs(primaries).max() < 2**14:
+        raise ArithmeticError("the points are those of no RGB space")
     fixed = np.rint(primaries.T * 65536).astype(int)
     fixed[2] += np.rint(_D50 * 65536).astype(int) - fixed.sum(0)  # together exactly white
-    if np.abs(fixed).max() >= 2**31:
-        raise ArithmeticError("the points are those of no RGB space")
 
     def xyz(values: npt.NDArray[np.int_]) -> bytes:
         return struct.pack(">4s4x3i", b"XYZ ", *values)
