@@ -604,7 +604,7 @@ architectures = st.sampled_from(sorted(conversion.ARCHITECTURES))
 
 
 @settings(max_examples=150, deadline=None)
-@given(architectures, st.dictionaries(names, shapes))
+@given(st.sampled_from(["glide", "rrdbnet", "vqgan"]), st.dictionaries(names, shapes))
 def test_any_names_and_shapes_end_in_a_message(architecture, found):
     """Most of the names tell something; with these shapes none makes a whole network."""
     with pytest.raises(UserError):

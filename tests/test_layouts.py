@@ -25,6 +25,7 @@ from bigart.errors import UserError
 from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.native.unshuffled import UnshuffledRRDBNet
 from bigart.networks.native.vqgan import VQGAN
+from bigart.networks.options import RRDBNetOptions
 from bigart.weights import inspection
 from bigart.weights.conversion import convert
 from bigart.weights.inspection import inspect
@@ -227,6 +228,12 @@ def test_other_inputs_of_an_rrdbnet_are_one_sentence(tmp_path, channels, message
             read(source, "rrdbnet")
 
 
+def test_realesrgan_x2plus_in_its_published_size(published_shapes):
+    shapes = {body_names(n): tuple(shape) for n, shape in published_shapes["bsrgan/BSRGAN"].items()}
+    shapes["conv_first.weight"] = (64, 12, 3, 3)
+    assert recognised("rrdbnet", wrapped(shapes, "params_ema.")) == RRDBNetOptions(scale=2)
+
+
 def by_hand(state: State, x: Tensor) -> Tensor:
     """RealESRGAN_x2plus without this project's modules."""
 
@@ -287,6 +294,19 @@ def test_the_command_enlarges_with_it(tmp_path):
     arguments.scale = 4
     with pytest.raises(UserError, match="enlarges 2 times; 4 are needed"):
         enlarge.run(arguments)
+    arguments.engine = "upstream"
+    with pytest.raises(
+        UserError, match=r"engine: upstream cannot run .*x2plus\); use --engine native"
+    ):
+        enlarge.run(arguments)
+    file = ModelFile(name="x2", architecture="rrdbnet", path=model, ready=True)
+    [error] = inspection.check_set({"enlarger": file}, tmp_path)
+    assert "must enlarge 4 times" in error
+    model.write_bytes(model.read_bytes()[:-1])
+    [error] = inspection.check_set({"enlarger": file}, tmp_path)
+    assert "damaged: its end is missing" in error
+    [error] = inspection.check_set({"enlarger": file.model_copy(update={"path": source})})
+    assert "does not say what network it is" in error
 
 
 OTHERS = {
@@ -435,3 +455,21 @@ def test_all_that_is_wrong_with_a_set_comes_at_once(tmp_path):
         strict=True,
     ):
         assert re.search(message, error)
+
+
+def test_a_converted_file_may_be_of_an_earlier_checkpoint(tmp_path):
+    """It is converted again then, so only the checkpoint says what will be used."""
+    source, target = saved(tmp_path / "my.pth", unshuffled_state()), tmp_path / "my.safetensors"
+    files = {"enlarger": ModelFile(name="my", architecture="rrdbnet", path=source)}
+    assert len(inspection.check_set(files, tmp_path)) == 1
+    convert(source, target, "rrdbnet")
+    saved(source, small())
+    assert inspection.check_set(files, tmp_path) == []
+    target.write_bytes(target.read_bytes()[:-1])
+    assert "its end is missing" in "".join(inspection.check_set(files, tmp_path))
+    convert(source, target, "rrdbnet")
+    source.unlink()
+    assert inspection.check_set(files, tmp_path) == []
+    convert(saved(source, unshuffled_state()), target, "rrdbnet")
+    source.unlink()
+    assert "must enlarge 4 times" in "".join(inspection.check_set(files, tmp_path))

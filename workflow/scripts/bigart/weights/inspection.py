@@ -90,8 +90,8 @@ def inspect(
 def check_set(files: Mapping[str, ModelFile], weights: Path | str = "weights") -> list[str]:
     """Return everything that is wrong with those files of a set that are on the disk.
 
-    A network that was converted is looked at as the stages read it, another one as it was
-    published. What is still to be fetched is passed over.
+    A checkpoint is looked at, and its converted file: that may still be of an earlier checkpoint,
+    and is then only to be whole. What is still to be fetched is passed over.
 
     Args:
         files: The file for each role.
@@ -99,21 +99,22 @@ def check_set(files: Mapping[str, ModelFile], weights: Path | str = "weights") -
     """
     errors = []
     for role, file in files.items():
-        final, source = file.final_path(weights), file.source_path(weights)
-        path = final if final.is_file() else source
-        if not file.is_network or not path.is_file():
-            continue
-        try:
-            found = inspect(path, file.architecture, file.options, converted=path == final)
-            _check_role(role, found.options)
-            if role in ("base", "upsampler"):
-                _check_vocabulary(found, files["vocabulary"].final_path(weights))
-            if path != final and importlib.util.find_spec("torch"):
-                from bigart.weights import conversion  # takes seconds, once for a file
+        source, final = file.source_path(weights), file.final_path(weights)
+        for path in dict.fromkeys([source, final]):
+            if not file.is_network or not path.is_file():
+                continue
+            try:
+                found = inspect(path, file.architecture, file.options, converted=path == final)
+                if path == source or not source.is_file():
+                    _check_role(role, found.options)
+                    if role in ("base", "upsampler"):
+                        _check_vocabulary(found, files["vocabulary"].final_path(weights))
+                if not final.is_file() and importlib.util.find_spec("torch"):
+                    from bigart.weights import conversion  # takes seconds, once for a file
 
-                conversion.verify(found)
-        except UserError as error:
-            errors.append(f"{role}: `{file.name}`, {_with_path(path, error)}")
+                    conversion.verify(found)
+            except UserError as error:
+                errors.append(f"{role}: `{file.name}`, {_with_path(path, error)}")
     return errors
 
 
