@@ -1,20 +1,32 @@
-"""The form of what model files state: the options of each architecture."""
+"""The form of what model files state: their header, and the options of each architecture."""
 
 import functools
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import BaseModel, Field
 
+from bigart.errors import UserError
 from bigart.networks.options import GlideOptions, RRDBNetOptions, VQGANOptions
+
+#: An RRDBNet that reads blocks of pixels as channels: same options, another first convolution.
+UNSHUFFLED = "rrdbnet-unshuffled"
 
 NETWORKS: Mapping[str, type[Any]] = {
     "glide": GlideOptions,
     "rrdbnet": RRDBNetOptions,
+    UNSHUFFLED: RRDBNetOptions,
     "vqgan": VQGANOptions,
 }
+
+FORMAT_VERSION = "1"
+REDO = (
+    "Remove it and run again, so that it is converted again; an embedded model comes back with "
+    "`git checkout models/embedded`; a file of your own needs converting."
+)
 
 _Size = Annotated[int, Field(ge=1, le=2**20)]
 _KINDS = {int: _Size, tuple: Annotated[tuple[_Size, ...], Field(strict=False)], bool: bool}
@@ -25,6 +37,14 @@ class Form(BaseModel):
     """A group of keys and their kinds; no others are allowed."""
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def check_header(path: Path, header: Mapping[str, str]) -> None:
+    """Raise a UserError if the header of a converted file is not in this project's form."""
+    if not {"architecture", "options"} <= header.keys():
+        raise UserError(f"{path} does not say what network it is. {REDO}")
+    if header.get("format_version") != FORMAT_VERSION:
+        raise UserError(f"{path} was made by another version of this program. {REDO}")
 
 
 @functools.cache

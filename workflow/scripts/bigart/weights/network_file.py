@@ -16,13 +16,7 @@ from torch import Tensor
 
 from bigart.errors import PackageError, UserError
 from bigart.networks.network import Kind, on_meta
-from bigart.weights.forms import options_form
-
-FORMAT_VERSION = "1"
-_REDO = (
-    "Remove it and run again, so that it is converted again; an embedded model comes back with "
-    "`git checkout models/embedded`; a file of your own needs converting."
-)
+from bigart.weights.forms import REDO, check_header, options_form
 
 
 def load_metadata(path: Path | str) -> dict[str, str]:
@@ -38,11 +32,8 @@ def load_metadata(path: Path | str) -> dict[str, str]:
         with safe_open(path, framework="pt") as file:
             stated: dict[str, str] = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is damaged: {error}. {_REDO}") from None
-    if not {"architecture", "options"} <= stated.keys():
-        raise UserError(f"{path} does not say what network it is. {_REDO}")
-    if stated.get("format_version") != FORMAT_VERSION:
-        raise UserError(f"{path} was made by another version of this program. {_REDO}")
+        raise UserError(f"{path} is damaged: {error}. {REDO}") from None
+    check_header(path, stated)
     return stated
 
 
@@ -99,11 +90,11 @@ def open_network(
                 tensors = {name: file.get_tensor(name) for name in part}
             state |= {name: t.to(dtype or t.dtype) for name, t in tensors.items()}
     except SafetensorError as error:
-        raise UserError(f"{path} is damaged ({error}). {_REDO}") from None
+        raise UserError(f"{path} is damaged ({error}). {REDO}") from None
     try:
         network.load(state)
     except RuntimeError as error:
-        raise network.misfit(path, error, _REDO) from None
+        raise network.misfit(path, error, REDO) from None
     for name, value in itertools.chain(network.named_parameters(), network.named_buffers()):
         if value.is_meta:
             raise RuntimeError(f"{name} is not part of the state dict and was never filled")
