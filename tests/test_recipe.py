@@ -2,6 +2,7 @@
 
 import json
 import xml.etree.ElementTree as ET
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -161,3 +162,17 @@ def test_show_recipe_of_nothing_is_one_clear_line():
     result = run("show_recipe.py", "no-such.png")
     assert result.returncode == 1
     assert result.stderr == "show_recipe: error: there is no picture no-such.png\n"
+
+
+def test_a_stage_without_torch_records_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = metadata.version
+
+    def version(name: str) -> str:
+        if name == "torch":
+            raise metadata.PackageNotFoundError(name)
+        return found(name)
+
+    began = recipe.start()
+    monkeypatch.setattr(metadata, "version", version)
+    assert set(recipe.versions()) == {"python", "numpy", "pillow"}
+    assert "versions" not in recipe.extend(began, "textured-1024")["stages"][0]

@@ -16,6 +16,7 @@ packet (Adobe's XMP specification, ISO 16684-1), which catalogues and image edit
 has the prompt as description, and IPTC's marker for pictures made by a trained model.
 """
 
+import contextlib
 import json
 import platform
 import re
@@ -45,9 +46,15 @@ def start() -> Recipe:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the main packages that compute pixels, unimported."""
-    packages = {name: metadata.version(name) for name in ("torch", "numpy", "pillow")}
-    return {"python": platform.python_version(), **packages}
+    """Return the versions of Python and of the main packages that compute pixels, unimported.
+
+    The environments of some stages have no torch.
+    """
+    found = {"python": platform.python_version()}
+    for package in ("torch", "numpy", "pillow"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
 
 
 def extend(recipe: Recipe, stage: str, **record: Any) -> Recipe:
