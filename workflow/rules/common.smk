@@ -21,6 +21,7 @@ except ImportError as error:
 from bigart.config.options import DEFAULTS, TEXTS
 from bigart.config.plain_text import plain
 from bigart.errors import UserError, suggest
+from bigart.metadata import made
 from bigart.running import code_version, engines, environment
 from bigart.running.files import sha256
 from bigart.stages import NETWORK_STAGES, STAGES
@@ -36,6 +37,14 @@ VERIFY = f"{RESULTS}/verify"
 WEIGHTS = "weights"
 CANDIDATES = range(1, CONFIG.candidates + 1)
 WARNINGS_SHOWN = 10
+# Stage -> artwork -> its pictures that a person put there. Jobs of their own processes need not know.
+KEPT = {}
+if is_main_process():
+    try:
+        formats = {artwork.artwork: artwork.format for artwork in ARTWORKS.values()}
+        KEPT = made.kept(RESULTS, formats, CONFIG.candidates)
+    except UserError as error:
+        sys.exit(f"error: {error}")
 # a GPU leaves the processor to the other jobs
 NETWORK_THREADS = 2 if environment.expects_gpu(CONFIG.device) else 8
 
@@ -136,6 +145,15 @@ def verify_source(engine):
 
 
 # What a rule of a stage is made of
+
+
+def makes(name):
+    """Return the constraint of a stage's artworks: not those where a person put a picture.
+
+    So no rule makes it: for Snakemake it is a file like the user's others.
+    """
+    kept = "|".join(map(re.escape, KEPT.get(name, ())))
+    return rf"(?!(?:{kept})(?:/|$))[^/]+" if kept else "[^/]+"
 
 
 def result(name):
@@ -257,8 +275,21 @@ def greet():
             "python workflow/scripts/check_config.py shows all"
         )
 
+    replaced = [
+        f"{RESULTS}/{artwork}/{name}"
+        for artworks in KEPT.values()
+        for artwork, names in artworks.items()
+        for name in names
+    ]
+    for path in replaced[:WARNINGS_SHOWN]:
+        logger.warning(
+            f"warning: {path} was put there by hand. It is kept, whatever changes, and what "
+            "follows is painted from it. To have the workflow's own again, delete it."
+        )
+    if len(replaced) > WARNINGS_SHOWN:
+        logger.warning(f"warning: {len(replaced) - WARNINGS_SHOWN} more such files")
 
+
+keep_former_files(RESULTS, made)
 if is_main_process():
     greet()
-else:
-    keep_incomplete_marks()

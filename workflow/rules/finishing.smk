@@ -14,6 +14,8 @@ rule enlarged_1024:
         log_file("enlarged-1024"),
     benchmark:
         log_file("enlarged-1024", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("enlarged-1024"),
     conda:
         environment_of("rrdbnet")
     threads: NETWORK_THREADS
@@ -39,6 +41,8 @@ rule textured_1024:
         log_file("textured-1024"),
     benchmark:
         log_file("textured-1024", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("textured-1024"),
     conda:
         "../../envs/pictures.yaml"
     resources:
@@ -62,6 +66,8 @@ rule detailed:
         log_file("detailed"),
     benchmark:
         log_file("detailed", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("detailed"),
     conda:
         environment_of("vqgan")
     threads: NETWORK_THREADS
@@ -88,6 +94,8 @@ rule enlarged_4096:
         log_file("enlarged-4096"),
     benchmark:
         log_file("enlarged-4096", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("enlarged-4096"),
     conda:
         environment_of("rrdbnet")
     threads: NETWORK_THREADS
@@ -113,6 +121,8 @@ rule textured_4096:
         log_file("textured-4096"),
     benchmark:
         log_file("textured-4096", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("textured-4096"),
     conda:
         "../../envs/pictures.yaml"
     resources:
@@ -135,6 +145,8 @@ rule final:
         log_file("final"),
     benchmark:
         log_file("final", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("final"),
     conda:
         "../../envs/pictures.yaml"
     resources:

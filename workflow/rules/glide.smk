@@ -13,6 +13,8 @@ rule thumbnails:
         log_file("thumbnails"),
     benchmark:
         log_file("thumbnails", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("thumbnails"),
     conda:
         environment_of("glide")
     threads: NETWORK_THREADS
@@ -41,6 +43,8 @@ rule upsampled:
         log_file("upsampled"),
     benchmark:
         log_file("upsampled", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("upsampled"),
     conda:
         environment_of("glide")
     threads: NETWORK_THREADS
@@ -66,6 +70,8 @@ rule contact_sheet:
         log_file("contact-sheet"),
     benchmark:
         log_file("contact-sheet", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("contact-sheet"),
     conda:
         "../../envs/pictures.yaml"
     resources:

@@ -60,8 +60,8 @@ def write_pictures(
         UserError, OSError: As ``write_picture``.
     """
     with files.atomic_together(paths) as temporaries:
-        for temporary, *picture in zip(temporaries, pictures, recipes, strict=True):
-            temporary.write_bytes(_content(temporary, *picture))
+        for temporary, picture, recipe in zip(temporaries, pictures, recipes, strict=True):
+            temporary.write_bytes(_content(temporary, picture, recipe))
 
 
 def _content(

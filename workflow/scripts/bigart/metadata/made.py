@@ -1,0 +1,216 @@
+"""Which pictures of an artwork the workflow made, and which a person put in their place.
+
+``log/made.json`` of an artwork records each picture: the SHA-256 of what the workflow made and of
+what is there now, with its size and time. A picture of that size and time is known without being
+read, another one by its SHA-256. A picture without a record (put in by hand, or painted by a
+version that kept none) is the workflow's own if it carries a recipe.
+
+Only the main process of a run writes the record. Nothing here imports torch or Pillow.
+"""
+
+import contextlib
+import functools
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NotRequired, TypedDict
+
+from bigart.errors import UserError, listed
+from bigart.metadata import recipe
+from bigart.running import files
+from bigart.stages import ALL, Stage
+
+RECORD = "log/made.json"
+_SIGNS = re.compile(
+    b"|".join(re.escape(text.encode()) for text in (recipe.CHUNK, recipe.NAMESPACE))
+)
+_HEAD, _TAIL = 2**16, 2**18  # bytes in which a recipe begins; in a TIFF it is behind the pixels
+
+
+class _Entry(TypedDict):
+    """The workflow's own if ``made`` and ``now`` are the same; both are None if it was not read."""
+
+    made: str | None
+    now: str | None
+    size: int
+    time: int
+    begun: NotRequired[bool]  # a job that makes it has begun, and nothing is known of its end
+
+
+_Record = dict[str, _Entry]
+
+
+def begin(folder: Path, names: Iterable[str]) -> None:
+    """Record that a job begins which makes these pictures of an artwork."""
+    record = _read(folder)
+    for name in names:
+        entry = record.setdefault(name, _Entry(made=None, now=None, size=-1, time=-1))
+        entry["begun"] = True
+    _save(folder, record)
+
+
+def end(folder: Path, names: Iterable[str], *, failed: bool) -> None:
+    """Record these pictures as made by a job that has ended.
+
+    Those that a failed job has not replaced stay what they were.
+    """
+    record = _read(folder)
+    for name in names:
+        entry = record.pop(name, None)
+        stat = _stat(f"{folder}/{name}")
+        if failed and entry and stat == (entry["size"], entry["time"]):
+            entry.pop("begun", None)
+            record[name] = entry
+        elif stat:
+            digest = files.sha256(folder / name)
+            record[name] = _Entry(made=digest, now=digest, size=stat[0], time=stat[1])
+    _save(folder, record)
+
+
+def replaced(folder: Path, names: Iterable[str]) -> list[str]:
+    """Return which of these pictures of an artwork are a person's."""
+    theirs, _, _ = _look(_read(folder), folder, names)
+    return theirs
+
+
+def kept(
+    results: str, formats: Mapping[str, str], candidates: int
+) -> dict[str, dict[str, list[str]]]:
+    """Find the pictures that a person put in place of the workflow's, in all artworks.
+
+    The records are brought up to date. A picture that has become another one gets the present time,
+    so that what follows from it is made again, however old it is.
+
+    Args:
+        results: The folder of the artworks.
+        formats: Artwork -> the format of its final file.
+        candidates: How many there are.
+
+    Returns:
+        Stage -> artwork -> the names of a person's pictures.
+
+    Raises:
+        UserError: A picture cannot be read or dated; or of a stage that makes several, some are a
+            person's and others are missing. The message lists every error.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    errors: list[str] = []
+    for artwork, suffix in formats.items():
+        folder, stages = Path(results, artwork), _names(suffix, candidates)
+        record = _read(folder)
+        if not record and not folder.is_dir():
+            continue
+        try:
+            theirs, changed, stale = _look(record, folder, itertools.chain(*stages.values()))
+            for name in changed:
+                os.utime(folder / name)
+                record[name]["time"] = (folder / name).stat().st_mtime_ns
+        except OSError as error:
+            errors.append(f"{error.filename} was replaced, and: {error.strerror}")
+            continue
+        if stale:
+            with contextlib.suppress(OSError):  # then the next run looks again
+                _write(folder, record)
+        for stage, names in stages.items() if theirs else ():
+            if here := [name for name in names if name in theirs]:
+                found.setdefault(stage, {})[artwork] = here
+                errors += _gaps(folder, here, names)
+    if errors:
+        raise UserError("\n  ".join(errors))
+    return found
+
+
+def _gaps(folder: Path, theirs: Iterable[str], names: Iterable[str]) -> list[str]:
+    if missing := [name for name in names if not (folder / name).exists()]:
+        return [
+            f"{listed(f'{folder}/{name}' for name in theirs)}: put there by hand, so the workflow "
+            f"leaves this stage alone, but {listed(missing)} of it is missing. Put that there too, "
+            "or delete the former: then the workflow makes all of them"
+        ]
+    return []
+
+
+@functools.cache
+def _names(suffix: str, candidates: int) -> dict[str, tuple[str, ...]]:
+    """Return the pictures of each stage."""
+
+    def names(stage: Stage) -> tuple[str, ...]:
+        numbers = range(1, candidates + 1)
+        # of a stage with one file all are the same
+        return tuple(dict.fromkeys(stage.file.format(candidate=k, format=suffix) for k in numbers))
+
+    return {stage.name: names(stage) for stage in ALL}
+
+
+def _look(record: _Record, folder: Path, names: Iterable[str]) -> tuple[list[str], list[str], bool]:
+    """Bring a record up to date; return a person's pictures, those that changed, whether it did."""
+    theirs, changed, stale = [], [], False
+    for name in names:
+        path = f"{folder}/{name}"
+        if (stat := _stat(path)) is None:
+            continue
+        entry = record.get(name)
+        if entry is None or stat != (entry["size"], entry["time"]):
+            stale = True
+            if entry is None:
+                now = None if _carries_recipe(path) else files.sha256(path)
+                entry = _Entry(made=None, now=now, size=0, time=0)
+            elif (now := files.sha256(path)) != entry["now"]:
+                own = now == entry["made"] or _made_unseen(entry, path)
+                if entry["now"] or not own:  # else it was never read
+                    changed.append(name)
+                entry = _Entry(made=now if own else entry["made"], now=now, size=0, time=0)
+            entry["size"], entry["time"] = stat
+            record[name] = entry
+        if entry["made"] != entry["now"]:
+            theirs.append(name)
+    return theirs, changed, stale
+
+
+def _made_unseen(entry: _Entry, path: str) -> bool:
+    """Return whether the workflow made a picture without a record of its content.
+
+    A job may have made it whose main process was killed; or it was taken for the workflow's own by
+    its recipe alone.
+    """
+    unread = entry["made"] is None and entry["now"] is None
+    return (unread or entry.get("begun", False)) and _carries_recipe(path)
+
+
+def _carries_recipe(path: str) -> bool:
+    with Path(path).open("rb") as file:
+        head = file.read(_HEAD)
+        file.seek(max(_HEAD, os.fstat(file.fileno()).st_size - _TAIL))
+        return bool(_SIGNS.search(head) or _SIGNS.search(file.read()))
+
+
+def _stat(path: str) -> tuple[int, int] | None:
+    try:
+        stat = os.stat(path)  # noqa: PTH116 (twenty thousand of them)
+    except FileNotFoundError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _read(folder: Path) -> _Record:
+    try:
+        return dict(json.loads((folder / RECORD).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}  # without it the recipes tell
+
+
+def _save(folder: Path, record: _Record) -> None:
+    """Write a record; where that fails, remove it: one that is behind would be wrong."""
+    try:
+        _write(folder, record)
+    except OSError:
+        with contextlib.suppress(OSError):
+            (folder / RECORD).unlink()
+
+
+def _write(folder: Path, record: _Record) -> None:
+    with files.atomic(folder / RECORD) as temporary:
+        temporary.write_text(json.dumps(record, indent=0, sort_keys=True), encoding="utf-8")
