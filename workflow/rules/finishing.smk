@@ -23,7 +23,7 @@ rule enlarged_1024:
         **limits("enlarged-1024"),
         gpu=1,
     params:
-        changed=changed("enlarged-1024"),
+        changed=changed("enlarged-1024", chosen_candidate),
         models=identity("enlarger"),
         code=code("enlarge.py"),
         arguments=arguments("enlarged-1024", "--stage", "enlarged-1024", "--scale", "4"),
@@ -48,7 +48,7 @@ rule textured_1024:
     resources:
         **limits("textured-1024"),
     params:
-        changed=changed("textured-1024"),
+        changed=changed("textured-1024", all_of("enlarged-1024")),
         code=code("texture.py"),
         arguments=arguments("textured-1024", "--stage", "textured-1024"),
     shell:
@@ -75,7 +75,7 @@ rule detailed:
         **limits("detailed"),
         gpu=1,
     params:
-        changed=changed("detailed"),
+        changed=changed("detailed", all_of("textured-1024")),
         models=identity("detailer"),
         code=code("detail.py"),
         arguments=arguments("detailed"),
@@ -103,7 +103,7 @@ rule enlarged_4096:
         **limits("enlarged-4096"),
         gpu=1,
     params:
-        changed=changed("enlarged-4096"),
+        changed=changed("enlarged-4096", picture_to_enlarge),
         models=identity("enlarger"),
         code=code("enlarge.py"),
         arguments=arguments("enlarged-4096", "--stage", "enlarged-4096", "--scale", "4"),
@@ -128,7 +128,7 @@ rule textured_4096:
     resources:
         **limits("textured-4096"),
     params:
-        changed=changed("textured-4096"),
+        changed=changed("textured-4096", all_of("enlarged-4096")),
         code=code("texture.py"),
         arguments=arguments("textured-4096", "--stage", "textured-4096", "--colour"),
     shell:
@@ -152,7 +152,7 @@ rule final:
     resources:
         **limits("final"),
     params:
-        changed=changed("final"),
+        changed=changed("final", all_of("textured-4096")),
         code=code("finish.py"),
         arguments=arguments("final"),
     shell:

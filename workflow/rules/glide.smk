@@ -52,7 +52,7 @@ rule upsampled:
         **limits("upsampled"),
         gpu=1,
     params:
-        changed=changed("upsampled"),
+        changed=changed("upsampled", all_of("thumbnails")),
         models=identity("upsampler", "vocabulary", "merges"),
         code=code("upsample.py"),
         arguments=arguments("upsampled"),
@@ -77,7 +77,7 @@ rule contact_sheet:
     resources:
         **limits("contact-sheet"),
     params:
-        changed=changed("contact-sheet"),
+        changed=changed("contact-sheet", all_of("upsampled")),
         code=code("contact_sheet.py"),
         arguments=arguments("contact-sheet"),
     shell:

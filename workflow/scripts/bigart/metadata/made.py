@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import re
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NotRequired, TypedDict
@@ -41,6 +42,7 @@ class _Entry(TypedDict):
 
 
 _Record = dict[str, _Entry]
+Kept = dict[str, dict[str, dict[str, str]]]
 
 
 def begin(folder: Path, names: Iterable[str]) -> None:
@@ -72,17 +74,14 @@ def end(folder: Path, names: Iterable[str], *, failed: bool) -> None:
 
 def replaced(folder: Path, names: Iterable[str]) -> list[str]:
     """Return which of these pictures of an artwork are a person's."""
-    theirs, _, _ = _look(_read(folder), folder, names)
-    return theirs
+    return list(_look(_read(folder), folder, names)[0])
 
 
-def kept(
-    results: str, formats: Mapping[str, str], candidates: int
-) -> dict[str, dict[str, list[str]]]:
+def kept(results: str, formats: Mapping[str, str], candidates: int) -> Kept:
     """Find the pictures that a person put in place of the workflow's, in all artworks.
 
-    The records are brought up to date. A picture that has become another one gets the present time,
-    so that what follows from it is made again, however old it is.
+    The records are brought up to date. A picture from the future gets the present time: Snakemake
+    takes nothing for newer than that.
 
     Args:
         results: The folder of the artworks.
@@ -90,13 +89,13 @@ def kept(
         candidates: How many there are.
 
     Returns:
-        Stage -> artwork -> the names of a person's pictures.
+        Stage -> artwork -> name of a person's picture -> its SHA-256.
 
     Raises:
         UserError: A picture cannot be read or dated; or of a stage that makes several, some are a
             person's and others are missing. The message lists every error.
     """
-    found: dict[str, dict[str, list[str]]] = {}
+    found: Kept = {}
     errors: list[str] = []
     for artwork, suffix in formats.items():
         folder, stages = Path(results, artwork), _names(suffix, candidates)
@@ -104,18 +103,17 @@ def kept(
         if not record and not folder.is_dir():
             continue
         try:
-            theirs, changed, stale = _look(record, folder, itertools.chain(*stages.values()))
-            for name in changed:
-                os.utime(folder / name)
-                record[name]["time"] = (folder / name).stat().st_mtime_ns
+            theirs, stale = _look(record, folder, itertools.chain(*stages.values()))
+            if stale:
+                _date(record, folder, theirs)
         except OSError as error:
-            errors.append(f"{error.filename} was replaced, and: {error.strerror}")
+            errors.append(f"{error.filename} was put there by hand, and: {error.strerror}")
             continue
         if stale:
             with contextlib.suppress(OSError):  # then the next run looks again
                 _write(folder, record)
         for stage, names in stages.items() if theirs else ():
-            if here := [name for name in names if name in theirs]:
+            if here := {name: theirs[name] for name in names if name in theirs}:
                 found.setdefault(stage, {})[artwork] = here
                 errors += _gaps(folder, here, names)
     if errors:
@@ -145,39 +143,40 @@ def _names(suffix: str, candidates: int) -> dict[str, tuple[str, ...]]:
     return {stage.name: names(stage) for stage in ALL}
 
 
-def _look(record: _Record, folder: Path, names: Iterable[str]) -> tuple[list[str], list[str], bool]:
-    """Bring a record up to date; return a person's pictures, those that changed, whether it did."""
-    theirs, changed, stale = [], [], False
+def _look(record: _Record, folder: Path, names: Iterable[str]) -> tuple[dict[str, str], bool]:
+    """Bring a record up to date; return a person's pictures with SHA-256, and if it changed."""
+    theirs, stale = {}, False
     for name in names:
         path = f"{folder}/{name}"
         if (stat := _stat(path)) is None:
             continue
         entry = record.get(name)
         if entry is None or stat != (entry["size"], entry["time"]):
+            made, now = _content(entry, path)
+            record[name] = entry = _Entry(made=made, now=now, size=stat[0], time=stat[1])
             stale = True
-            if entry is None:
-                now = None if _carries_recipe(path) else files.sha256(path)
-                entry = _Entry(made=None, now=now, size=0, time=0)
-            elif (now := files.sha256(path)) != entry["now"]:
-                own = now == entry["made"] or _made_unseen(entry, path)
-                if entry["now"] or not own:  # else it was never read
-                    changed.append(name)
-                entry = _Entry(made=now if own else entry["made"], now=now, size=0, time=0)
-            entry["size"], entry["time"] = stat
-            record[name] = entry
-        if entry["made"] != entry["now"]:
-            theirs.append(name)
-    return theirs, changed, stale
+        if entry["now"] and entry["made"] != entry["now"]:
+            theirs[name] = entry["now"]
+    return theirs, stale
 
 
-def _made_unseen(entry: _Entry, path: str) -> bool:
-    """Return whether the workflow made a picture without a record of its content.
+def _content(entry: _Entry | None, path: str) -> tuple[str | None, str | None]:
+    """Return ``made`` and ``now`` of a picture whose size or time is another one."""
+    if entry is None:
+        return None, None if _carries_recipe(path) else files.sha256(path)
+    now = files.sha256(path)
+    if now != entry["now"] and _made_unseen(entry) and _carries_recipe(path):
+        return now, now
+    return entry["made"], now
 
-    A job may have made it whose main process was killed; or it was taken for the workflow's own by
-    its recipe alone.
+
+def _made_unseen(entry: _Entry) -> bool:
+    """Return whether the workflow may have made a picture that the record does not know.
+
+    A job may have made it after which its main process was killed; or there never was a record of
+    it but its time.
     """
-    unread = entry["made"] is None and entry["now"] is None
-    return (unread or entry.get("begun", False)) and _carries_recipe(path)
+    return entry.get("begun", False) or entry["made"] is entry["now"] is None
 
 
 def _carries_recipe(path: str) -> bool:
@@ -185,6 +184,13 @@ def _carries_recipe(path: str) -> bool:
         head = file.read(_HEAD)
         file.seek(max(_HEAD, os.fstat(file.fileno()).st_size - _TAIL))
         return bool(_SIGNS.search(head) or _SIGNS.search(file.read()))
+
+
+def _date(record: _Record, folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        if record[name]["time"] > time.time_ns():
+            os.utime(folder / name)
+            record[name]["time"] = (folder / name).stat().st_mtime_ns
 
 
 def _stat(path: str) -> tuple[int, int] | None:
