@@ -8,10 +8,11 @@ import contextlib
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -59,9 +60,9 @@ class Disturbed:
             for made in path.parent.glob("*.png") if "/" in FILES[later] else [path]:
                 made.unlink(missing_ok=True)
 
-    def fails(self, *expected: str, target: str = "all") -> None:
+    def fails(self, *expected: str, options: Sequence[str] = ()) -> None:
         """Run; expect an error with one of these texts, and only whole files."""
-        done = self.project.snakemake(target, check=False)
+        done = self.project.snakemake("all", *options, check=False)
         assert done.returncode != 0
         assert re.search("|".join(expected), done.stdout + done.stderr), done.stderr
         self.expect_whole_files()
@@ -71,6 +72,10 @@ class Disturbed:
         for name, content in self.project.pictures().items():
             assert content == self.pictures[name], name
 
+    def expect_all_files(self) -> None:
+        """Nothing is lost or changed."""
+        assert self.project.pictures() == self.pictures
+
     def recovers(self) -> None:
         """Run again: everything is there, nothing else is, and nothing is left to do."""
         self.project.snakemake()
@@ -78,7 +83,7 @@ class Disturbed:
         while any(self.project.stages()):  # of a main process that was killed
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        assert self.project.pictures() == self.pictures
+        self.expect_all_files()
         assert self.project.leftovers() == []
         assert self.project.jobs() == set()
 
@@ -89,7 +94,14 @@ def disturbed(tiny: Project) -> Disturbed:
 
 
 def kill_at(
-    disturbed: Disturbed, rule: str, number: signal.Signals, seed: int, *, main: bool, target: str
+    disturbed: Disturbed,
+    rule: str,
+    number: signal.Signals,
+    seed: int,
+    *,
+    main: bool,
+    target: str,
+    former: bool,
 ) -> None:
     """Run and kill at a random moment of a rule's stage, at an earlier one if it ended before.
 
@@ -100,12 +112,16 @@ def kill_at(
         seed: Of the moment.
         main: Whether the main process gets it, not the stage.
         target: What to make.
+        former: Whether it was made before.
     """
     latest = disturbed.seconds(rule)
     chance = random.Random(f"{rule}-{number}-{seed}")
     for _ in range(8):
-        disturbed.forget(rule)
-        run = disturbed.project.start(target)
+        if former:
+            run = disturbed.project.start(target, "--forcerun", rule)
+        else:
+            disturbed.forget(rule)
+            run = disturbed.project.start(target)
         process = _stage_of(disturbed, rule, run)
         time.sleep(chance.uniform(0, latest))
         if process and process.is_running() and run.poll() is None:
@@ -144,8 +160,11 @@ def _stage_of(
 def test_the_main_process_is_killed(
     disturbed: Disturbed, rule: str, number: signal.Signals, seed: int
 ) -> None:
-    kill_at(disturbed, rule, number, seed, main=True, target="all")
+    former = number != signal.SIGTERM
+    kill_at(disturbed, rule, number, seed, main=True, target="all", former=former)
     disturbed.expect_whole_files()
+    if former:
+        disturbed.expect_all_files()
     if number == signal.SIGKILL:
         disturbed.project.snakemake("--unlock")
     disturbed.recovers()
@@ -157,8 +176,11 @@ def test_the_main_process_is_killed(
 def test_a_stage_is_killed(
     disturbed: Disturbed, rule: str, number: signal.Signals, seed: int
 ) -> None:
-    kill_at(disturbed, rule, number, seed, main=False, target=f"results/lake/{FILES[rule]}")
+    target, former = f"results/lake/{FILES[rule]}", seed == 0
+    kill_at(disturbed, rule, number, seed, main=False, target=target, former=former)
     disturbed.expect_whole_files()
+    if former:
+        disturbed.expect_all_files()
     disturbed.recovers()
 
 
@@ -189,6 +211,23 @@ def test_the_disk_is_full(disturbed: Disturbed) -> None:
         for share in (0.0, 0.02, 0.2, 0.4, 0.6, 0.8):
             remount(results, f"size={max(4, round(share * needed))}k")
             disturbed.fails("the disk is full", "No space left on device")
+        remount(results, "size=64m")
+        disturbed.recovers()
+    results.rmdir()
+    away.rename(results)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("rule", FILES)
+def test_the_disk_is_full_of_former_pictures(disturbed: Disturbed, rule: str) -> None:
+    results = disturbed.project.folder / "results"
+    away = results.rename(results.with_name("away"))
+    with mounted(results, "-t", "tmpfs", "-o", "size=64m", "none"):
+        shutil.copytree(away, results, dirs_exist_ok=True)
+        remount(results, "size=4k")  # less than there is: as full as can be
+        disturbed.fails("the disk is full", "No space left on device", options=["-R", rule])
+        disturbed.expect_all_files()
+        assert disturbed.project.jobs() == set()
         remount(results, "size=64m")
         disturbed.recovers()
     results.rmdir()

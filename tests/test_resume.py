@@ -62,23 +62,21 @@ def sampled(network: Text2ImUNet, tmp_path: Path) -> Sampled:
             return torch.sin(7 * x) + timestep / 1000, torch.cos(x)
 
         pictures: list[images.Picture] = []
-        run = sampling_command.sample(
-            argparse.Namespace(
-                steps=STEPS, batch=batch, out=[tmp_path / f"{k}.png" for k in (1, 2, 3)]
-            ),
-            "thumbnails",
-            network,
-            CPU,
-            sampler=sampler,
-            denoiser=lambda chunk: denoise,
-            noise=candidate_noise(1, "thumbnails", network.options.image_size),
-            passes=1,
-            key=key,
-        )
         try:
-            for candidate, picture in run:
-                assert candidate == len(pictures)
-                pictures.append(picture)
+            sampling_command.sample(
+                argparse.Namespace(
+                    steps=STEPS, batch=batch, out=[tmp_path / f"{k}.png" for k in (1, 2, 3)]
+                ),
+                "thumbnails",
+                network,
+                CPU,
+                sampler=sampler,
+                denoiser=lambda chunk: denoise,
+                noise=candidate_noise(1, "thumbnails", network.options.image_size),
+                passes=1,
+                key=key,
+                write=pictures.extend,
+            )
         except KeyboardInterrupt:
             assert list(tmp_path.iterdir())
         else:

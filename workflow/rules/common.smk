@@ -21,6 +21,7 @@ except ImportError as error:
 from bigart.config.options import DEFAULTS, TEXTS
 from bigart.config.plain_text import plain
 from bigart.errors import UserError, suggest
+from bigart.metadata import made
 from bigart.running import code_version, engines, environment
 from bigart.running.files import sha256
 from bigart.stages import NETWORK_STAGES, STAGES
@@ -36,6 +37,20 @@ VERIFY = f"{RESULTS}/verify"
 WEIGHTS = "weights"
 CANDIDATES = range(1, CONFIG.candidates + 1)
 WARNINGS_SHOWN = 10
+# Stage -> artwork -> pictures that a person put there. A process that runs one job need not know.
+KEPT = {}
+if is_main_process():
+    try:
+        formats = {artwork.artwork: artwork.format for artwork in ARTWORKS.values()}
+        KEPT = made.kept(RESULTS, formats, CONFIG.candidates)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+PUT_BY_HAND = {
+    f"{RESULTS}/{artwork}/{name}": digest
+    for artworks in KEPT.values()
+    for artwork, pictures in artworks.items()
+    for name, digest in pictures.items()
+}
 # a GPU leaves the processor to the other jobs
 NETWORK_THREADS = 2 if environment.expects_gpu(CONFIG.device) else 8
 
@@ -138,6 +153,15 @@ def verify_source(engine):
 # What a rule of a stage is made of
 
 
+def makes(name):
+    """Return the constraint of a stage's artworks: not those where a person put a picture.
+
+    So no rule makes it: for Snakemake it is a file like the user's others.
+    """
+    kept = "|".join(map(re.escape, KEPT.get(name, ())))
+    return rf"(?!(?:{kept})(?:/|$))[^/]+" if kept else "[^/]+"
+
+
 def result(name):
     """Return the outputs: the stage's file, or one for each candidate."""
     file = f"{RESULTS}/{{artwork}}/{STAGES[name].file}"
@@ -177,10 +201,22 @@ def as_read(artwork, option):
     return plain(value) if option in TEXTS else value
 
 
-def changed(name):
-    """Return a param: what differs from the defaults, of the options that the stage passes on.
+def all_of(name):
+    """Return an input: all pictures of a stage."""
+    files = result(name)
+    files = [files] if isinstance(files, str) else files
+    return lambda wildcards: [file.format(artwork=wildcards.artwork) for file in files]
+
+
+def changed(name, pictures=None):
+    """Return a param: what differs from the usual, of what the stage is made with.
 
     Snakemake reruns when it changes. So an option that is new changes nothing, until it is used.
+    A picture that was put there by hand, or is there no more, counts whatever its time.
+
+    Args:
+        name: The stage.
+        pictures: An input: the pictures that it reads.
     """
     stage = STAGES[name]
     own = [(option, DEFAULTS.get(option)) for option in sorted(stage.options.values())]
@@ -194,9 +230,21 @@ def changed(name):
     def differences(wildcards):
         artwork = row(wildcards)
         found = [(option, as_read(artwork, option), usual) for option, usual in own]
-        return [
+        differing = [
             f"{option}={value}" for option, value, usual in found if value != usual
-        ] + of_config
+        ]
+        return differing + of_config + by_hand(wildcards)
+
+    def by_hand(wildcards):
+        if not PUT_BY_HAND or not pictures:
+            return []
+        paths = pictures(wildcards)
+        paths = [paths] if isinstance(paths, str) else paths
+        return [
+            f"{path} by hand: {PUT_BY_HAND[path]}"
+            for path in paths
+            if path in PUT_BY_HAND
+        ]
 
     return differences
 
@@ -257,8 +305,15 @@ def greet():
             "python workflow/scripts/check_config.py shows all"
         )
 
+    for path in list(PUT_BY_HAND)[:WARNINGS_SHOWN]:
+        logger.warning(
+            f"warning: {path} was put there by hand. It is kept, whatever changes, and what "
+            "follows is painted from it. To have the workflow's own again, delete it."
+        )
+    if len(PUT_BY_HAND) > WARNINGS_SHOWN:
+        logger.warning(f"warning: {len(PUT_BY_HAND) - WARNINGS_SHOWN} more such files")
 
+
+keep_former_files(RESULTS, made)
 if is_main_process():
     greet()
-else:
-    keep_incomplete_marks()

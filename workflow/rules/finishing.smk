@@ -14,6 +14,8 @@ rule enlarged_1024:
         log_file("enlarged-1024"),
     benchmark:
         log_file("enlarged-1024", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("enlarged-1024"),
     conda:
         environment_of("rrdbnet")
     threads: NETWORK_THREADS
@@ -21,7 +23,7 @@ rule enlarged_1024:
         **limits("enlarged-1024"),
         gpu=1,
     params:
-        changed=changed("enlarged-1024"),
+        changed=changed("enlarged-1024", chosen_candidate),
         models=identity("enlarger"),
         code=code("enlarge.py"),
         arguments=arguments("enlarged-1024", "--stage", "enlarged-1024", "--scale", "4"),
@@ -39,12 +41,14 @@ rule textured_1024:
         log_file("textured-1024"),
     benchmark:
         log_file("textured-1024", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("textured-1024"),
     conda:
         "../../envs/pictures.yaml"
     resources:
         **limits("textured-1024"),
     params:
-        changed=changed("textured-1024"),
+        changed=changed("textured-1024", all_of("enlarged-1024")),
         code=code("texture.py"),
         arguments=arguments("textured-1024", "--stage", "textured-1024"),
     shell:
@@ -62,6 +66,8 @@ rule detailed:
         log_file("detailed"),
     benchmark:
         log_file("detailed", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("detailed"),
     conda:
         environment_of("vqgan")
     threads: NETWORK_THREADS
@@ -69,7 +75,7 @@ rule detailed:
         **limits("detailed"),
         gpu=1,
     params:
-        changed=changed("detailed"),
+        changed=changed("detailed", all_of("textured-1024")),
         models=identity("detailer"),
         code=code("detail.py"),
         arguments=arguments("detailed"),
@@ -88,6 +94,8 @@ rule enlarged_4096:
         log_file("enlarged-4096"),
     benchmark:
         log_file("enlarged-4096", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("enlarged-4096"),
     conda:
         environment_of("rrdbnet")
     threads: NETWORK_THREADS
@@ -95,7 +103,7 @@ rule enlarged_4096:
         **limits("enlarged-4096"),
         gpu=1,
     params:
-        changed=changed("enlarged-4096"),
+        changed=changed("enlarged-4096", picture_to_enlarge),
         models=identity("enlarger"),
         code=code("enlarge.py"),
         arguments=arguments("enlarged-4096", "--stage", "enlarged-4096", "--scale", "4"),
@@ -113,12 +121,14 @@ rule textured_4096:
         log_file("textured-4096"),
     benchmark:
         log_file("textured-4096", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("textured-4096"),
     conda:
         "../../envs/pictures.yaml"
     resources:
         **limits("textured-4096"),
     params:
-        changed=changed("textured-4096"),
+        changed=changed("textured-4096", all_of("enlarged-4096")),
         code=code("texture.py"),
         arguments=arguments("textured-4096", "--stage", "textured-4096", "--colour"),
     shell:
@@ -135,12 +145,14 @@ rule final:
         log_file("final"),
     benchmark:
         log_file("final", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("final"),
     conda:
         "../../envs/pictures.yaml"
     resources:
         **limits("final"),
     params:
-        changed=changed("final"),
+        changed=changed("final", all_of("textured-4096")),
         code=code("finish.py"),
         arguments=arguments("final"),
     shell:

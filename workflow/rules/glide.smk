@@ -13,6 +13,8 @@ rule thumbnails:
         log_file("thumbnails"),
     benchmark:
         log_file("thumbnails", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("thumbnails"),
     conda:
         environment_of("glide")
     threads: NETWORK_THREADS
@@ -41,6 +43,8 @@ rule upsampled:
         log_file("upsampled"),
     benchmark:
         log_file("upsampled", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("upsampled"),
     conda:
         environment_of("glide")
     threads: NETWORK_THREADS
@@ -48,7 +52,7 @@ rule upsampled:
         **limits("upsampled"),
         gpu=1,
     params:
-        changed=changed("upsampled"),
+        changed=changed("upsampled", all_of("thumbnails")),
         models=identity("upsampler", "vocabulary", "merges"),
         code=code("upsample.py"),
         arguments=arguments("upsampled"),
@@ -66,12 +70,14 @@ rule contact_sheet:
         log_file("contact-sheet"),
     benchmark:
         log_file("contact-sheet", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("contact-sheet"),
     conda:
         "../../envs/pictures.yaml"
     resources:
         **limits("contact-sheet"),
     params:
-        changed=changed("contact-sheet"),
+        changed=changed("contact-sheet", all_of("upsampled")),
         code=code("contact_sheet.py"),
         arguments=arguments("contact-sheet"),
     shell:

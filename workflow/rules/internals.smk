@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from snakemake import persistence
+from snakemake.jobs import Job
 
 LINK = Path(".snakemake/bigart")
 
@@ -35,23 +36,86 @@ def deploys_software():
     return bool(workflow.deployment_settings.deployment_method)
 
 
-def keep_incomplete_marks():
-    """Leave the marks of incomplete outputs to the main process.
+def keep_former_files(results, made):
+    """Leave the files of a job alone until its command replaces them, also where the job fails.
 
-    Reason: on a cluster, two processes take away the mark of a job's outputs: the one on the node,
-    and the main one, which records at the same time what they were made with. If the main process
-    dies before, the outputs look complete but have no record, so later edits go unnoticed. With
-    their mark, they are made by the next run.
+    Reason: Snakemake removes the outputs of a job before it runs and after it fails. The commands
+    write whole files and need neither. (`update()` keeps outputs, but copies them, with a full disk
+    not whole, and records them as made even if the job fails.) So a failed job leaves the records
+    as they were: where its files are still the former ones, the next run compares these with the
+    table. Where they are not, they keep their mark as incomplete. Jobs of other workflows, which
+    have this one as a module, are left alone.
+
+    Also here, for the same moments: `made` records which pictures are the workflow's own, and a
+    picture that a person put there during the run is not replaced.
     """
-
-    async def finished(self, job):
-        pass
-
-    # 9.17 moved the method to a base class
-    name = (
-        "PersistenceBase" if hasattr(persistence, "PersistenceBase") else "Persistence"
+    removed, finished, cleaned = (
+        Job.remove_existing_output,
+        Job.postprocess,
+        Job.cleanup,
     )
-    getattr(persistence, name).finished = finished
+    records = persistence.PersistenceBase
+    started, recorded = records.started, records.finished
+    failed = set()
+
+    def own(job):
+        return '"$BIGART_SCRIPTS/' in (job.rule.shellcmd or "")
+
+    def pictures(job):
+        artwork = job.wildcards_dict.get("artwork")
+        if not own(job) or artwork is None:
+            return None
+        folder = f"{results}/{artwork}/"
+        return Path(folder), [str(file).rpartition(folder)[2] for file in job.output]
+
+    async def remove_existing_output(job):
+        if not own(job):
+            return await removed(job)
+        if (stage := pictures(job)) and (theirs := made.replaced(*stage)):
+            raise WorkflowError(
+                f"Replaced by hand since this run began, and kept: {theirs} in {stage[0]}. "
+                "To have them painted again, delete them. Then give the same command."
+            )
+        for file in job.log:
+            await file.remove()
+
+    def start(self, job, *external):
+        started(self, job, *external)
+        if is_main_process() and (stage := pictures(job)):
+            made.begin(*stage)
+
+    async def postprocess(job, error=False, **options):
+        failed.discard(job)
+        if error and own(job):
+            failed.add(job)
+        await finished(job, error=error, **options)
+
+    async def finish(self, job):
+        # on a cluster, a job's own process leaves records and marks to the main one: if that dies,
+        # the outputs look incomplete, not complete and made with nothing
+        if not is_main_process():
+            return
+        if job not in failed:
+            await recorded(self, job)
+        for file in job.output if job in failed else []:
+            if not await file.exists() or await unchanged(self, file):
+                self._clear_cache()
+                self._unmark_incomplete(self._get_key(file))
+        if stage := pictures(job):
+            made.end(*stage, failed=job in failed)
+
+    async def unchanged(self, file):
+        if record := self.metadata(file):
+            return record.get("endtime") == (await file.mtime()).local_or_storage()
+        return False
+
+    async def cleanup(job, skip_outputs=()):
+        if not own(job):
+            await cleaned(job, skip_outputs)
+
+    Job.remove_existing_output, Job.postprocess = remove_existing_output, postprocess
+    Job.cleanup = cleanup
+    records.started, records.finished = start, finish
 
 
 def checkout():

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
         for candidate in range(len(arguments.out))
     ]
-    pictures = sampling_command.sample(
+    sampling_command.sample(
         arguments,
         STAGE,
         network,
@@ -57,9 +57,8 @@ def run(arguments: argparse.Namespace) -> None:
         noise=candidate_noise(arguments.seed, STAGE, network.options.image_size),
         passes=1 if arguments.guidance == 1 else 2,
         key=sampling_command.sampling_key(arguments, __file__, network.options, recipes),
+        write=lambda pictures: picture_file.write_pictures(arguments.out, pictures, recipes),
     )
-    for candidate, picture in pictures:
-        picture_file.write_picture(arguments.out[candidate], picture, recipes[candidate])
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
         for path in arguments.images
     ]
-    pictures = sampling_command.sample(
+    sampling_command.sample(
         arguments,
         STAGE,
         network,
@@ -65,9 +65,8 @@ def run(arguments: argparse.Namespace) -> None:
         key=sampling_command.sampling_key(
             arguments, __file__, network.options, recipes, *thumbnails
         ),
+        write=lambda pictures: picture_file.write_pictures(arguments.out, pictures, recipes),
     )
-    for candidate, picture in pictures:
-        picture_file.write_picture(arguments.out[candidate], picture, recipes[candidate])
 
 
 if __name__ == "__main__":

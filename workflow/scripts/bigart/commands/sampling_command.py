@@ -3,7 +3,7 @@
 import argparse
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +101,9 @@ def sample(
     noise: CandidateNoise,
     passes: int,
     key: str,
-) -> Iterator[tuple[int, Picture]]:
-    """Sample all candidates, in batches that fit the memory.
+    write: Callable[[list[Picture]], None],
+) -> None:
+    """Sample all candidates, in batches that fit the memory, and write them.
 
     When a GPU's memory is too small after all, the batch is halved and starts again: the noise
     belongs to the candidate, so the pictures are the same. An interrupted run leaves a hidden file
@@ -118,9 +119,7 @@ def sample(
         noise: Of each candidate.
         passes: Pictures that the network sees per candidate: 2 with guidance.
         key: See ``sampling_key``.
-
-    Yields:
-        Candidate (from 0) and its picture, uint8 (n, n, 3), as soon as it is done.
+        write: Writes the pictures, uint8 (n, n, 3), all together.
     """
     process = Schedule.create(network.options.noise_schedule, arguments.steps)
     candidates = Candidates(process, sampler, denoiser, noise, device.device)
@@ -134,7 +133,6 @@ def sample(
             *(stage, count, size, len(process), sampler),
         )
         pictures, state = saved.read(device.device)
-        yield from enumerate(pictures)
         done = len(pictures) * len(process) + (state.step * len(state.x) if state else 0)
         if done:
             log.info("%s: resuming from a saved state", stage)
@@ -163,10 +161,9 @@ def sample(
             except (KeyboardInterrupt, SystemExit):  # the second is SIGTERM, see command.main
                 saved.save(pictures, state)
                 raise
-            for candidate, picture in zip(batch, finished(state), strict=True):
-                pictures.append(picture)
-                yield candidate, picture
+            pictures += finished(state)
             state = None
+    write(pictures)
     saved.finish(pictures)
 
 

@@ -4,6 +4,7 @@ The same picture and recipe give the same bytes. A file is written under a tempo
 so a file under its final name is whole.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +46,38 @@ def write_picture(
             room for (only a prompt of many thousand characters makes one).
         OSError: The disk is full or refuses; nothing is left under ``path``.
     """
+    content = _content(path, picture, recipe, dpi, quality)
+    with files.atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_pictures(
+    paths: Sequence[Path | str], pictures: Sequence[Picture], recipes: Sequence[Recipe]
+) -> None:
+    """Write several pictures as ``write_picture`` does: all of them, or none.
+
+    Raises:
+        UserError, OSError: As ``write_picture``.
+    """
+    with files.atomic_together(paths) as temporaries:
+        for temporary, picture, recipe in zip(temporaries, pictures, recipes, strict=True):
+            temporary.write_bytes(_content(temporary, picture, recipe))
+
+
+def _content(
+    path: Path | str,
+    picture: Picture,
+    recipe: Recipe,
+    dpi: float | None = None,
+    quality: int = 95,
+) -> bytes:
     kind = format_of(path)
     if dpi is not None and not 1 <= dpi <= 10000:
         raise UserError(f"dpi is {dpi:g}; allowed are 1 to 10000")
     if not 1 <= quality <= 100:
         raise UserError(f"quality is {quality}; allowed are 1 to 100")
     metadata = {"PNG": _png, "JPEG": _jpeg, "TIFF": _tiff}[kind](recipe, dpi)
-    content = encode(picture, kind, quality, icc_profile=colour.srgb_profile(), **metadata)
-    with files.atomic(path) as temporary:
-        temporary.write_bytes(content)
+    return encode(picture, kind, quality, icc_profile=colour.srgb_profile(), **metadata)
 
 
 def format_of(path: Path | str) -> str:

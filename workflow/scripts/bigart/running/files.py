@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,26 +31,50 @@ def atomic(path: Path | str) -> Iterator[Path]:
     Raises:
         OSError: The disk is full or the folder cannot be written.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(path)
-    temporary = path.with_name(f".{path.stem}{PARTIAL}{_HOST}-{os.getpid()}{path.suffix}")
-    try:
+    with atomic_together([path]) as [temporary]:
         yield temporary
-        finish(temporary, path)
+
+
+@contextlib.contextmanager
+def atomic_together(paths: Sequence[Path | str]) -> Iterator[list[Path]]:
+    """Do as ``atomic`` for several files: the old ones go when all new ones are whole.
+
+    Raises:
+        OSError: The disk is full or the folder cannot be written.
+    """
+    targets = [Path(path) for path in paths]
+    temporaries = [_temporary(path) for path in targets]
+    for path in targets:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path)
+    try:
+        yield temporaries
+        for temporary in temporaries:
+            _flush(temporary)
+        for temporary, path in zip(temporaries, targets, strict=True):
+            temporary.replace(path)
     except OSError as error:
         if error.filename is None:  # errors of writes have no file name
-            error.filename = str(path)
+            error.filename = str(targets[0])
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        for temporary in temporaries:
+            temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.stem}{PARTIAL}{_HOST}-{os.getpid()}{path.suffix}")
 
 
 def finish(temporary: Path, path: Path) -> None:
     """Flush a complete file to the disk and give it its final name."""
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
+    _flush(temporary)
     temporary.replace(path)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def remove_leftovers(path: Path) -> None:

@@ -62,7 +62,6 @@ def fetch(file: ModelFile, weights: Path | str = "weights") -> Path:
                 return target
             except WrongFileError as error:
                 log.warning("%s; fetching it again", error)
-                target.unlink()
         part, errors = target.with_name(f"{target.name}.part"), []
         for url in file.urls:
             log.info("%s: from %s (licence: %s)", file.name, url, file.licence or "not stated")
