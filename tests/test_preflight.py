@@ -139,10 +139,13 @@ def test_a_fetched_model_is_checked_before_anything_is_painted(
     add_fetched(edited, tmp_path, address, 2)
     spare = ["--set-threads", "thumbnails=1"]
     told = refused(edited, "--config", "models=mine", *spare, cores=4, gpus=4)
-    assert "Finished jobid" in told
-    assert (edited.folder / "weights/fetched.safetensors").exists()
+    assert "(Rule: convert)" in told
     assert "enlarges 2 times" in told
     assert "rule thumbnails:" not in told
+    (edited.folder / "weights/fetched.safetensors").unlink()
+    told = refused(edited, "weights", "--config", "models=mine")
+    assert "enlarges 2 times" in told
+    assert "(Rule: convert)" not in told
 
 
 def test_models_come_first(edited: Project, address: str, tmp_path: Path) -> None:
@@ -184,7 +187,7 @@ def test_a_locale_that_lacks_characters_of_a_prompt(edited: Project) -> None:
     assert "LC_ALL=C.UTF-8" in told
 
 
-def room(tiny: Project, monkeypatch, outputs: list[str], free: int) -> list[str]:
+def room(tiny: Project, monkeypatch, outputs: set[str], free: int) -> list[str]:
     monkeypatch.chdir(tiny.folder)
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
     models = read_models(tiny.folder / "config/models.yaml", tiny.folder).set("embedded")
@@ -194,9 +197,9 @@ def room(tiny: Project, monkeypatch, outputs: list[str], free: int) -> list[str]
 @pytest.mark.parametrize(("free", "fits"), [(6_000_000, True), (5_000_000, False)])
 def test_room_for_the_files_to_be_made(tiny: Project, monkeypatch, free: int, fits: bool) -> None:
     """These models paint a sixteenth of the pixels; a file that is written anew needs no more."""
-    new = [f"results/new/{n}" for n in ("7-textured-4096.png", "final.tif", "6-enlarged-4096.png")]
-    old = ["results/lake/final.png"]
-    found = room(tiny, monkeypatch, new + old, free)
+    new = {f"results/new/{n}" for n in ("7-textured-4096.png", "final.tif", "6-enlarged-4096.png")}
+    old = {"results/lake/final.png"}
+    found = room(tiny, monkeypatch, new | old, free)
     assert found == [] if fits else ["take about 5.1 MB" in error for error in found] == [True]
 
 
@@ -204,10 +207,10 @@ def test_room_for_models(tiny: Project, monkeypatch) -> None:
     models = read_models().set("glide")
     monkeypatch.chdir(tiny.folder)
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: SimpleNamespace(free=10**9))
-    made = ["weights/downloads/vqgan-imagenet.ckpt", "weights/vqgan-imagenet.safetensors"]
-    [error] = preflight.room_errors(made, models)
+    download = {"weights/downloads/vqgan-imagenet.ckpt"}
+    [error] = preflight.room_errors(download | {"weights/vqgan-imagenet.safetensors"}, models)
     assert "take about 1,274.1 MB" in error
-    assert preflight.room_errors(made[:1], models) == []
+    assert preflight.room_errors(download, models) == []
 
 
 def test_what_is_painted_takes_what_is_counted(tiny: Project, monkeypatch) -> None:
@@ -217,8 +220,8 @@ def test_what_is_painted_takes_what_is_counted(tiny: Project, monkeypatch) -> No
     models = read_models(tiny.folder / "config/models.yaml", tiny.folder).set("embedded")
     outputs = preflight.all_outputs(config, table, models)
     painted = {f"results/{name}": len(content) for name, content in tiny.pictures().items()}
-    assert set(outputs) == painted.keys()
-    elsewhere = [path.replace("results/", "others/") for path in outputs]
+    assert outputs == painted.keys()
+    elsewhere = {path.replace("results/", "others/") for path in outputs}
     half = sum(painted.values()) // 2
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: SimpleNamespace(free=half))
     assert preflight.room_errors(elsewhere, models)

@@ -254,7 +254,7 @@ def check(jobs):
         preflight,
     )  # takes time, and is needed only where there are jobs
 
-    outputs = [file for job in jobs for file in job.output]
+    outputs = {file for job in jobs for file in job.output}
     errors = preflight.errors(CONFIG, ARTWORKS, MODELS, outputs, WEIGHTS)
     if not deploys_software():
         errors += preflight.package_errors(CONFIG, outputs)

@@ -89,7 +89,7 @@ def check_first(check, command_comes_first):
         if all(map(dag.finished, first)):
             first.clear()
             if not (scheduler.dryrun or scheduler.touch):
-                if error := check(list(dag.needrun_jobs())):
+                if error := check(list(dag.needrun_jobs(exclude_finished=False))):
                     raise WorkflowError(f"error: {error}")
             return jobs
         # a group of jobs (`--groups`) is looked at by its members

@@ -8,7 +8,7 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
 from bigart.config.options import Artwork, Config
@@ -32,7 +32,7 @@ def errors(
     config: Config,
     table: Mapping[str, Artwork],
     models: Models,
-    outputs: Collection[str],
+    outputs: Set[str],
     weights: Path | str = "weights",
 ) -> list[str]:
     """Return all that would make jobs fail wherever they run.
@@ -46,8 +46,9 @@ def errors(
     """
     named_ = {part for path in outputs for part in path.split("/")}
     speech = locale_error({name: row for name, row in table.items() if name in named_})
+    reads_models = any(_networks(config, outputs)) or _model_bytes(models, weights).keys() & outputs
     return [
-        *(inspection.check_set(models, weights) if any(_networks(config, outputs)) else []),
+        *(inspection.check_set(models, weights) if reads_models else []),
         *([speech] if speech else []),
         *room_errors(outputs, models, weights),
     ]
@@ -75,7 +76,7 @@ def device_error(config: Config) -> str | None:
     return None
 
 
-def package_errors(config: Config, outputs: Collection[str]) -> list[str]:
+def package_errors(config: Config, outputs: Set[str]) -> list[str]:
     """Return an error for each original package that the jobs need and this Python lacks."""
     kinds = {(engine, stage.architecture) for engine, stage in _networks(config, outputs)}
     return [str(error) for kind in sorted(kinds) if (error := engines.missing_package(*kind))]
@@ -99,9 +100,7 @@ def locale_error(table: Mapping[str, Artwork]) -> str | None:
     )
 
 
-def room_errors(
-    outputs: Collection[str], models: Models, weights: Path | str = "weights"
-) -> list[str]:
+def room_errors(outputs: Set[str], models: Models, weights: Path | str = "weights") -> list[str]:
     """Return an error for each disk with too little room for the files, or that is read-only."""
     scale = (_side(models, weights) / SIDE) ** 2
     sizes = _model_bytes(models, weights)
@@ -139,7 +138,7 @@ def all_outputs(
     table: Mapping[str, Artwork],
     models: Models,
     weights: Path | str = "weights",
-) -> list[str]:
+) -> set[str]:
     """Return the files of all stages of all artworks, and those of the models that are made."""
     pictures = (
         f"{config.results}/{name}/{stage.file}".format(candidate=candidate, format=artwork.format)
@@ -150,10 +149,10 @@ def all_outputs(
     )
     fetched = [file.source_path(weights) for file in models.values() if file.needs_fetch]
     converted = [file.final_path(weights) for file in models.values() if file.needs_conversion]
-    return [*pictures, *map(os.path.relpath, fetched), *map(os.path.relpath, converted)]
+    return {*pictures, *map(os.path.relpath, fetched), *map(os.path.relpath, converted)}
 
 
-def _networks(config: Config, outputs: Collection[str]) -> Iterator[tuple[str, Stage]]:
+def _networks(config: Config, outputs: Set[str]) -> Iterator[tuple[str, Stage]]:
     """Yield engine and stage of each file that a network writes."""
     for path in outputs:
         if (stage := of_file(path)) and stage.role:
