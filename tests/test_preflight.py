@@ -6,6 +6,7 @@ Each test edits a painted project, so that there is something to paint, and brea
 import functools
 import http.server
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +21,11 @@ from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.options import RRDBNetOptions
 from bigart.weights.conversion import save_network
 from bigart.weights.table import read_models
-from projects import Project, add_models
+from projects import Project, add_models, run_command
 
 SHEET = "results/lake/candidates.png"
-NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="here is a GPU")
+MPS = torch.backends.mps.is_available()
+NO_GPU = pytest.mark.skipif(torch.cuda.is_available() or MPS, reason="here is a GPU")
 
 
 @pytest.fixture
@@ -156,25 +158,59 @@ def test_models_come_first(edited: Project, address: str, tmp_path: Path) -> Non
     assert places == sorted(places)
 
 
+def test_check_config_says_the_same(
+    tiny: Project, tmp_path: Path, monkeypatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tiny.folder)
+    torch.save(upscaler(8), tmp_path / "x8.pth")
+    entry = {"architecture": "rrdbnet", "path": str(tmp_path / "x8.pth")}
+    (tmp_path / "config").mkdir()
+    add_models(tmp_path, {"x8": entry}, enlarger="x8")
+    config = tmp_path / "config.yaml"
+    config.write_text(f"models: mine\nmodels_table: {tmp_path}/config/models.yaml\ndevice: mps\n")
+    assert run_command("check_config", config) == 1
+    assert "error: enlarger: `x8`" in capfd.readouterr().err
+    config.write_text("device: mps\n")
+    assert run_command("check_config", config) == 0
+    assert ("warning: on this machine" in capfd.readouterr().out) == (not MPS)
+
+
 # The machine
 
 
 @NO_GPU
+def test_a_device_that_is_not_here(edited: Project) -> None:
+    assert "error: device is 'cuda', but torch sees 0" in refused(edited, "--config", "device=cuda")
+
+
+@NO_GPU
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("device", "precision", "words"),
     [
-        (["precision=fp16"], "precision fp16 needs a GPU"),
-        (["device=cuda"], "torch sees 0 CUDA devices here"),
-        (["device=mps", "precision=fp16"], "torch sees 0 MPS devices here"),
+        ("auto", "fp16", "precision fp16 needs a GPU"),
+        ("cuda:1", "auto", "torch sees 0 CUDA devices"),
+        ("mps", "fp16", "torch sees 0 MPS devices"),
+        ("auto", "bf16", None),
+        ("cpu", "auto", None),
     ],
 )
-def test_a_device_that_is_not_here(edited: Project, options: list[str], words: str) -> None:
-    assert words in refused(edited, "--config", *options)
-
-
-def test_a_device_is_of_no_concern_where_no_gpu_is_asked_for(monkeypatch) -> None:
+@pytest.mark.parametrize("torch_here", [True, False])
+def test_what_a_machine_without_a_gpu_cannot_do(
+    device: str, precision: str, words: str | None, torch_here: bool, monkeypatch
+) -> None:
+    """Also where torch is in an environment of its own: the driver is not there either."""
     monkeypatch.setattr(preflight.environment, "expects_gpu", lambda _: False)
-    config, *_ = project.read({"device": "auto", "precision": "bf16"})
+    if not torch_here:
+        monkeypatch.setitem(sys.modules, "bigart.running.device", None)
+        words = words and "there is no GPU here"
+    config, *_ = project.read({"device": device, "precision": precision})
+    told = preflight.device_error(config)
+    assert (words in told) if words else told is None
+
+
+def test_where_a_driver_is_the_jobs_will_tell(monkeypatch) -> None:
+    monkeypatch.setattr(preflight.environment, "expects_gpu", lambda _: True)
+    config, *_ = project.read({"device": "cuda:7", "precision": "fp16"})
     assert preflight.device_error(config) is None
 
 
@@ -244,9 +280,8 @@ def test_networks_run_one_at_a_time_unless_told_otherwise(
     assert re.findall(r"gpu=\D*(\d+)", line) == [said]
 
 
-@pytest.mark.parametrize("home", ["/proc/nowhere", "/dev/null"])
-def test_a_home_that_cannot_be_written(tiny: Project, tmp_path: Path, home: str) -> None:
+def test_a_home_that_cannot_be_written(tiny: Project, tmp_path: Path) -> None:
     """Snakemake's cache is then in a temporary folder, and gone afterwards."""
-    variables = {"HOME": home, "XDG_CACHE_HOME": "", "TMPDIR": str(tmp_path)}
+    variables = {"HOME": "/dev/null", "XDG_CACHE_HOME": "", "TMPDIR": str(tmp_path)}
     tiny.snakemake(SHEET, "--force", variables=variables)
     assert list(tmp_path.iterdir()) == []

@@ -63,14 +63,14 @@ def device_error(config: Config) -> str | None:
     if not wants_gpu or environment.expects_gpu("auto"):
         return None
     try:
-        from bigart.running import device
+        from bigart.running.device import resolve
     except ImportError:  # torch is in an environment of its own, and there is no driver for it
         return (
             f"device is {config.device} and precision {config.precision}, and there is no GPU "
             "here; `device: auto` with `precision: auto` works everywhere"
         )
     try:
-        device.resolve(config.device, config.precision)
+        resolve(config.device, config.precision)
     except UserError as error:
         return str(error)
     return None
