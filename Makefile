@@ -17,7 +17,7 @@ LONG := cluster or exhaustive
 setup: $(READY)
 
 demo: $(READY)
-	$(BIN)/snakemake --cores all --resources gpu=1
+	$(BIN)/snakemake --cores all
 
 test: $(READY)
 	$(TEST) "not ($(LONG))"

@@ -1,10 +1,9 @@
 # BIG.art: a prompt in config/prompts.tsv becomes a print-ready painting of 4096 pixels.
 #
-#   snakemake --cores 8 --resources gpu=1              paint what is not painted yet
-#   snakemake candidates --cores 8 --resources gpu=1   stop at the contact sheets, to choose
-#   snakemake weights --cores 1                        only fetch the models
-#   snakemake verify --sdm conda --cores 8 --resources gpu=1
-#                                                      compare our networks with the originals
+#   snakemake --cores 8                      paint what is not painted yet
+#   snakemake candidates --cores 8           stop at the contact sheets, to choose
+#   snakemake weights --cores 1              only fetch the models
+#   snakemake verify --sdm conda --cores 8   compare our networks with the originals
 #
 #   prompt -> 7 thumbnails -> 256 px -> choose -> 1024 px -> texture -> detail -> 4096 px
 #          -> texture -> final                         (see workflow/rules/)

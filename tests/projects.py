@@ -113,13 +113,14 @@ def snakemake_in(
     *arguments: str,
     check: bool = True,
     cores: int = CORES,
-    gpus: int = 1,
+    gpus: int | None = 1,
     python: str | Path | None = None,
     variables: Mapping[str, str] | None = None,
     before: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run Snakemake: as a process of its own with ``python``, ``variables`` or ``before``."""
-    words = [*arguments, "--cores", str(cores), "--resources", f"gpu={gpus}"]
+    words = [*arguments, "--cores", str(cores)]
+    words += ["--resources", f"gpu={gpus}"] if gpus else []
     environment = {**os.environ, "PATH": PATH, "OMP_NUM_THREADS": str(cores), **(variables or {})}
     if python or variables or before:
         command = [*before, str(python or sys.executable), "-m", "snakemake", *words]

@@ -26,7 +26,8 @@ PAGES = [
 TARGETS = r"[\w./-]+\.(png|safetensors)|candidates|weights|verify"
 #: Messages of other programs in the table of docs/when-it-stops.md.
 FOREIGN = re.compile(
-    "error:|Directory cannot|UnicodeDecodeError|_read_locks|--unlock|Killed|Nothing to"
+    "error:|Directory cannot|UnicodeDecodeError|_read_locks|--unlock|Killed|Nothing to|"
+    ".cache/snakemake|dictionary update"
 )
 
 
@@ -134,7 +135,5 @@ def test_the_readme_is_short_and_begins_with_the_commands() -> None:
 
 def test_the_catalog_of_workflows_finds_what_it_asks_for() -> None:
     usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
-    flags = shlex.split(usage["mandatory-flags"]["flags"])
-    assert parse_args(["--cores", "1", *flags])
-    assert usage["mandatory-flags"]["desc"]
+    assert "mandatory-flags" not in usage
     assert usage["report"] == usage["software-stack-deployment"]["report"]

@@ -127,5 +127,5 @@ def test_every_rule_declares_what_it_needs() -> None:
             for part in ("log:", "benchmark:", "conda:", "resources:"):
                 assert part in rule, f"{part} is not in {rule}"
             assert "**limits(" in rule or {"mem_mb=", "runtime="} <= {*re.findall(r"\w+=", rule)}
-            runs_a_network = "network(" in rule
+            runs_a_network = re.search(r"model=(verify_)?network\b", rule) is not None
             assert ("gpu=1" in rule) == runs_a_network, rule

@@ -203,15 +203,20 @@ def remount(folder: Path, options: str) -> None:
 
 @pytest.mark.exhaustive
 def test_the_disk_is_full(disturbed: Disturbed) -> None:
-    """At several sizes, so that another stage finds it full each time; then there is room."""
+    """Of files, so that another stage finds it full each time; then there is room.
+
+    Of too little room in bytes the first run speaks before its first job.
+    """
     results = disturbed.project.folder / "results"
     away = results.rename(results.with_name("away"))
-    needed = sum(map(len, disturbed.pictures.values())) // 1024
-    with mounted(results, "-t", "tmpfs", "-o", "size=4k", "none"):
+    needed = sum(1 for _ in away.rglob("*"))
+    with mounted(results, "-t", "tmpfs", "-o", "size=4k,nr_inodes=2", "none"):
+        disturbed.fails("error: the files to be made take about")
+        assert list(results.iterdir()) == []
         for share in (0.0, 0.02, 0.2, 0.4, 0.6, 0.8):
-            remount(results, f"size={max(4, round(share * needed))}k")
+            remount(results, f"size=64m,nr_inodes={max(2, round(share * needed))}")
             disturbed.fails("the disk is full", "No space left on device")
-        remount(results, "size=64m")
+        remount(results, "nr_inodes=1000")
         disturbed.recovers()
     results.rmdir()
     away.rename(results)

@@ -198,7 +198,9 @@ def test_a_run_with_a_cancelled_and_a_failed_job(project: Project, slurm: Slurm)
     made = project.pictures()
     assert project.leftovers() == []
     shutil.rmtree(project.folder / "results")
-    project.snakemake(*targets, "results/fruit/1-thumbnails/1.png", "--config", "device=cuda")
+    project.snakemake(
+        *targets, "results/fruit/1-thumbnails/1.png", "--config", "device=cuda", cores=2
+    )
     assert made == project.pictures()
 
 

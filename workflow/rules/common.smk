@@ -20,7 +20,7 @@ except ImportError as error:
     sys.exit(f"error: Snakemake's Python needs pandas and pydantic: {error}")
 from bigart.config.options import DEFAULTS, TEXTS
 from bigart.config.plain_text import plain
-from bigart.errors import UserError, suggest
+from bigart.errors import UserError, suggest, together
 from bigart.metadata import made
 from bigart.running import code_version, engines, environment
 from bigart.running.files import sha256
@@ -30,6 +30,7 @@ try:
     CONFIG, ARTWORKS, MODELS = project.load(config, config_files(), MODELS_TABLE, ROOT)
 except UserError as error:
     sys.exit(f"error: {error}")
+environment.show_any_text()
 environment.export(SCRIPTS, Path(CONFIG.models_table or MODELS_TABLE).absolute())
 
 RESULTS = CONFIG.results
@@ -109,20 +110,9 @@ def model(role):
     return source(file)
 
 
-def network_file(stage, engine):
-    """Return the model file of a stage, once the package that runs it is known to be there."""
-    if not deploys_software():
-        if missing := engines.missing_package(engine, stage.architecture):
-            sys.exit(f"error: {missing}")
-    return model(stage.role)
-
-
 def network(name):
     """Return an input: the network of a stage."""
-    stage = STAGES[name]
-    if CONFIG.engine == engines.NATIVE:
-        return model(stage.role)
-    return lambda wildcards: network_file(stage, CONFIG.engine)
+    return model(STAGES[name].role)
 
 
 def identity(*roles):
@@ -133,9 +123,9 @@ def identity(*roles):
 # Verification
 
 
-def verify_network(engine):
+def verify_network(wildcards):
     """Return an input: the network of the stage at hand."""
-    return lambda wildcards: network_file(NETWORK_STAGES[wildcards.stage], engine)
+    return model(NETWORK_STAGES[wildcards.stage].role)
 
 
 def verify_source(engine):
@@ -314,6 +304,22 @@ def greet():
         logger.warning(f"warning: {len(PUT_BY_HAND) - WARNINGS_SHOWN} more such files")
 
 
+def check(jobs):
+    """Return the error that jobs would fail, if that can be known now."""
+    # takes time, and is needed only where there are jobs
+    from bigart.config import preflight
+
+    outputs = {file for job in jobs for file in job.output}
+    errors = preflight.errors(CONFIG, ARTWORKS, MODELS, outputs, WEIGHTS)
+    if not deploys_software():
+        errors += preflight.package_errors(CONFIG, outputs)
+    if runs_here() and (error := preflight.device_error(CONFIG)):
+        errors.append(error)
+    return together(errors) if errors else None
+
+
 keep_former_files(RESULTS, made)
 if is_main_process():
     greet()
+    one_network_at_a_time()
+    check_first(check, {"fetch_weights", "convert_weights"}.__contains__)

@@ -2,12 +2,15 @@
 # tests/test_internals.py tries each with the oldest version that works and with the pinned one.
 
 import os
+import re
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 from snakemake import persistence
 from snakemake.jobs import Job
+from snakemake.scheduling.job_scheduler import JobScheduler
 
 LINK = Path(".snakemake/bigart")
 
@@ -28,12 +31,88 @@ def config_files():
     return getattr(workflow, "configfiles", [])
 
 
+def runs_here():
+    """Return whether jobs will run on this machine, as far as is known; not in a dry run.
+
+    Reason: a GPU of this machine says nothing about those of a cluster.
+    """
+    return workflow.local_exec and not workflow.dryrun
+
+
 def deploys_software():
     """Return whether jobs run in environments of their own (`--sdm`).
 
     Reason: otherwise a missing original package is an error that can be told before the first job.
     """
     return bool(workflow.deployment_settings.deployment_method)
+
+
+def one_network_at_a_time():
+    """Let `--resources gpu=1` be the default where jobs run on this machine.
+
+    Reason: a profile's resources would hold for clusters as well, and for modules not at all.
+    """
+    if workflow.nodes is None and "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", 1)
+
+
+def check_first(check, command_comes_first):
+    """Check before the first job, and let some of our jobs come first.
+
+    Reason: Snakemake has no hook between its list of jobs and the first one that also runs in
+    modules and dry runs. What must be there before others begin would be an input of theirs, and a
+    new input reruns them.
+
+    Args:
+        check: Returns an error in the jobs to come, or None. It is called before they begin (in
+            a dry run after their list), and when those that come first are done.
+        command_comes_first: Whether jobs of a command come before all others of this workflow.
+    """
+    schedule, open_jobs = JobScheduler.schedule, JobScheduler.open_jobs.fget
+    first = []
+
+    def checked_schedule(scheduler):
+        jobs = list(scheduler.workflow.dag.needrun_jobs())
+        first.extend(filter(comes_first, jobs))
+        done = schedule(scheduler) if scheduler.dryrun or scheduler.touch else None
+        if not scheduler.touch and (error := check(jobs)):
+            sys.exit(f"error: {error}")
+        return schedule(scheduler) if done is None else done
+
+    def comes_first(job):
+        return command_comes_first(command(job))
+
+    def ready(scheduler):
+        jobs = open_jobs(scheduler)
+        if not first:
+            return jobs
+        dag = scheduler.workflow.dag
+        if all(map(dag.finished, first)):
+            first.clear()
+            if not (scheduler.dryrun or scheduler.touch):
+                if error := check(list(dag.needrun_jobs(exclude_finished=False))):
+                    raise WorkflowError(f"error: {error}")
+            return jobs
+        # a group of jobs (`--groups`) is looked at by its members
+        return [
+            job
+            for job in jobs
+            if any(
+                comes_first(part) or not command(part)
+                for part in getattr(job, "jobs", [job])
+            )
+        ]
+
+    JobScheduler.schedule, JobScheduler.open_jobs = checked_schedule, property(ready)
+
+
+def command(job):
+    """Return the command of workflow/scripts that a job runs; empty for another workflow's.
+
+    Reason: a module's rules have other names, and its files may have other paths.
+    """
+    found = re.search(r"\$BIGART_SCRIPTS/(\w+)\.py", job.rule.shellcmd or "")
+    return found[1] if found else ""
 
 
 def keep_former_files(results, made):
@@ -58,18 +137,15 @@ def keep_former_files(results, made):
     started, recorded = records.started, records.finished
     failed = set()
 
-    def own(job):
-        return '"$BIGART_SCRIPTS/' in (job.rule.shellcmd or "")
-
     def pictures(job):
         artwork = job.wildcards_dict.get("artwork")
-        if not own(job) or artwork is None:
+        if not command(job) or artwork is None:
             return None
         folder = f"{results}/{artwork}/"
         return Path(folder), [str(file).rpartition(folder)[2] for file in job.output]
 
     async def remove_existing_output(job):
-        if not own(job):
+        if not command(job):
             return await removed(job)
         if (stage := pictures(job)) and (theirs := made.replaced(*stage)):
             raise WorkflowError(
@@ -86,7 +162,7 @@ def keep_former_files(results, made):
 
     async def postprocess(job, error=False, **options):
         failed.discard(job)
-        if error and own(job):
+        if error and command(job):
             failed.add(job)
         await finished(job, error=error, **options)
 
@@ -110,7 +186,7 @@ def keep_former_files(results, made):
         return False
 
     async def cleanup(job, skip_outputs=()):
-        if not own(job):
+        if not command(job):
             await cleaned(job, skip_outputs)
 
     Job.remove_existing_output, Job.postprocess = remove_existing_output, postprocess

@@ -9,7 +9,7 @@ for engine in engines.ENGINES:
             name:
                 f"verify_{engine}_{architecture}"
             input:
-                model=verify_network(engine),
+                model=verify_network,
                 vocabulary=model("vocabulary"),
                 merges=model("merges"),
                 source=verify_source(engine),

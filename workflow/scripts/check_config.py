@@ -1,4 +1,4 @@
-"""Check config.yaml, the table of artworks and the models, and say what they ask for.
+"""Check config.yaml, the table of artworks, the models and the machine; say what they ask for.
 
 Prints what differs from the defaults, or every error at once (exit status 1). Nothing is painted.
 """
@@ -11,9 +11,9 @@ from pathlib import Path
 import yaml
 
 from bigart.commands import command
-from bigart.config import options, project
+from bigart.config import options, preflight, project
 from bigart.config.options import COLUMNS, DEFAULTS, Artwork, Options
-from bigart.errors import show
+from bigart.errors import show, together
 from bigart.running import yaml_file
 from bigart.weights.table import ROOT, TABLE, ModelFile
 
@@ -56,6 +56,12 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{config.table}, painted by the {config.models} models")
     for name, chosen in {"config.yaml": config, **table}.items():
         print(f"  {name}: {_differences(chosen)}")
+    made = preflight.all_outputs(config, table, files)
+    if errors := preflight.errors(config, table, files, made):
+        raise together(errors)
+    here = [preflight.device_error(config), *preflight.package_errors(config, made)]
+    for error in filter(None, here):
+        print(f"warning: on this machine, without environments of `--sdm`: {error}")
     for warning in [*_cut_prompts(table, files), *project.unknown_words(config, table, files)]:
         print(f"warning: {warning}")
 

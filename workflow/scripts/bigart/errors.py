@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -30,6 +30,12 @@ class InputError:
         """Return ``file, line 3, artwork `x`, column `y`: message``."""
         where = [self.file, f"line {self.line}" if self.line else "", self.place]
         return f"{', '.join(part for part in where if part)}: {self.message}"
+
+
+def together(errors: Sequence[str]) -> UserError:
+    """Return one error that says several, one a line."""
+    heading = [f"{len(errors)} errors:"] if len(errors) > 1 else []
+    return UserError("\n  ".join([*heading, *errors]))
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ Rules, the comparison of the engines, tests and the table in docs/paint.md take 
 need to know of a stage.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -23,6 +24,7 @@ class Stage:
         role: The model file of the set that it reads, if it runs a network.
         architecture: Of that network.
         before: The stage whose picture the network starts from.
+        file_bytes: What one of its files takes, in bytes, as measured with the embedded models.
         mem_mb: Twice the memory that it was measured to take, in MB (docs/speed.md).
         runtime: Its time limit in minutes, twice the longest that was measured.
         upstream_mem_mb: ``mem_mb`` with ``engine: upstream``, where that needs more.
@@ -38,6 +40,7 @@ class Stage:
     role: str = ""
     architecture: str = ""
     before: str | None = None
+    file_bytes: int = 0
     mem_mb: int = 1000
     runtime: int = 10
     upstream_mem_mb: int = 0
@@ -74,6 +77,7 @@ ALL = (
         },
         role="base",
         architecture="glide",
+        file_bytes=11_000,
         mem_mb=8000,
         runtime=180,
         upstream_runtime=300,
@@ -93,6 +97,7 @@ ALL = (
         role="upsampler",
         architecture="glide",
         before="thumbnails",
+        file_bytes=120_000,
         mem_mb=8000,
         upstream_mem_mb=12000,
         runtime=60,
@@ -105,6 +110,7 @@ ALL = (
         size="",
         purpose="the seven side by side with their numbers",
         options={"--prompt": "prompt", "--seed": "seed"},
+        file_bytes=900_000,
         mem_mb=500,
     ),
     Stage(
@@ -116,6 +122,7 @@ ALL = (
         role="enlarger",
         architecture="rrdbnet",
         before="upsampled",
+        file_bytes=1_200_000,
         mem_mb=4000,
         runtime=15,
     ),
@@ -126,6 +133,7 @@ ALL = (
         size="1024 x 1024",
         purpose="grey grain is added, for the next stage to work with",
         options={"--amount": "texture_amount", "--size": "texture_size", **_GRAIN},
+        file_bytes=1_800_000,
         mem_mb=500,
     ),
     Stage(
@@ -137,6 +145,7 @@ ALL = (
         role="detailer",
         architecture="vqgan",
         before="enlarged-1024",
+        file_bytes=1_400_000,
         mem_mb=5000,
         upstream_mem_mb=7000,
         runtime=15,
@@ -150,6 +159,7 @@ ALL = (
         role="enlarger",
         architecture="rrdbnet",
         before="detailed",
+        file_bytes=15_000_000,
         mem_mb=4000,
         upstream_mem_mb=30000,
         runtime=30,
@@ -161,6 +171,7 @@ ALL = (
         size="4096 x 4096",
         purpose="fine coloured grain, for the print",
         options={"--amount": "final_texture_amount", "--size": "final_texture_size", **_GRAIN},
+        file_bytes=33_000_000,
     ),
     Stage(
         name="final",
@@ -168,6 +179,7 @@ ALL = (
         file="final.{format}",
         size="4096 x 4096",
         purpose="the same picture with 300 DPI, sRGB and its recipe in the file",
+        file_bytes=33_000_000,
     ),
 )
 
@@ -176,6 +188,22 @@ STAGES: Mapping[str, Stage] = {stage.name: stage for stage in ALL}
 
 #: Those that run a network, as the comparison of the engines takes them.
 NETWORK_STAGES: Mapping[str, Stage] = {stage.name: stage for stage in ALL if stage.role}
+
+
+_FILES = {
+    name: re.compile(
+        re.escape(stage.file).replace(r"\{candidate\}", r"\d+").replace(r"\{format\}", r"\w+")
+    )
+    for name, stage in STAGES.items()
+}
+
+
+def of_file(path: str) -> Stage | None:
+    """Return the stage that writes a file of this path, or None where none does."""
+    parts = path.split("/")
+    tails = (parts[-1], "/".join(parts[-2:]))
+    found = (name for name, file in _FILES.items() if any(map(file.fullmatch, tails)))
+    return next((STAGES[name] for name in found), None)
 
 
 def table() -> str:

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import errno
-import io
 import logging
 import os
 import signal
@@ -13,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from bigart.errors import UserError
-from bigart.running import files, progress
+from bigart.running import environment, files, progress
 
 log = logging.getLogger("bigart")
 
@@ -37,15 +36,13 @@ def main(
     )
     arguments = parser.parse_args(argv)
     name = Path(parser.prog).stem
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a prompt may hold what the terminal cannot show
-        sys.stdout.reconfigure(errors="backslashreplace")
+    environment.show_any_text()  # of a prompt; and a full disk is reported once, not at every line
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _end)
     terminal = logging.StreamHandler()
     if sys.stderr.isatty():  # there a bar moves instead of the lines of progress
         terminal.addFilter(lambda record: record.name != progress.log.name)
-    logging.raiseExceptions = False  # a full disk is reported once, not at every line of the log
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[terminal])
     try:
         with files.locked(arguments.log) if arguments.log else contextlib.nullcontext():

@@ -10,7 +10,7 @@ from typing import Any
 from bigart.config import artworks
 from bigart.config.options import COLUMNS, DEFAULTS, TEXTS, Artwork, Config, checked
 from bigart.config.plain_text import plain
-from bigart.errors import InputError, UserError, listed, named, show, suggest
+from bigart.errors import InputError, UserError, listed, named, show, suggest, together
 from bigart.running import yaml_file
 from bigart.weights.table import ModelFile, check_present, read_models
 
@@ -40,8 +40,11 @@ def load(
     except UserError as error:
         errors += str(error).splitlines()
     if errors:
-        heading = [f"{len(errors)} errors:"] if len(errors) > 1 else []
-        raise UserError("\n  ".join(heading + errors))
+        if files:  # all is said at once; without errors, this waits until there are jobs
+            from bigart.weights import inspection
+
+            errors += inspection.check_set(files)
+        raise together(errors)
     return config, table, files
 
 
@@ -132,6 +135,8 @@ def _read_config(
     if config is None:  # any choice is right with the default of `candidates`
         right = values.keys() - wrong.keys() - {"choose"}
         config = Config(**{key: values[key] for key in right})
+    if (config.device, config.precision) == ("cpu", "fp16"):
+        error("precision", "found 'fp16', and `device` is cpu; a CPU takes auto, fp32 or bf16")
     for place in (Path(config.results), *Path(config.results).parents):
         if os.path.lexists(place) and not os.path.isdir(place):  # noqa: PTH112 (never raises)
             found = show(str(place), 400)

@@ -43,10 +43,8 @@ class Device:
         Raises:
             UserError: There is no such device here, or it cannot compute in that precision.
         """
-        chosen, slot = _device(device), None
+        chosen, slot = resolve(device, precision), None
         precise = "fp32" if precision == "auto" else precision
-        if precise == "fp16" and chosen.type == "cpu":
-            raise UserError("precision fp16 needs a GPU; on a CPU use bf16 or fp32")
         # torch lets convolutions use TF32, which has 10 of float32's 23 bits of mantissa
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         if chosen.type != "cpu":
@@ -96,6 +94,18 @@ class Device:
         if self.precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, PRECISIONS[self.precision])
+
+
+def resolve(device: str, precision: str) -> torch.device:
+    """Return the device that an option means on this machine, without taking a place at it.
+
+    Raises:
+        UserError: There is no such device here, or it cannot compute in that precision.
+    """
+    chosen = _device(device)
+    if precision == "fp16" and chosen.type == "cpu":
+        raise UserError("precision fp16 needs a GPU; on a CPU use bf16 or fp32")
+    return chosen
 
 
 def _devices(chosen: torch.device) -> dict[str, torch.device]:

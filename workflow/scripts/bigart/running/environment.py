@@ -2,6 +2,8 @@
 
 import contextlib
 import importlib.metadata
+import io
+import logging
 import os
 import platform
 import sys
@@ -26,6 +28,14 @@ def export(scripts: Path, models: Path) -> None:
     binaries, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
     if path.split(os.pathsep)[0] != binaries:
         os.environ["PATH"] = os.pathsep.join([binaries, path])
+
+
+def show_any_text() -> None:
+    """Print characters that the terminal cannot show as escapes, and no traceback for a log's."""
+    logging.raiseExceptions = False
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def expects_gpu(device: str) -> bool:

@@ -1,0 +1,184 @@
+"""What a run needs besides right options, checked before its first job.
+
+``project`` checks the config, the table and the table of models. Here are the machine and the
+content of the model files: device, packages, models, locale, and room on the disks.
+"""
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Set
+from pathlib import Path
+
+from bigart.config.options import Artwork, Config
+from bigart.errors import UserError, named
+from bigart.networks.options import GlideOptions
+from bigart.running import engines, environment
+from bigart.running.progress import megabytes
+from bigart.stages import ALL, NETWORK_STAGES, Stage, of_file
+from bigart.weights import inspection
+from bigart.weights.table import ModelFile
+
+#: Side in pixels of the pictures that ``Stage.file_bytes`` was measured with, at `upsampled`.
+SIDE = 256
+#: What is left of a checkpoint when it is converted, at least: of a VQGAN only a part is.
+CONVERTED = 0.3
+
+Models = Mapping[str, ModelFile]
+
+
+def errors(
+    config: Config,
+    table: Mapping[str, Artwork],
+    models: Models,
+    outputs: Set[str],
+    weights: Path | str = "weights",
+) -> list[str]:
+    """Return all that would make jobs fail wherever they run.
+
+    Args:
+        config: The config.
+        table: The artworks.
+        models: The model file of each role.
+        outputs: The files that the jobs will write.
+        weights: The folder of fetched and converted models.
+    """
+    named_ = {part for path in outputs for part in path.split("/")}
+    speech = locale_error({name: row for name, row in table.items() if name in named_})
+    reads_models = any(_networks(config, outputs)) or _model_bytes(models, weights).keys() & outputs
+    return [
+        *(inspection.check_set(models, weights) if reads_models else []),
+        *([speech] if speech else []),
+        *room_errors(outputs, models, weights),
+    ]
+
+
+def device_error(config: Config) -> str | None:
+    """Return the error that this machine lacks the device, or a GPU for the precision, if it does.
+
+    Where a GPU may be, the first job tells: only torch knows, and takes seconds to import.
+    """
+    wants_gpu = config.device not in ("auto", "cpu") or config.precision == "fp16"
+    if not wants_gpu or environment.expects_gpu("auto"):
+        return None
+    try:
+        from bigart.running.device import resolve
+    except ImportError:  # torch is in an environment of its own, and there is no driver for it
+        return (
+            f"device is {config.device} and precision {config.precision}, and there is no GPU "
+            "here; `device: auto` with `precision: auto` works everywhere"
+        )
+    try:
+        resolve(config.device, config.precision)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def package_errors(config: Config, outputs: Set[str]) -> list[str]:
+    """Return an error for each original package that the jobs need and this Python lacks."""
+    kinds = {(engine, stage.architecture) for engine, stage in _networks(config, outputs)}
+    return [str(error) for kind in sorted(kinds) if (error := engines.missing_package(*kind))]
+
+
+def locale_error(table: Mapping[str, Artwork]) -> str | None:
+    """Return the error that the system's encoding lacks characters of prompts, if it does."""
+    encoding, errors = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+    cannot = []
+    for name, artwork in table.items():
+        try:
+            f"{artwork.prompt}{artwork.negative_prompt}".encode(encoding, errors)
+        except UnicodeEncodeError:
+            cannot.append(named(name))
+    if not cannot:
+        return None
+    others = f" and {len(cannot) - 1} more" if len(cannot) > 1 else ""
+    return (
+        f"the encoding of this locale, {encoding}, lacks characters in the prompt of {cannot[0]}"
+        f"{others}: run `export LC_ALL=C.UTF-8 PYTHONUTF8=1` first"
+    )
+
+
+def room_errors(outputs: Set[str], models: Models, weights: Path | str = "weights") -> list[str]:
+    """Return an error for each disk with too little room for the files, or that is read-only."""
+    scale = (_side(models, weights) / SIDE) ** 2
+    sizes = _model_bytes(models, weights)
+    needed: dict[str, float] = {}  # folder -> bytes; paths are text, since there may be thousands
+    for path in outputs:
+        stage, before = of_file(path), 0
+        with contextlib.suppress(OSError):
+            before = os.path.getsize(path)  # noqa: PTH202
+        size = stage.file_bytes * scale if stage else sizes.get(path, 0)
+        parent = path.rpartition("/")[0] or "."
+        needed[parent] = needed.get(parent, 0) + max(0, size - before)
+    disks: dict[int, tuple[Path, float]] = {}
+    found = set()
+    for name, size in needed.items():
+        folder = Path(name)
+        while not folder.exists():
+            folder = folder.parent
+        if not os.access(folder, os.W_OK | os.X_OK):
+            found.add(f"{folder} is read-only, or belongs to somebody else")
+        device = folder.stat().st_dev
+        place, so_far = disks.get(device, (folder, 0))
+        disks[device] = place, so_far + size
+    for place, size in disks.values():
+        if size > (free := shutil.disk_usage(place).free):
+            found.add(
+                f"the files to be made take about {megabytes(round(size))}, and the disk of "
+                f"{place} has {megabytes(free)} free: make room, or paint fewer artworks at a "
+                "time by naming their files in the command"
+            )
+    return sorted(found)
+
+
+def all_outputs(
+    config: Config,
+    table: Mapping[str, Artwork],
+    models: Models,
+    weights: Path | str = "weights",
+) -> set[str]:
+    """Return the files of all stages of all artworks, and those of the models that are made."""
+    pictures = (
+        f"{config.results}/{name}/{stage.file}".format(candidate=candidate, format=artwork.format)
+        for name, artwork in table.items()
+        for stage in ALL
+        if stage.name != "detailed" or artwork.detail
+        for candidate in range(1, config.candidates + 1 if "{candidate}" in stage.file else 2)
+    )
+    fetched = [file.source_path(weights) for file in models.values() if file.needs_fetch]
+    converted = [file.final_path(weights) for file in models.values() if file.needs_conversion]
+    return {*pictures, *map(os.path.relpath, fetched), *map(os.path.relpath, converted)}
+
+
+def _networks(config: Config, outputs: Set[str]) -> Iterator[tuple[str, Stage]]:
+    """Yield engine and stage of each file that a network writes."""
+    for path in outputs:
+        if (stage := of_file(path)) and stage.role:
+            yield config.engine, stage
+        elif (name := Path(path).stem) in NETWORK_STAGES:  # of the comparison of the engines
+            yield Path(path).parent.name, NETWORK_STAGES[name]
+
+
+def _side(models: Models, weights: Path | str) -> int:
+    """Return the side in pixels of the pictures that become larger ones."""
+    file = models["upsampler"]
+    path = file.final_path(weights)
+    with contextlib.suppress(UserError):
+        if path.is_file():
+            options = inspection.inspect(path, file.architecture, converted=True).options
+            return options.image_size if isinstance(options, GlideOptions) else SIDE
+    return SIDE
+
+
+def _model_bytes(models: Models, weights: Path | str) -> dict[str, float]:
+    """Return what the set's files to be fetched and converted take, where that is known."""
+    sizes: dict[str, float] = {}
+    for file in models.values():
+        source = file.source_path(weights)
+        published = source.stat().st_size if source.is_file() else file.bytes or 0
+        sizes[os.path.relpath(source)] = published
+        if file.needs_conversion:
+            sizes[os.path.relpath(file.final_path(weights))] = CONVERTED * published
+    return sizes
