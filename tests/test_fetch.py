@@ -20,6 +20,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import safetensors.torch
 import torch
 import yaml
 
@@ -29,6 +30,7 @@ from bigart.networks.options import RRDBNetOptions
 from bigart.weights import download
 from bigart.weights.download import fetch
 from bigart.weights.table import ROLES, ModelFile
+from projects import add_models
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -375,6 +377,56 @@ def test_a_disk_that_fills_up(server, tmp_path):
     with pytest.raises(OSError, match="No space left"):  # the command says that the disk is full
         fetch(entry(server.serve("/a.pth", whole())), tmp_path)
     assert part.is_symlink()
+
+
+def test_a_wrong_file_goes_when_the_right_one_is_there(server, tmp_path):
+    file = entry(server.serve("/a.pth", status(404)))
+    path = file.download_path(tmp_path)
+    path.parent.mkdir()
+    path.write_bytes(b"one of another entry")
+    with pytest.raises(UserError):
+        fetch(file, tmp_path)
+    assert path.read_bytes() == b"one of another entry"
+    server.serve("/a.pth", whole())
+    assert fetch(file, tmp_path).read_bytes() == CONTENT
+
+
+def test_forced_reruns_work_offline(server, tiny):
+    """The models that are there are checked, converted anew, and never removed."""
+    state = tiny.folder / "enlarger.pth"
+    tensors = safetensors.torch.load_file(tiny.folder / "models/embedded/enlarger.safetensors")
+    torch.save(tensors, state)
+    words = tiny.folder / "models/embedded/vocab.bpe"
+    url = server.serve("/enlarger.pth", whole(state.read_bytes()))
+    files = {
+        "far-enlarger": {"architecture": "rrdbnet", "urls": [url]},
+        "far-merges": {
+            "architecture": "merges",
+            "urls": [server.serve("/vocab.bpe", whole(words.read_bytes()))],
+            "sha256": hashlib.sha256(words.read_bytes()).hexdigest(),
+        },
+    }
+    add_models(tiny.folder, files, enlarger="far-enlarger", merges="far-merges")
+    mine = ["--config", "models=mine"]
+    tiny.snakemake("weights", *mine)
+    names = ("downloads/far-enlarger.pth", "downloads/far-merges.bpe", "far-enlarger.safetensors")
+    before = {(path := tiny.folder / "weights" / name): path.read_bytes() for name in names}
+
+    def expect_all() -> None:
+        assert {path: path.read_bytes() for path in before} == before
+        assert not {job for job in tiny.jobs(*mine) if "far" in job}
+
+    asked = len(server.requests)
+    server.answers.clear()  # whoever asks gets 404
+    tiny.snakemake("weights", "--forceall", *mine)
+    expect_all()
+    assert len(server.requests) == asked
+    # even where a download was removed to save room, and cannot be had again
+    download_path = next(iter(before))
+    download_path.unlink()
+    assert tiny.snakemake("weights", "--forcerun", "fetch", *mine, check=False).returncode != 0
+    download_path.write_bytes(before[download_path])
+    expect_all()
 
 
 def test_many_at_once_fetch_once(server, tmp_path):

@@ -62,7 +62,8 @@ def test_the_oldest_snakemake_that_works(tmp_path: Path) -> None:
     command = [python, "-m", "snakemake", "--version"]
     version = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     assert version.startswith(found[1])
-    tests = [f"tests/test_{name}.py" for name in ("internals", "preflight", "reruns", "deployment")]
+    names = ("internals", "preflight", "reruns", "made", "deployment")
+    tests = [f"tests/test_{name}.py" for name in names]
     done = subprocess.run(
         [python, "-m", "pytest", "-m", "not cluster", f"--basetemp={tmp_path / 'tests'}", *tests],
         cwd=ROOT,

@@ -149,8 +149,9 @@ def keep_former_files(results, made):
             return await removed(job)
         if (stage := pictures(job)) and (theirs := made.replaced(*stage)):
             raise WorkflowError(
-                f"Replaced by hand since this run began, and kept: {theirs} in {stage[0]}. "
-                "To have them painted again, delete them. Then give the same command."
+                f"Put there by hand since this run began, and kept: {', '.join(theirs)} in "
+                f"{stage[0]}. To have the workflow's own again, delete it. Then give the same "
+                "command."
             )
         for file in job.log:
             await file.remove()
