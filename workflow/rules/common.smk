@@ -156,7 +156,7 @@ def verify_source(engine):
 def makes(name):
     """Return the constraint of a stage's artworks: not those where a person put a picture.
 
-    So no rule makes it: for Snakemake it is a file like the user's others.
+    So Snakemake takes it for a file that nothing makes, like a person's others.
     """
     kept = "|".join(map(re.escape, KEPT.get(name, ())))
     return rf"(?!(?:{kept})(?:/|$))[^/]+" if kept else "[^/]+"
