@@ -25,7 +25,7 @@ from project import ROOT, snakemake, write_project
 
 PROMPT = "a painting of a red house beside a lake"
 ALL_MADE = "Nothing to be done"
-#: The records hold the checksum of files up to this size: the empty pictures, not the models.
+#: Checked in the records are files up to this size: the still empty pictures, not the models.
 CHECKSUM_BYTES = 1000
 #: First character of a picture's name -> bytes.
 SIZES = dict.fromkeys("67f", 33_000_000)

@@ -34,6 +34,21 @@ def test_a_job_on_a_node_leaves_the_greeting_and_its_marks_to_the_main_process(
     assert tiny.jobs() == set()
 
 
+def test_a_job_that_fails_after_its_command_is_made_again(tiny: Project) -> None:
+    """Snakemake refuses an output that is older than its input, and forgets its record."""
+    image, before = tiny.folder / "results/lake/7-textured-4096.png", tiny.pictures()
+    times = image.stat()
+    os.utime(image, (times.st_atime, times.st_mtime + 1000))
+    done = tiny.snakemake("--forcerun", "final", check=False)
+    assert "has older modification time" in done.stdout + done.stderr
+    assert tiny.pictures() == before
+    os.utime(image, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert tiny.jobs() >= {"final lake"}
+    tiny.snakemake()
+    assert tiny.jobs() == set()
+    assert tiny.pictures() == before
+
+
 def test_a_package_is_missing_only_where_jobs_have_no_environment_of_their_own(
     tiny: Project,
 ) -> None:

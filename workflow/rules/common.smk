@@ -146,7 +146,7 @@ def verify_source(engine):
 def makes(name):
     """Return the constraint of a stage's artworks: not those where a person put a picture.
 
-    Snakemake then takes it for a file that nothing makes.
+    So Snakemake takes it for a file that nothing makes, like a person's others.
     """
     kept = "|".join(map(re.escape, KEPT.get(name, ())))
     return rf"(?!(?:{kept})(?:/|$))[^/]+" if kept else "[^/]+"

@@ -174,10 +174,12 @@ def keep_former_files(results, made):
             return
         if job not in failed:
             await recorded(self, job)
-        for file in job.output if job in failed else []:
-            if not await file.exists() or await unchanged(self, file):
-                self._clear_cache()
-                self._unmark_incomplete(self._get_key(file))
+        else:
+            started(self, job)  # Snakemake may have taken the marks away
+            for file in job.output:
+                if not await file.exists() or await unchanged(self, file):
+                    self._clear_cache()
+                    self._unmark_incomplete(self._get_key(file))
         if stage := pictures(job):
             made.end(*stage, failed=job in failed)
 
