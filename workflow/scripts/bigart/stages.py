@@ -25,8 +25,8 @@ class Stage:
         architecture: Of that network.
         before: The stage whose picture the network starts from.
         file_bytes: What one of its files takes, in bytes, as measured with the embedded models.
-        mem_mb: Twice the memory that it was measured to take, in MB (docs/speed.md).
-        runtime: Its time limit in minutes, twice the longest that was measured.
+        mem_mb: At least twice the memory that it was measured to take, in MB (docs/speed.md).
+        runtime: Its time limit in minutes, at least twice the longest that was measured.
         upstream_mem_mb: ``mem_mb`` with ``engine: upstream``, where that needs more.
         upstream_runtime: ``runtime`` with ``engine: upstream``, where that needs more.
     """
