@@ -1,5 +1,6 @@
 """What the networks share: base class, building without memory, small helpers."""
 
+import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -46,12 +47,26 @@ class Network(nn.Module):
 
 
 Kind = TypeVar("Kind", bound=Network)
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 def in_float32(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Run a layer in float32, also under autocast."""
     with torch.autocast(x.device.type, enabled=False):
         return layer(x.float())
+
+
+def reduced_dtype(x: Tensor) -> torch.dtype:
+    """Return the dtype in which autocast computes convolutions of ``x``; its own without."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
+def with_weights_in(layer: Layer, dtype: torch.dtype) -> Layer:
+    """Return a layer with its weights in another dtype, which autocast would cast at each call."""
+    if all(weight.dtype == dtype for weight in layer.parameters()):
+        return layer
+    return copy.deepcopy(layer).to(dtype)
 
 
 def repeated(x: Tensor, batch: int) -> Tensor:
