@@ -5,6 +5,7 @@ They need ``pip install --no-deps ncnn openvino openvino-telemetry``, and the we
 ``REALESRGAN_X4PLUS_UP4X.param`` and ``.bin``. No peer is needed to paint.
 """
 
+import importlib
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,6 @@ from torch import Tensor, nn
 
 from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.options import RRDBNetOptions
-
-PEERS = ("ncnn", "openvino")
 
 # ncnn's form: the flag before weights in 16 bits, and the numbers of a convolution's settings
 _FP16 = 0x01306B47
@@ -53,7 +52,7 @@ def x4plus(param: Path) -> RRDBNet:
 
 def ncnn(param: Path, threads: int) -> Callable[[Tensor], Tensor]:
     """Return picture -> enlarged picture, in ncnn's own defaults."""
-    import ncnn as package  # noqa: PLC0415: not one of this project's packages
+    package = importlib.import_module("ncnn")
 
     net = package.Net()
     net.opt.num_threads = threads
@@ -71,7 +70,7 @@ def ncnn(param: Path, threads: int) -> Callable[[Tensor], Tensor]:
 
 def openvino(param: Path, threads: int, side: int, precision: str) -> Callable[[Tensor], Tensor]:
     """Return picture -> enlarged picture, compiled for one size and precision (f32 or bf16)."""
-    import openvino as package  # noqa: PLC0415: not one of this project's packages
+    package = importlib.import_module("openvino")
 
     model = package.convert_model(x4plus(param), example_input=torch.zeros(1, 3, side, side))
     model.reshape([1, 3, side, side])

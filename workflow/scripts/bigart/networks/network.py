@@ -19,6 +19,7 @@ class Network(nn.Module):
         architecture: Its name in the file's header.
         Options: Dataclass of the options that fix the shapes.
         options: Those of this network.
+        exact: Prefixes of the names of layers that compute in float32 in any precision.
         heap_threshold: Bytes of the largest array that comes from the heap on a CPU, so that its
             memory is reused (``running.allocator``).
     """
@@ -26,6 +27,7 @@ class Network(nn.Module):
     architecture: ClassVar[str]
     Options: ClassVar[type[Any]]
     options: Any
+    exact: ClassVar[tuple[str, ...]] = ()
     heap_threshold: ClassVar[int] = 2**28
 
     def __init__(self, options: Any) -> None:
@@ -39,6 +41,13 @@ class Network(nn.Module):
             RuntimeError: A tensor is missing, unknown, or of another shape.
         """
         self.load_state_dict(weights, strict=True, assign=True)
+
+    def reduce(self, dtype: torch.dtype) -> None:
+        """Keep weights in the dtype to which autocast would cast them at each call."""
+        for name, layer in self.named_modules():
+            computes = isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)
+            if computes and not name.startswith(self.exact):
+                layer.to(dtype)
 
     def misfit(self, path: Path, error: RuntimeError, remedy: str) -> UserError:
         """Return the error for a file that ``load`` refused; the remedy is one sentence."""

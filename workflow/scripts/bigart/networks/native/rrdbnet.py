@@ -22,6 +22,9 @@ RESIDUAL = 0.2
 #: With fewer features a dense block is faster without ``DenseWinograd`` (docs/speed.md).
 CHANNELS = 48
 
+#: In float32: the first and the last layer, and weights that are summed before they are rounded.
+EXACT = ("conv_first", "upconv", "conv_last")
+
 # Rows of context that an exact result needs above and below a strip: one for each 3x3 convolution
 # in sequence. A dense block has five; the tail needs two rows of its input.
 DENSE_HALO = 5
@@ -44,7 +47,7 @@ class DenseBlock(nn.Module):
         for conv in convolutions:
             made = F.leaky_relu(conv(seen), SLOPE, inplace=True)
             seen = torch.cat([seen.to(made.dtype), made], dim=1)
-        return last(seen).mul_(RESIDUAL).add_(x)
+        return x + last(seen).mul_(RESIDUAL)
 
 
 class RRDB(nn.Sequential):
@@ -65,6 +68,7 @@ class RRDBNet(Network):
 
     architecture = "rrdbnet"
     Options = RRDBNetOptions
+    exact = EXACT
     options: RRDBNetOptions
 
     def __init__(self, options: RRDBNetOptions) -> None:
