@@ -6,7 +6,12 @@ DIR are checkouts of github.com/openai/glide-text2im, cszn/BSRGAN and CompVis/ta
 (they need attrs, ftfy, regex, filelock and einops). For one that is not given, this project's own
 networks in their plain mode stand in: text read at each step, whole frames, plain convolutions. The
 weights are random, the same for both, and so are the inputs. Every measurement is a process of its
-own, the two sides in turns; the memory is its peak, with Python, torch and the weights.
+own, the two sides in turns, after a run that warms up and is said under "first run"; the memory is
+its peak, with Python, torch and the weights.
+
+    python benchmarks/networks.py --peers REALESRGAN_X4PLUS_UP4X.param
+
+compares RealESRGAN_x4plus, 256 -> 1024, here with that in ncnn and in OpenVINO (see peers.py).
 """
 
 import argparse
@@ -23,12 +28,14 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "workflow" / "scripts")]
 
 import originals
+import peers
 
 from bigart.networks.native import rrdbnet, vqgan
 from bigart.networks.native.cpu import winograd
@@ -36,11 +43,13 @@ from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.network import Network
 from bigart.networks.options import BASE, UPSAMPLER, GlideOptions
 from bigart.running.allocator import keep_freed_memory
-from bigart.running.device import Device, peak_memory
+from bigart.running.device import PRECISIONS, Device, peak_memory
 from bigart.weights.conversion import save_network
 from bigart.weights.network_file import open_network
 
 CANDIDATES = 7
+PROGRAMS = ("ours fp32", "ours bf16", "ncnn", "openvino f32", "openvino bf16")
+PEERS_SIDE, PEERS_REPEATS = 256, 3
 OF_UPSAMPLER = 2  # pictures at once, what `batch: auto` comes to on a CPU
 
 
@@ -93,10 +102,18 @@ WORKS = {
 
 @dataclass(frozen=True)
 class Figures:
-    """What a measurement found: seconds of one run, of loading the file, and peak bytes."""
+    """What a measurement found: seconds of one run, and of what comes before; peak bytes.
+
+    Attributes:
+        seconds: Of one run.
+        loading: Of opening the network (OpenVINO: with compiling it).
+        warming: How much longer the first run took, which is not counted.
+        peak: Bytes.
+    """
 
     seconds: float
     loading: float
+    warming: float
     peak: int
 
 
@@ -130,6 +147,8 @@ def run_of(work: Work, side: str, weights: Path, checkout: Path | None, precisio
     # ours lets parts of it go
     state = network.state_dict() if side == "original" else {}
 
+    if side == "ours" and precision != "fp32":
+        network.reduce(PRECISIONS[precision])
     if isinstance(network, Text2ImUNet):
         options = network.options
         x, tokens, mask, count = glide_inputs(options)
@@ -166,14 +185,7 @@ def run_of(work: Work, side: str, weights: Path, checkout: Path | None, precisio
         forward = originals.vqgan(checkout, work.options, state) if checkout else network
         return lambda: forward(x)
     assert isinstance(network, vqgan.VQGAN)
-    return lambda: round_trip(network, x)
-
-
-def round_trip(network: vqgan.VQGAN, x: Tensor) -> Tensor:
-    """Do as the stage does, letting the encoder go."""
-    codes = network.indices(network.encode(x))
-    del network.encoder
-    return network.decode(codes)
+    return lambda: network(x)  # the stage lets the encoder go, 0.1 GB
 
 
 def measure(work: Work, side: str, a: argparse.Namespace) -> Figures:
@@ -190,13 +202,68 @@ def measure(work: Work, side: str, a: argparse.Namespace) -> Figures:
     precision = "fp32" if side == "original" else a.precision
     seconds = []
     with torch.inference_mode(), Device.choose("cpu", precision).autocast():
-        for _ in range(work.repeats):
+        for _ in range(1 + work.repeats):
             start = time.perf_counter()
             out = run()
             seconds.append(time.perf_counter() - start)
     peak = peak_memory(torch.device("cpu"))
     np.save(a.weights.with_suffix(f".{side}.npy"), out.float().numpy())
-    return Figures(min(seconds), loading, peak)
+    first, *timed = seconds
+    return Figures(min(timed), loading, max(0.0, first - min(timed)), peak)
+
+
+# ---- RealESRGAN_x4plus in other programs --------------------------------------------------------
+
+
+def measure_peer(program: str, a: argparse.Namespace) -> Figures:
+    """Enlarge a picture in one program, write it into the folder ``--weights``; figures of that."""
+    torch.set_num_threads(a.threads)
+    keep_freed_memory(rrdbnet.RRDBNet.heap_threshold)
+    name, _, precision = program.partition(" ")
+    x = F.interpolate(picture(32, 1, 3), PEERS_SIDE, mode="bicubic").mul(0.2).add(0.5).clamp(0, 1)
+    start = time.perf_counter()
+    if name == "ncnn":
+        run = peers.ncnn(a.peers, a.threads)
+    elif name == "openvino":
+        run = peers.openvino(a.peers, a.threads, PEERS_SIDE, precision)
+    else:
+        network = peers.x4plus(a.peers)
+        if precision != "fp32":
+            network.reduce(PRECISIONS[precision])
+        run = network.enlarge
+    loading = time.perf_counter() - start
+    own = precision if name == "ours" else "fp32"
+    seconds = []
+    with torch.inference_mode(), Device.choose("cpu", own).autocast():
+        for _ in range(1 + PEERS_REPEATS):
+            start = time.perf_counter()
+            out = run(x)
+            seconds.append(time.perf_counter() - start)
+    np.save(a.weights / f"{program}.npy", out.float().numpy())
+    first, *timed = seconds
+    peak = peak_memory(torch.device("cpu"))
+    return Figures(min(timed), loading, max(0.0, first - min(timed)), peak)
+
+
+def compare_peers(a: argparse.Namespace) -> None:
+    """Print the table of programs; differences are to ours in fp32, in steps of 8 bits."""
+    print("| RealESRGAN_x4plus, 256 -> 1024 | seconds | opening | first run | peak memory "
+          "| mean difference | 99.9th percentile |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for program in PROGRAMS:
+            command = [sys.executable, __file__, *sys.argv[1:], "--side", program]
+            done = subprocess.run(
+                [*command, "--weights", folder], check=True, stdout=subprocess.PIPE, text=True
+            )
+            f = Figures(**json.loads(done.stdout.splitlines()[-1]))
+            made, exact = (np.load(Path(folder, f"{name}.npy")) for name in (program, PROGRAMS[0]))
+            apart = np.abs(made - exact) * 255
+            print(
+                f"| {program} | {f.seconds:.2f} | {f.loading:.1f} | +{f.warming:.1f} "
+                f"| {f.peak / 1e9:.2f} GB | {apart.mean():.2g} | {np.quantile(apart, 0.999):.2g} |",
+                flush=True,
+            )
 
 
 # ---- the table ----------------------------------------------------------------------------------
@@ -239,6 +306,7 @@ def row(figures: dict[str, Any]) -> str:
         f"| {theirs['seconds']:.1f} s | {mine['seconds']:.1f} s "
         f"| {figures['ratio']:.2f} | {figures['target']:g} "
         f"| {theirs['peak'] / 1e9:.2f} GB | {mine['peak'] / 1e9:.2f} GB | {mine['loading']:.1f} s "
+        f"| +{mine['warming']:.1f} s "
         f"| {figures['max_difference']:.1e} "
         f"| {figures['mean_difference'] / figures['spread']:.1e} |"
     )
@@ -254,10 +322,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(WORKS), default=list(WORKS))
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--precision", default="fp32", help="of ours: fp32 or bf16")
+    parser.add_argument("--peers", type=Path, metavar="PARAM", help="RealESRGAN_x4plus for ncnn")
     parser.add_argument("--out", type=Path, help="also write the figures as JSON")
-    parser.add_argument("--side", choices=("original", "ours"), help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=("original", "ours", *PROGRAMS), help=argparse.SUPPRESS)
     parser.add_argument("--weights", type=Path, help=argparse.SUPPRESS)
     a = parser.parse_args()
+    if a.peers and a.side:
+        print(json.dumps(asdict(measure_peer(a.side, a))))
+        return
     if a.side:
         print(json.dumps(asdict(measure(WORKS[a.only[0]], a.side, a))))
         return
@@ -265,9 +337,12 @@ def main() -> None:
         f"{platform.machine()}, {a.threads} threads, ours in {a.precision}, "
         f"torch {torch.__version__}, Python {platform.python_version()}\n"
     )
+    if a.peers:
+        compare_peers(a)
+        return
     print("| work | original | ours | ratio | target | original's peak | ours | loading "
-          "| largest difference | mean difference / spread |")  # fmt: skip
-    print("|---|---|---|---|---|---|---|---|---|---|")
+          "| first run | largest difference | mean difference / spread |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     rows = {}
     for name in a.only:
         rows[name] = compare(name, a)

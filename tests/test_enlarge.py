@@ -1,5 +1,6 @@
 """RRDBNet in strips: exactly the whole frame's result, in little memory."""
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,29 @@ def test_strips_are_the_whole_frame(
     with torch.inference_mode(), mock.patch.object(rrdbnet, "CHANNELS", from_features):
         whole = SMALL[scale](x.contiguous(memory_format=torch.channels_last))
         assert (SMALL[scale].enlarge(x, strip) - whole).abs().max() <= 1e-6
+
+
+@pytest.mark.parametrize("height", [5, 40])
+def test_bf16_is_near_and_takes_the_layout_that_is_fast(height: int) -> None:
+    """Also for a permuted array, whose batch stride torch takes for another layout."""
+    x = torch.rand(height, 12, 3, generator=torch.Generator().manual_seed(1)).permute(2, 0, 1)[None]
+    network = copy.deepcopy(SMALL[4])
+    layouts = set()
+    for layer in network.RRDB_trunk.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_pre_hook(
+                lambda _, read: layouts.add(
+                    (read[0].dtype, read[0].is_contiguous(memory_format=torch.channels_last))
+                )
+            )
+    with torch.inference_mode():
+        exact = SMALL[4].enlarge(x, strip=16)
+        network.reduce(torch.bfloat16)
+        with torch.autocast("cpu", torch.bfloat16):
+            reduced = network.enlarge(x, strip=16)
+    assert layouts == {(torch.bfloat16, True)}
+    assert reduced.dtype == torch.float32
+    assert 0 < (reduced - exact).abs().mean() < 0.02 * exact.std()
 
 
 @pytest.mark.full_size

@@ -13,7 +13,7 @@ from bigart.networks.network import Network
 from bigart.networks.upstream.network import UpstreamNetwork
 from bigart.running import files
 from bigart.running.allocator import keep_freed_memory
-from bigart.running.device import Device
+from bigart.running.device import PRECISIONS, Device
 from bigart.running.engines import NATIVE
 from bigart.weights import network_file
 
@@ -55,13 +55,18 @@ def open_network(
         if arguments.threads < 1:
             raise UserError(f"--threads is {arguments.threads}; at least 1 is needed")
         torch.set_num_threads(arguments.threads)
-    device = Device.choose(arguments.device, arguments.precision)
+    precision = arguments.precision
+    if precision == "auto" and arguments.engine != NATIVE:
+        precision = "fp32"  # the original code keeps nothing from being rounded to 16 bits
+    device = Device.choose(arguments.device, precision)
     kind: type[Native | Upstream] = native if arguments.engine == NATIVE else upstream
     if device.device.type == "cpu":
         keep_freed_memory(kind.heap_threshold)
     network, metadata = network_file.open_network(
         arguments.model, kind, device.device, torch.float32
     )
+    if not isinstance(network, UpstreamNetwork) and device.precision != "fp32":
+        network.reduce(PRECISIONS[device.precision])
     engine = network.package.described if isinstance(network, UpstreamNetwork) else NATIVE
     log.info("model %s on %s, engine %s", arguments.model, device, engine)
     sha256 = metadata.get("source_sha256") or files.sha256(arguments.model)

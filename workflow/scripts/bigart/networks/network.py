@@ -1,5 +1,6 @@
 """What the networks share: base class, building without memory, small helpers."""
 
+import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -18,6 +19,7 @@ class Network(nn.Module):
         architecture: Its name in the file's header.
         Options: Dataclass of the options that fix the shapes.
         options: Those of this network.
+        exact: Prefixes of the names of layers that compute in float32 in any precision.
         heap_threshold: Bytes of the largest array that comes from the heap on a CPU, so that its
             memory is reused (``running.allocator``).
     """
@@ -25,6 +27,7 @@ class Network(nn.Module):
     architecture: ClassVar[str]
     Options: ClassVar[type[Any]]
     options: Any
+    exact: ClassVar[tuple[str, ...]] = ()
     heap_threshold: ClassVar[int] = 2**28
 
     def __init__(self, options: Any) -> None:
@@ -39,6 +42,13 @@ class Network(nn.Module):
         """
         self.load_state_dict(weights, strict=True, assign=True)
 
+    def reduce(self, dtype: torch.dtype) -> None:
+        """Keep weights in the dtype to which autocast would cast them at each call."""
+        for name, layer in self.named_modules():
+            computes = isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)
+            if computes and not name.startswith(self.exact):
+                layer.to(dtype)
+
     def misfit(self, path: Path, error: RuntimeError, remedy: str) -> UserError:
         """Return the error for a file that ``load`` refused; the remedy is one sentence."""
         lines = str(error).splitlines()[:6]
@@ -46,12 +56,26 @@ class Network(nn.Module):
 
 
 Kind = TypeVar("Kind", bound=Network)
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 def in_float32(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Run a layer in float32, also under autocast."""
     with torch.autocast(x.device.type, enabled=False):
         return layer(x.float())
+
+
+def reduced_dtype(x: Tensor) -> torch.dtype:
+    """Return the dtype in which autocast computes convolutions of ``x``; its own without."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
+def with_weights_in(layer: Layer, dtype: torch.dtype) -> Layer:
+    """Return a layer with its weights in another dtype, which autocast would cast at each call."""
+    if all(weight.dtype == dtype for weight in layer.parameters()):
+        return layer
+    return copy.deepcopy(layer).to(dtype)
 
 
 def repeated(x: Tensor, batch: int) -> Tensor:

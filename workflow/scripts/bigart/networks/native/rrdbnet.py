@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bigart.networks.native.cpu.strips import strips, times
 from bigart.networks.native.cpu.winograd import DenseWinograd, UpsamplingConv3x3, use_fast_path
-from bigart.networks.network import Network, in_float32
+from bigart.networks.network import Network, in_float32, reduced_dtype, with_weights_in
 from bigart.networks.options import RRDBNetOptions
 
 SLOPE = 0.2
@@ -21,6 +21,9 @@ RESIDUAL = 0.2
 
 #: With fewer features a dense block is faster without ``DenseWinograd`` (docs/speed.md).
 CHANNELS = 48
+
+#: In float32: the first and the last layer, and weights that are summed before they are rounded.
+EXACT = ("conv_first", "upconv", "conv_last")
 
 # Rows of context that an exact result needs above and below a strip: one for each 3x3 convolution
 # in sequence. A dense block has five; the tail needs two rows of its input.
@@ -44,7 +47,7 @@ class DenseBlock(nn.Module):
         for conv in convolutions:
             made = F.leaky_relu(conv(seen), SLOPE, inplace=True)
             seen = torch.cat([seen.to(made.dtype), made], dim=1)
-        return x + RESIDUAL * last(seen)
+        return x + last(seen).mul_(RESIDUAL)
 
 
 class RRDB(nn.Sequential):
@@ -65,6 +68,7 @@ class RRDBNet(Network):
 
     architecture = "rrdbnet"
     Options = RRDBNetOptions
+    exact = EXACT
     options: RRDBNetOptions
 
     def __init__(self, options: RRDBNetOptions) -> None:
@@ -85,16 +89,17 @@ class RRDBNet(Network):
 
     def tail(self, x: Tensor) -> Tensor:
         """Map features (B, features, H, W) to the picture (B, 3, scale * H, scale * W)."""
+        x = x.to(reduced_dtype(x))
         x = F.leaky_relu(self.upconv1(x), SLOPE, inplace=True)
         if self.options.scale == 4:
             x = F.leaky_relu(self.upconv2(x), SLOPE, inplace=True)
-        return self.conv_last(F.leaky_relu(self.HRconv(x), SLOPE, inplace=True))
+        # bfloat16 has fewer levels than a picture
+        return in_float32(self.conv_last, F.leaky_relu(self.HRconv(x), SLOPE, inplace=True))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map RGB (B, 3, H, W) in [0, 1] to (B, 3, scale * H, scale * W), not clipped."""
-        # a thirteenth of the work, where reduced precision would be visible
         first = in_float32(self.conv_first, x)
-        return in_float32(self.tail, first + self.trunk_conv(self.RRDB_trunk(first)))
+        return self.tail(first + self.trunk_conv(self.RRDB_trunk(first)))
 
     @torch.inference_mode()
     def enlarge(
@@ -127,12 +132,14 @@ class RRDBNet(Network):
             if progress:
                 progress(done, passes * height)
 
-        x = x.contiguous(memory_format=torch.channels_last)
+        # not contiguous(): it takes a permuted picture as it is, and layers then take its layout
+        x = x.clone(memory_format=torch.channels_last)
         features = in_float32(self.conv_first, x)
+        dtype = reduced_dtype(features)
         dense = None
         if self.options.features >= CHANNELS and use_fast_path(x, self.conv_first.weight):
             dense = DenseWinograd(features, 4 * [self.options.growth], SLOPE, RESIDUAL)
-        h = dense.x if dense else torch.empty_like(features)
+        h = dense.x if dense else torch.empty_like(features, dtype=dtype)
         for rrdb in self.RRDB_trunk:
             h.copy_(features)
             for block in rrdb.children():
@@ -140,7 +147,7 @@ class RRDBNet(Network):
                     dense.run([conv for conv in block.children() if isinstance(conv, nn.Conv2d)])
                     advance(height)
                 else:
-                    _run_in_place(block, h, strip, DENSE_HALO, advance)
+                    _run_in_place(with_weights_in(block, dtype), h, strip, DENSE_HALO, advance)
             features.add_(h, alpha=RESIDUAL)
         del h, dense
         _run_in_place(self.trunk_conv, features, strip, 1, advance)
@@ -148,8 +155,9 @@ class RRDBNet(Network):
 
         scale = self.options.scale
         out = x.new_empty(1, 3, scale * height, scale * x.shape[3])
-        for source, inner, rows in strips(height, max(1, strip // 16), TAIL_HALO):
-            enlarged = in_float32(self.tail, features[:, :, source])
+        of_tail = max(1, strip // 8 if dtype.itemsize == 2 else strip // 16)
+        for source, inner, rows in strips(height, of_tail, TAIL_HALO):
+            enlarged = self.tail(features[:, :, source])
             out[:, :, times(rows, scale)] = enlarged[:, :, times(inner, scale)]
             advance(rows.stop - rows.start)
         return out
@@ -159,9 +167,12 @@ def _run_in_place(
     layer: nn.Module, x: Tensor, strip: int, halo: int, advance: Callable[[int], None]
 ) -> None:
     """Replace ``x`` by a layer's result for it, strip by strip."""
-    above = x[:, :, :0]
+    above = None
     for source, inner, rows in strips(x.shape[2], strip, halo):
-        read = torch.cat([above, x[:, :, rows.start : source.stop]], dim=2)
-        above = read[:, :, max(0, rows.stop - halo) - source.start : rows.stop - source.start]
+        read = x[:, :, rows.start : source.stop]
+        if above is not None:
+            read = torch.cat([above, read], dim=2)
+        context = slice(max(0, rows.stop - halo) - source.start, rows.stop - source.start)
+        above = read[:, :, context].clone()
         x[:, :, rows] = layer(read)[:, :, inner]
         advance(rows.stop - rows.start)

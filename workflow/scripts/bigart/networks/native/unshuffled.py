@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.native.rrdbnet import EXACT, RRDBNet
 from bigart.networks.network import Network
 from bigart.networks.options import PICTURE_CHANNELS, RRDBNetOptions
 
@@ -23,6 +23,7 @@ class UnshuffledRRDBNet(Network):
 
     architecture = "rrdbnet-unshuffled"
     Options = RRDBNetOptions
+    exact = EXACT
     options: RRDBNetOptions
 
     def __init__(self, options: RRDBNetOptions) -> None:

@@ -301,6 +301,7 @@ class VQGAN(Network):
     architecture = "vqgan"
     Options = VQGANOptions
     options: VQGANOptions
+    exact = ("encoder.", "quant_conv", "decoder.conv_out")
     heap_threshold = STRIP_BYTES  # reusing the memory of whole frames was no faster
 
     def __init__(self, options: VQGANOptions) -> None:

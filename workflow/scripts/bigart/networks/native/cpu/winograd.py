@@ -54,17 +54,19 @@ class UpsamplingConv3x3(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, H, W) to (B, out_channels, 2 H, 2 W)."""
-        if not use_fast_path(x, self.weight):
+        if not use_fast_path(x, self.weight, reduced=True):
             return super().forward(F.interpolate(x, scale_factor=2.0))
         batch, _, height, width = x.shape
+        bias = self.bias if self.bias is None else self.bias.to(x.dtype)
         out = x.new_empty(batch, 2 * height, 2 * width, self.out_channels).permute(0, 3, 1, 2)
         for down in (0, 1):
             for right in (0, 1):
                 # the first two or the last two of three rows are one row of the small picture
                 weight = torch.stack(_summed(self.weight, 2, down), 2)
-                weight = torch.stack(_summed(weight, 3, right), 3)
+                weight = torch.stack(_summed(weight, 3, right), 3).to(x.dtype)
                 padded = F.pad(x, (1 - right, right, 1 - down, down))
-                out[:, :, down::2, right::2] = F.conv2d(padded, weight, self.bias)
+                made = F.conv2d(padded, weight, bias)
+                out[:, :, down::2, right::2] = made
         return out
 
 
@@ -74,12 +76,20 @@ def _summed(weight: Tensor, dim: int, second: int) -> tuple[Tensor, Tensor]:
     return (first + middle, last) if second else (first, middle + last)
 
 
-def use_fast_path(x: Tensor, weight: Tensor) -> bool:
-    """Return whether a layer may take its fast path: on a CPU, in float32, without gradients."""
+def use_fast_path(x: Tensor, weight: Tensor, reduced: bool = False) -> bool:
+    """Return whether a layer may take its fast path: on a CPU, without gradients.
+
+    Args:
+        x: What the layer reads.
+        weight: Of the layer.
+        reduced: Whether it has a fast path for bfloat16 too; otherwise for float32 alone.
+    """
     if not FAST_PATH or x.device.type != "cpu":
         return False
     trained = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
-    return x.dtype == torch.float32 and not trained and not torch.is_autocast_enabled("cpu")
+    if trained or (reduced and x.dtype == torch.bfloat16):
+        return not trained
+    return x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 
 
 def winograd(x: Tensor, weight: Tensor, bias: Tensor, chunk: int = CHUNK) -> Tensor:

@@ -51,6 +51,7 @@ class Text2ImUNet(Network):
 
     architecture = "glide"
     Options = GlideOptions
+    exact = ("out.",)
     options: GlideOptions
 
     def __init__(self, options: GlideOptions) -> None:
