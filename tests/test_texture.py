@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from bigart.pictures import texture
 from bigart.pictures.texture import grain, texture_picture
 from bigart.sampling.noise import standard_normal
 
@@ -96,3 +97,20 @@ def test_4096_in_little_memory():
         [sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True
     )
     assert int(result.stdout) < 1.1e9  # half of it is torch, which only measures
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (2, 5), (9, 2), (40, 50)])
+@pytest.mark.parametrize("size", [1, 3, 5, 7, 9])
+def test_the_blur_is_scipys_to_the_last_bit(shape, size):
+    z = np.random.default_rng(size).standard_normal(shape).astype(np.float32)
+    expected = gaussian_filter(z, texture.SIGMA, radius=size // 2, mode="mirror")
+    expected = (expected * np.float32(0.75) + np.float32(0.25) * z) * np.float32(0.05)
+    assert np.array_equal(grain(z, 0.05, size), expected)
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_strips_leave_no_seam(monkeypatch, colour):
+    picture = random_picture()
+    whole = texture_picture(picture, noise(), 0.05, 9, colour)
+    monkeypatch.setattr(texture, "STRIP", 100)
+    assert np.array_equal(texture_picture(picture, noise(), 0.05, 9, colour), whole)
