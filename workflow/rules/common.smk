@@ -38,6 +38,7 @@ VERIFY = f"{RESULTS}/verify"
 WEIGHTS = "weights"
 CANDIDATES = range(1, CONFIG.candidates + 1)
 WARNINGS_SHOWN = 10
+SAID = []  # what is said once
 # Stage -> artwork -> pictures that a person put there. A process that runs one job need not know.
 KEPT = {}
 if is_main_process():
@@ -315,7 +316,29 @@ def check(jobs):
         errors += preflight.package_errors(CONFIG, outputs)
     if runs_here() and (error := preflight.device_error(CONFIG)):
         errors.append(error)
-    return together(errors) if errors else None
+    if errors:
+        return together(errors)
+    say_how_long(outputs)
+    return None
+
+
+def say_how_long(outputs):
+    """Say about how long the jobs will take that write these files."""
+    from bigart.config import forecast
+
+    if SAID:
+        return
+    cores, networks = side_by_side()
+    networks = networks or max(1, (cores or 1) // NETWORK_THREADS)
+    machine = forecast.Machine(
+        cores or networks * NETWORK_THREADS,
+        networks,
+        NETWORK_THREADS,
+        cores is not None,
+    )
+    if words := forecast.forecast(CONFIG, ARTWORKS, MODELS, outputs, machine):
+        SAID.append(words)
+        logger.info(words)
 
 
 keep_former_files(RESULTS, made)
