@@ -45,6 +45,7 @@ def side_by_side():
     Reason: how long a run takes depends on it.
     """
     gpus = workflow.global_resources.get("gpu")
+    gpus = int(getattr(gpus, "value", gpus) or 0)  # in some versions a number
     if not workflow.local_exec:
         return None, min(filter(None, (workflow.nodes, gpus)), default=1)
     return workflow.cores or 1, gpus
