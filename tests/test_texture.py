@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
 
+from bigart.pictures import texture
 from bigart.pictures.texture import grain, texture_picture
 from bigart.sampling.noise import standard_normal
 
@@ -96,3 +96,11 @@ def test_4096_in_little_memory():
         [sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True
     )
     assert int(result.stdout) < 1.1e9  # half of it is torch, which only measures
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_strips_leave_no_seam(monkeypatch, colour):
+    picture = random_picture()
+    whole = texture_picture(picture, noise(), 0.05, 9, colour)
+    monkeypatch.setattr(texture, "STRIP", 100)
+    assert np.array_equal(texture_picture(picture, noise(), 0.05, 9, colour), whole)

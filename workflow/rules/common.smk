@@ -1,5 +1,7 @@
 # Reads and checks config, table and models. No rules; what the other files need has a name here.
 
+import functools
+import inspect
 import os
 import re
 import sys
@@ -38,6 +40,7 @@ VERIFY = f"{RESULTS}/verify"
 WEIGHTS = "weights"
 CANDIDATES = range(1, CONFIG.candidates + 1)
 WARNINGS_SHOWN = 10
+SAID = []  # what is said once
 # Stage -> artwork -> pictures that a person put there. A process that runs one job need not know.
 KEPT = {}
 if is_main_process():
@@ -65,6 +68,12 @@ wildcard_constraints:
 # The table
 
 
+def known(function):
+    """Keep the signature of a function that Snakemake asks for again for every job."""
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
 def row(wildcards):
     """Return the artwork at hand."""
     if wildcards.artwork not in ARTWORKS:
@@ -73,11 +82,13 @@ def row(wildcards):
     return ARTWORKS[wildcards.artwork]
 
 
+@known
 def chosen_candidate(wildcards):
     """Return an input: the picture at 256 px that `choose` names."""
     return f"{RESULTS}/{wildcards.artwork}/2-upsampled/{row(wildcards).choose}.png"
 
 
+@known
 def picture_to_enlarge(wildcards):
     """Return an input: the picture at 1024 px, with or without invented detail."""
     stage = STAGES["detailed" if row(wildcards).detail else "textured-1024"]
@@ -180,9 +191,10 @@ def limits(name):
     }
 
 
+@functools.cache
 def grows(limit):
     """Return a resource that doubles when a job is tried again."""
-    return lambda wildcards, attempt: limit * 2 ** (attempt - 1)
+    return known(lambda wildcards, attempt: limit * 2 ** (attempt - 1))
 
 
 def as_read(artwork, option):
@@ -195,7 +207,9 @@ def all_of(name):
     """Return an input: all pictures of a stage."""
     files = result(name)
     files = [files] if isinstance(files, str) else files
-    return lambda wildcards: [file.format(artwork=wildcards.artwork) for file in files]
+    return known(
+        lambda wildcards: [file.format(artwork=wildcards.artwork) for file in files]
+    )
 
 
 def changed(name, pictures=None):
@@ -236,7 +250,7 @@ def changed(name, pictures=None):
             if path in PUT_BY_HAND
         ]
 
-    return differences
+    return known(differences)
 
 
 def arguments(name, *fixed):
@@ -267,7 +281,7 @@ def arguments(name, *fixed):
             found += [f"--{kind}", *([files] if isinstance(files, str) else files)]
         return [*found, *fixed, "--out", *output]
 
-    return of_artwork
+    return known(of_artwork)
 
 
 def code(command, engine=CONFIG.engine):
@@ -315,7 +329,29 @@ def check(jobs):
         errors += preflight.package_errors(CONFIG, outputs)
     if runs_here() and (error := preflight.device_error(CONFIG)):
         errors.append(error)
-    return together(errors) if errors else None
+    if errors:
+        return together(errors)
+    say_how_long(outputs)
+    return None
+
+
+def say_how_long(outputs):
+    """Say about how long the jobs will take that write these files."""
+    from bigart.config import forecast
+
+    if SAID:
+        return
+    cores, networks = side_by_side()
+    networks = networks or max(1, (cores or 1) // NETWORK_THREADS)
+    machine = forecast.Machine(
+        cores or networks * NETWORK_THREADS,
+        networks,
+        NETWORK_THREADS,
+        cores is not None,
+    )
+    if words := forecast.forecast(CONFIG, ARTWORKS, MODELS, outputs, machine):
+        SAID.append(words)
+        logger.info(words)
 
 
 keep_former_files(RESULTS, made)

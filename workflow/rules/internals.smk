@@ -39,6 +39,18 @@ def runs_here():
     return workflow.local_exec and not workflow.dryrun
 
 
+def side_by_side():
+    """Return how many cores and jobs with a network there are at once; cores are None on a cluster.
+
+    Reason: how long a run takes depends on it.
+    """
+    gpus = workflow.global_resources.get("gpu")
+    gpus = int(getattr(gpus, "value", gpus) or 0)  # in some versions a number
+    if not workflow.local_exec:
+        return None, min(filter(None, (workflow.nodes, gpus)), default=1)
+    return workflow.cores or 1, gpus
+
+
 def deploys_software():
     """Return whether jobs run in environments of their own (`--sdm`).
 

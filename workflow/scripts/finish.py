@@ -23,8 +23,10 @@ def run(arguments: argparse.Namespace) -> None:
     record = {"format": kind, "dpi": arguments.dpi}
     if kind == "JPEG":
         record["quality"] = arguments.quality
-    picture = images.read_rgb(arguments.image)
     made = recipe.extend(picture_file.recipe_so_far(arguments.image), "final", **record)
+    if picture_file.copy_pixels(arguments.image, arguments.out, made, arguments.dpi):
+        return
+    picture = images.read_rgb(arguments.image)
     picture_file.write_picture(arguments.out, picture, made, arguments.dpi, arguments.quality)
 
 

@@ -159,7 +159,7 @@ ALL = (
         role="enlarger",
         architecture="rrdbnet",
         before="detailed",
-        file_bytes=15_000_000,
+        file_bytes=13_500_000,
         mem_mb=4000,
         upstream_mem_mb=30000,
         runtime=30,
@@ -171,7 +171,7 @@ ALL = (
         size="4096 x 4096",
         purpose="fine coloured grain, for the print",
         options={"--amount": "final_texture_amount", "--size": "final_texture_size", **_GRAIN},
-        file_bytes=33_000_000,
+        file_bytes=28_500_000,
     ),
     Stage(
         name="final",
@@ -179,7 +179,7 @@ ALL = (
         file="final.{format}",
         size="4096 x 4096",
         purpose="the same picture with 300 DPI, sRGB and its recipe in the file",
-        file_bytes=33_000_000,
+        file_bytes=28_500_000,
     ),
 )
 

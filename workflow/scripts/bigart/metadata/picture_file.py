@@ -15,8 +15,8 @@ from bigart import __version__
 from bigart.errors import UserError
 from bigart.metadata import recipe as recipes
 from bigart.metadata.recipe import Recipe
-from bigart.pictures import colour
-from bigart.pictures.images import Picture, encode, opened
+from bigart.pictures import colour, png
+from bigart.pictures.images import Picture, encode, opened, png_notes
 from bigart.running import files
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
@@ -72,12 +72,50 @@ def _content(
     quality: int = 95,
 ) -> bytes:
     kind = format_of(path)
-    if dpi is not None and not 1 <= dpi <= 10000:
-        raise UserError(f"dpi is {dpi:g}; allowed are 1 to 10000")
+    _check_dpi(dpi)
     if not 1 <= quality <= 100:
         raise UserError(f"quality is {quality}; allowed are 1 to 100")
     metadata = {"PNG": _png, "JPEG": _jpeg, "TIFF": _tiff}[kind](recipe, dpi)
     return encode(picture, kind, quality, icc_profile=colour.srgb_profile(), **metadata)
+
+
+def copy_pixels(
+    source: Path | str, path: Path | str, recipe: Recipe, dpi: float | None = None
+) -> bool:
+    """Write the picture of a PNG file as ``write_picture`` does, without decoding it.
+
+    Args:
+        source: The file of the picture.
+        path: The file to write.
+        recipe: How the picture was made.
+        dpi: As of ``write_picture``.
+
+    Returns:
+        Whether that was possible: both are PNG, and the source is whole and says of itself exactly
+        what ``write_picture`` writes without dpi. Then its pixels are what ``read_rgb`` gives.
+
+    Raises:
+        UserError, OSError: As ``write_picture``.
+    """
+    _check_dpi(dpi)
+    former = _read(source)
+    if former is None or format_of(path) != "PNG":
+        return False
+    new = png.with_notes(Path(source).read_bytes(), _png_notes(former), _png_notes(recipe, dpi))
+    if new is None:
+        return False
+    with files.atomic(path) as temporary:
+        temporary.write_bytes(new)
+    return True
+
+
+def _png_notes(recipe: Recipe, dpi: float | None = None) -> bytes:
+    return png_notes(icc_profile=colour.srgb_profile(), **_png(recipe, dpi))
+
+
+def _check_dpi(dpi: float | None) -> None:
+    if dpi is not None and not 1 <= dpi <= 10000:
+        raise UserError(f"dpi is {dpi:g}; allowed are 1 to 10000")
 
 
 def format_of(path: Path | str) -> str:

@@ -6,15 +6,18 @@ for each channel (colour) at 4096 px.
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
 
 from bigart.pictures.images import Picture
+from bigart.running.environment import cores
 
 SIGMA = 1.0  # of the blur, in pixels
 RAW, BLURRED = 0.25, 0.75
+STRIP = 2**15  # pixels that are computed at once: their arrays stay in the processor's cache
 
 Plane = npt.NDArray[np.float32]
 
@@ -39,22 +42,41 @@ def texture_picture(
     if amount == 0:
         return picture.copy()
     result = np.empty_like(picture)
-    for channel in range(3):
-        if colour or channel == 0:
-            added = grain(noise(channel), amount, size)
-        values: Plane = picture[..., channel].astype(np.float32)
-        values /= 255
-        values += added
-        np.clip(values, 0, 1, out=values)
-        values *= 255
-        result[..., channel] = np.rint(values, out=values)
+    height, width, _ = picture.shape
+    rows = max(1, STRIP // width)
+
+    def add(noises: list[Plane], start: int) -> None:
+        part = slice(start, start + rows)
+        for channel in range(3):
+            if channel < len(noises):
+                added = grain_of_rows(noises[channel], amount, size, part)
+            values: Plane = picture[part, :, channel].astype(np.float32)
+            values /= 255
+            values += added
+            np.clip(values, 0, 1, out=values)
+            values *= 255
+            result[part, :, channel] = np.rint(values, out=values)
+
+    with ThreadPoolExecutor(cores()) as pool:
+        noises = list(pool.map(noise, range(3 if colour else 1)))
+        list(pool.map(lambda start: add(noises, start), range(0, height, rows)))
     return result
 
 
 def grain(noise: Plane, amount: float, size: int) -> Plane:
     """Return ``amount * (0.25 z + 0.75 gaussian(z))`` of a noise z, reflected at the edges."""
-    blurred: Plane = gaussian_filter(noise, SIGMA, radius=size // 2, mode="mirror")
+    return grain_of_rows(noise, amount, size, slice(None))
+
+
+def grain_of_rows(noise: Plane, amount: float, size: int, rows: slice) -> Plane:
+    """Return some rows of ``grain``, the same numbers as all of it has there."""
+    radius = size // 2
+    start, stop, _ = rows.indices(len(noise))
+    first = max(0, start - radius)
+    read = noise[first : stop + radius]
+    inner = slice(start - first, stop - first)
+    blurred: Plane = gaussian_filter(read, SIGMA, radius=radius, mode="mirror")[inner]
     blurred *= BLURRED
-    blurred += RAW * noise
+    blurred += RAW * noise[rows]
     blurred *= np.float32(amount)
     return blurred

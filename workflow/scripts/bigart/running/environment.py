@@ -30,6 +30,14 @@ def export(scripts: Path, models: Path) -> None:
         os.environ["PATH"] = os.pathsep.join([binaries, path])
 
 
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return os.cpu_count() or 1
+
+
 def show_any_text() -> None:
     """Print characters that the terminal cannot show as escapes, and no traceback for a log's."""
     logging.raiseExceptions = False

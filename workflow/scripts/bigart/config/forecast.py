@@ -1,0 +1,207 @@
+"""How long the artworks to paint will take, from the logs of earlier ones; no torch.
+
+A stage's time is that of its start plus that of its network, which grows with candidates, steps
+and passes (two with guidance). Both are read from earlier artworks of the same models, engine,
+precision and kind of device. Where there are none, figures measured elsewhere are scaled by a
+short calculation here.
+"""
+
+import csv
+import os
+import re
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
+from pathlib import Path
+
+from bigart.config.options import Artwork, Config
+from bigart.running import environment
+from bigart.running.progress import duration
+from bigart.stages import STAGES, Stage, of_file
+from bigart.weights.table import ModelFile
+
+NEWEST = 5  # records of a stage: the median of these counts
+_OPENED = re.compile(r"^model (.+) on (\w+).* in (\w+), engine (\w+)", re.MULTILINE)
+_STEPS = re.compile(r"candidates: (\d+), \d+ at a time, (\d+) steps")
+_NETWORK = re.compile(r"the network took ([\d.]+) s")
+
+# On the machine of docs/speed.md. Seconds of the start (with files and, without a network, all);
+# of the network for a picture and pass, with the embedded models and at the published sizes.
+_STATED = {
+    "thumbnails": (2.5, 0.0125, 0.571),
+    "upsampled": (2.5, 0.179, 3.63),
+    "contact-sheet": (0.4, 0, 0),
+    "enlarged-1024": (2, 1.1, 7.9),
+    "textured-1024": (0.4, 0, 0),
+    "detailed": (2.5, 3.4, 17.2),
+    "enlarged-4096": (3.5, 14.3, 107),
+    "textured-4096": (3, 0, 0),
+    "final": (0.6, 0, 0),
+}
+_STATED_GFLOPS = 290  # of a product of matrices there
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Cores, jobs with a network at once, cores of each, and whether it is the one at hand."""
+
+    cores: int
+    networks: int
+    threads: int
+    here: bool = True
+
+
+@dataclass(frozen=True)
+class _Cost:
+    start: float
+    work: float  # seconds for each unit of ``_work``
+
+
+def forecast(
+    config: Config,
+    table: Mapping[str, Artwork],
+    models: Mapping[str, ModelFile],
+    outputs: Set[str],
+    machine: Machine,
+) -> str | None:
+    """Say how long the jobs will take that write these files, and which stage is the longest.
+
+    Returns:
+        None where none of them paints.
+    """
+    prefix = f"{config.results}/"
+    jobs = {
+        (path.removeprefix(prefix).partition("/")[0], stage.name)
+        for path in outputs
+        if path.startswith(prefix) and (stage := of_file(path))
+    }
+    jobs = {(artwork, name) for artwork, name in jobs if artwork in table}
+    if not jobs:
+        return None
+    costs, source = _costs(config, table, models, {name for _, name in jobs}, machine)
+    if costs is None:
+        return "How long the artworks take is said once one has been painted here."
+    seconds = {
+        (artwork, name): costs[name].start
+        + costs[name].work * _work(STAGES[name], table[artwork], config.candidates)
+        for artwork, name in jobs
+    }
+    artworks = {artwork for artwork, _ in jobs}
+    stages = dict.fromkeys((name for _, name in jobs), 0.0)
+    for (_, name), took in seconds.items():
+        stages[name] += took
+    longest = max(stages, key=lambda name: stages[name])
+    each = stages[longest] / sum(name == longest for _, name in jobs)
+    count = "1 artwork" if len(artworks) == 1 else f"{len(artworks)} artworks"
+    return (
+        f"About {duration(_wall(seconds, machine))} for {count}, {source}; longest stage: "
+        f"{STAGES[longest].rule}, {duration(each)} an artwork."
+    )
+
+
+def _wall(seconds: Mapping[tuple[str, str], float], machine: Machine) -> float:
+    """Return the time of jobs that run side by side: what is scarcest decides."""
+    chains: dict[str, float] = {}
+    networks = all_cores = 0.0
+    for (artwork, name), took in seconds.items():
+        chains[artwork] = chains.get(artwork, 0) + took
+        networks += took * bool(STAGES[name].role)
+        threads = machine.threads if STAGES[name].role else 1
+        all_cores += took * min(threads, machine.cores)
+    return max(*chains.values(), networks / machine.networks, all_cores / machine.cores)
+
+
+def _work(stage: Stage, artwork: Artwork, candidates: int) -> float:
+    """Return how often the network of a stage sees a picture."""
+    if stage.name == "thumbnails":
+        return candidates * artwork.steps * _passes(stage, artwork)
+    if stage.name == "upsampled":
+        return candidates * _upsample_steps(str(artwork.upsample_steps))
+    return 1
+
+
+def _passes(stage: Stage, artwork: Artwork) -> int:
+    return 2 if stage.name == "thumbnails" and artwork.guidance != 1 else 1
+
+
+def _upsample_steps(text: str) -> int:
+    return 27 if text == "fast27" else int(text.removeprefix("ddim"))
+
+
+def _costs(
+    config: Config,
+    table: Mapping[str, Artwork],
+    models: Mapping[str, ModelFile],
+    stages: Set[str],
+    machine: Machine,
+) -> tuple[dict[str, _Cost] | None, str]:
+    """Return what each stage costs and, in words, where that is known from."""
+    gpu = environment.expects_gpu(config.device)
+    found = {}
+    for name in stages:
+        records = _records(STAGES[name], config, table, models, gpu)
+        newest = [cost for _, cost in sorted(records, key=lambda record: -record[0])[:NEWEST]]
+        if newest:
+            start, work = zip(*((cost.start, cost.work) for cost in newest), strict=True)
+            found[name] = _Cost(statistics.median(start), statistics.median(work))
+    missing = stages - found.keys()
+    if not any(STAGES[name].role for name in missing):
+        # what has no network takes the same everywhere, nearly
+        return found | {
+            name: _Cost(_STATED[name][0], 0) for name in missing
+        }, "as earlier ones took"
+    if gpu or not machine.here:
+        return None, ""
+    slower = _STATED_GFLOPS / _gflops()
+    size = 1 if config.models == "embedded" else 2
+    for name in missing:
+        stated = _STATED[name]
+        found[name] = _Cost(stated[0] * slower, stated[size] * slower)
+    return found, "going by another machine's figures and this one's speed"
+
+
+def _records(
+    stage: Stage,
+    config: Config,
+    table: Mapping[str, Artwork],
+    models: Mapping[str, ModelFile],
+    gpu: bool,
+) -> Iterator[tuple[float, _Cost]]:
+    """Yield the time of a stage's earlier runs with the settings at hand, and what they cost."""
+    name = Path(models[stage.role].final_path()).name if stage.role else ""
+    for artwork in table.values():
+        log = f"{config.results}/{artwork.artwork}/log/{stage.log.format(format=artwork.format)}"
+        try:
+            with open(f"{log}.benchmark.tsv", encoding="utf-8") as file:  # noqa: PTH123 (thousands)
+                total = float(next(csv.DictReader(file, delimiter="\t"))["s"])
+                when = os.fstat(file.fileno()).st_mtime
+            text = Path(f"{log}.log").read_text(encoding="utf-8") if stage.role else ""
+        except (OSError, ValueError, LookupError, StopIteration):
+            continue
+        if not stage.role:
+            yield when, _Cost(total, 0)
+            continue
+        opened, took, steps = _OPENED.search(text), _NETWORK.search(text), _STEPS.search(text)
+        if not opened or not took or "resuming" in text:
+            continue
+        model, device, precision, engine = opened.groups()
+        same = Path(model).name == name and engine == config.engine
+        if same and (device != "cpu") == gpu and config.precision in ("auto", precision):
+            units = int(steps[1]) * int(steps[2]) * _passes(stage, artwork) if steps else 1
+            network = min(float(took[1]), total)
+            yield when, _Cost(total - network, network / units)
+
+
+def _gflops() -> float:
+    """Return how many billion operations a second this machine multiplies matrices with."""
+    import numpy as np
+
+    side, best = 1024, float("inf")
+    x = np.ones((side, side), np.float32)
+    until = time.monotonic() + 0.5
+    while best == float("inf") or time.monotonic() < until:
+        start = time.perf_counter()
+        x @ x
+        best = min(best, time.perf_counter() - start)
+    return 2 * side**3 / best / 1e9
