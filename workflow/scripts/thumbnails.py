@@ -8,6 +8,7 @@ from bigart.commands import command, network_command, sampling_command
 from bigart.config.options import add_option, interval
 from bigart.metadata import picture_file, recipe
 from bigart.sampling.candidates import candidate_noise
+from bigart.sampling.graphs import replayed
 from bigart.sampling.samplers import guided
 
 STAGE = "thumbnails"
@@ -30,9 +31,9 @@ def run(arguments: argparse.Namespace) -> None:
     reader = sampling_command.prompt_reader(arguments, network, device)
     text = sampling_command.read_prompt(reader, "prompt", arguments.prompt)
     away = sampling_command.read_prompt(reader, "negative prompt", arguments.negative_prompt)
-    denoiser = guided(
-        network, text, away, arguments.guidance, interval(arguments.guidance_interval)
-    )
+    steps = replayed(network, device.device)
+    within = interval(arguments.guidance_interval)
+    denoiser = guided(steps, text, away, arguments.guidance, within)
     recipes = [
         recipe.extend(
             recipe.start(),
