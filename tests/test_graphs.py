@@ -11,7 +11,7 @@ from bigart.networks.options import GlideOptions
 from bigart.sampling.graphs import Replayed, replayed
 from bigart.sampling.samplers import SAMPLERS, Network, State, conditioned, guided
 from bigart.sampling.schedule import Schedule
-from conftest import fill
+from parity import fill
 
 TINY = {
     "channels": 16, "channel_mult": (1, 2), "res_blocks": 1, "groups": 8, "image_size": 16,

@@ -18,7 +18,7 @@ from bigart.networks.native.glide.model import Text, Text2ImUNet
 from bigart.networks.tokenizer import Tokenizer
 from bigart.sampling.samplers import SAMPLERS, Denoiser, State, conditioned, guided
 from bigart.sampling.schedule import Schedule
-from conftest import PARITY, fill, glide_options, normal
+from parity import PARITY, fill, glide_options, normal
 
 TOLERANCE = 1e-3
 
