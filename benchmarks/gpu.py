@@ -24,11 +24,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 import yaml
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "workflow/scripts"), str(HERE.parent / "tests")]
@@ -39,6 +40,7 @@ from networks import WORKS, Work, glide_inputs, picture, random_network
 from project import ROOT
 
 import parity
+from bigart.networks.native.cpu.group_norm import GroupNorm
 from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.native.vqgan import VQGAN
@@ -46,7 +48,7 @@ from bigart.networks.network import Network
 from bigart.networks.options import RRDBNetOptions, VQGANOptions
 from bigart.networks.tokenizer import Tokenizer
 from bigart.pictures import images
-from bigart.running.device import Device, peak_memory
+from bigart.running.device import PRECISIONS, Device, peak_memory
 from bigart.sampling.graphs import Replayed, cuda_graph
 from bigart.sampling.samplers import SAMPLERS, State, guided
 from bigart.sampling.schedule import Schedule
@@ -92,6 +94,7 @@ class Benchmark:
             "recorded outputs": self.parity,
             "networks": self.networks,
             "graphs": self.graphs,
+            "what could pay": self.variants,
             **whole,
             "reduced precision": self.precision,
         }
@@ -198,6 +201,38 @@ class Benchmark:
                 if not apart < 1e-2:
                     raise AssertionError(f"{what}: the steps paint another picture")
 
+    def variants(self) -> None:
+        """Time a replayed step of the base with what the code does not do yet."""
+        plain = self.base_step(with_16_bit_weights=False)
+        narrow = self.base_step(with_16_bit_weights=True)
+
+        def channels_last(step: Callable[[], Tensor]) -> Tensor:
+            norm = normalised_channels_last
+            with (
+                mock.patch.object(GroupNorm, "forward", norm),
+                mock.patch.object(GroupNorm, "modulated", norm),
+            ):
+                return step()
+
+        variants = {
+            "as it is": plain,
+            "convolutions' weights in 16 bits": narrow,
+            "normalisations that keep the channels last": partial(
+                channels_last, self.base_step(with_16_bit_weights=False)
+            ),
+            "both": partial(channels_last, self.base_step(with_16_bit_weights=True)),
+        }
+        print("| base step | time | mean difference / spread |\n|---|---|---|")
+        first = None
+        for what, step in variants.items():
+            for _ in range(2):  # one as it is, one recorded
+                self.timed(self.half, step)
+            runs = [self.timed(self.half, step) for _ in range(self.a.repeats)]
+            took, _, out = min(runs, key=lambda run: run[0])
+            first = out if first is None else first
+            apart = float((out - first).abs().mean() / first.std())
+            print(f"| {what} | {1000 * took:.1f} ms | {apart:.1e} |", flush=True)
+
     def artworks(self, steps: int, jobs: int) -> None:
         """Paint as many artworks as jobs by Snakemake, with networks of the published sizes."""
         if not importlib.util.find_spec("snakemake"):
@@ -290,6 +325,23 @@ class Benchmark:
         sides = {precision: (precision, partial(whole, x)) for precision in ours}
         return {"original": (theirs, partial(forward, x)), **sides}
 
+    def base_step(self, with_16_bit_weights: bool) -> Callable[[], Tensor]:
+        """Return a guided step of the base, replayed."""
+        network = random_network(self.works["base"]).to(self.device)
+        assert isinstance(network, Text2ImUNet)
+        x, tokens, mask, _ = glide_inputs(network.options)
+        x = torch.cat([x, x]).to(self.device)
+        times = torch.full((len(x),), 500, device=self.device)
+        with torch.inference_mode(), Device(self.device, self.half).autocast():
+            text = network.encode_text(tokens.to(self.device), mask.to(self.device))
+        if with_16_bit_weights:
+            for block in (network.input_blocks, network.middle_block, network.output_blocks):
+                for layer in block.modules():
+                    if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear):
+                        layer.to(PRECISIONS[self.half])
+        replayed = Replayed(network, cuda_graph if self.on_gpu else again)
+        return lambda: replayed.denoise(x, times, text)
+
     def timed(self, precision: str, run: Callable[[], Tensor]) -> tuple[float, int, Tensor]:
         """Return the seconds of one run, the memory that it took, and what came out."""
         before = 0
@@ -335,6 +387,22 @@ class Benchmark:
             table["files"][f"embedded-{role}"] = {**kept, "path": str(weights)}
         path.write_text(yaml.safe_dump(table), encoding="utf-8")
         return path
+
+
+def normalised_channels_last(
+    norm: GroupNorm, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
+) -> Tensor:
+    """Compute ``GroupNorm``; torch's own rearranges the picture on a GPU, and converts to fp32."""
+    batch, channels = x.shape[:2]
+    grouped = x.permute(0, 2, 3, 1).reshape(batch, -1, norm.num_groups, channels // norm.num_groups)
+    variance, mean = torch.var_mean(grouped.float(), dim=(1, 3), correction=0)
+    weight, bias = (part.view(1, norm.num_groups, -1) for part in (norm.weight, norm.bias))
+    by = weight * (variance + norm.eps).rsqrt()[..., None]
+    plus = bias - mean[..., None] * by
+    by, plus = by.view(batch, channels, 1, 1), plus.view(batch, channels, 1, 1)
+    if scale is not None and shift is not None:
+        by, plus = by * (1 + scale), plus * (1 + scale) + shift
+    return torch.addcmul(plus.to(x.dtype), x, by.to(x.dtype))
 
 
 def again(run: Callable[[], Tensor]) -> tuple[Callable[[], object], Tensor]:
