@@ -164,8 +164,9 @@ class Benchmark:
 
     def graphs(self) -> None:
         """Sample with and without graphs: the same picture, sooner; and what cannot be recorded."""
-        network = random_network(self.works["base"]).to(self.device)
+        network = self.random(self.works["base"])
         assert isinstance(network, Text2ImUNet)
+        base = network
         _, tokens, mask, count = glide_inputs(network.options)
         side, steps = network.options.image_size, 30
 
@@ -174,7 +175,7 @@ class Benchmark:
 
         def sampled(wrapped: Any) -> Tensor:
             denoiser = guided(wrapped, text, away, 3.0)
-            schedule = Schedule.create(network.options.noise_schedule, steps)
+            schedule = Schedule.create(base.options.noise_schedule, steps)
             *_, last = SAMPLERS["ancestral"](denoiser, schedule, State(0, noise(0)), noise)
             return last.x
 
@@ -183,7 +184,7 @@ class Benchmark:
 
             def denoise(self, x: Tensor, timesteps: Tensor, text: Any, low: Any = None) -> Tensor:
                 assert float(timesteps[0]) >= 0
-                return network.denoise(x, timesteps, text, low)
+                return base.denoise(x, timesteps, text, low)
 
         with torch.inference_mode(), Device(self.device, self.half).autocast():
             text, away = (
@@ -214,7 +215,7 @@ class Benchmark:
             ):
                 return step()
 
-        variants = {
+        variants: dict[str, Callable[[], Tensor]] = {
             "as it is": plain,
             "convolutions' weights in 16 bits": narrow,
             "normalisations that keep the channels last": partial(
@@ -283,14 +284,12 @@ class Benchmark:
 
         With each is the precision that it runs in; the original of a checkout is 16 bits itself.
         """
-        network = random_network(work).to(self.device)
+        network = self.random(work)
         theirs = "fp32" if checkout else self.half
         ours = ("fp32", "bf16", self.half)  # on a CPU the last two are the same
         if isinstance(network, Text2ImUNet):
-            x, tokens, mask, count = (
-                part.to(self.device) if isinstance(part, Tensor) else part
-                for part in glide_inputs(network.options)
-            )
+            x, tokens, mask, count = glide_inputs(network.options)
+            x, tokens, mask = (part.to(self.device) for part in (x, tokens, mask))
             is_large = network.options.super_res
             rows = [0] * count if is_large else [0] * count + [1] * count
             low = picture(64, count, 2).clamp(-1, 1).to(self.device) if is_large else None
@@ -316,18 +315,27 @@ class Benchmark:
             }
         x = picture(work.side, 1, 3).clamp(-1, 1).to(self.device)
         whole: Callable[[Tensor], Tensor] = network
+        forward = network
         if isinstance(network, RRDBNet):
             x, whole = (x + 1) / 2, network.enlarge
-            original = partial(originals.rrdbnet, checkout, options=work.options)
-        else:
-            original = partial(originals.vqgan, checkout, work.options)
-        forward = original(network.state_dict(), torch.float16) if checkout else network
+        if checkout:
+            state, kept = network.state_dict(), work.options
+            forward = (
+                originals.rrdbnet(checkout, state, torch.float16, kept)
+                if isinstance(network, RRDBNet)
+                else originals.vqgan(checkout, kept, state, torch.float16)
+            )
         sides = {precision: (precision, partial(whole, x)) for precision in ours}
         return {"original": (theirs, partial(forward, x)), **sides}
 
+    def random(self, work: Work) -> Network:
+        """Return a network with random weights, made on the device."""
+        with self.device:
+            return random_network(work)
+
     def base_step(self, with_16_bit_weights: bool) -> Callable[[], Tensor]:
         """Return a guided step of the base, replayed."""
-        network = random_network(self.works["base"]).to(self.device)
+        network = self.random(self.works["base"])
         assert isinstance(network, Text2ImUNet)
         x, tokens, mask, _ = glide_inputs(network.options)
         x = torch.cat([x, x]).to(self.device)
@@ -381,7 +389,7 @@ class Benchmark:
             if work.kind is Text2ImUNet:
                 work = replace(work, options=replace(work.options, vocab=tokens))
             weights = folder / f"{role}.safetensors"
-            save_network(random_network(work), weights, work.kind.architecture)
+            save_network(self.random(work), weights, work.kind.architecture)
             entry = table["files"][f"embedded-{role}"]
             kept = {key: entry[key] for key in ("architecture", "ready") if key in entry}
             table["files"][f"embedded-{role}"] = {**kept, "path": str(weights)}

@@ -96,7 +96,7 @@ def glide(name: str, device: str = "cpu") -> Compared:
     vector, tokenizer = vectors()[f"glide/{name}"], read_tokenizer()
     options = glide_options(vector["options"])
     batch, side = len(vector["prompts"]), options.image_size
-    inputs = {"x": normal(f"glide/{name}/x", (batch, 3, side, side))}
+    inputs: dict[str, NDArray[Any]] = {"x": normal(f"glide/{name}/x", (batch, 3, side, side))}
     if options.super_res:
         inputs["low_res"] = normal(f"glide/{name}/low_res", (batch, 3, 64, 64)).clip(-1, 1)
     if options.inpaint:
