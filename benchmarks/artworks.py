@@ -33,20 +33,44 @@ PROMPTS = (
 NETWORK = re.compile(re.escape(NETWORK_TOOK).replace(r"%\.1f", r"([\d.]+)"))
 
 
-def paint(folder: Path, artworks: int, jobs: int, cores: int, config: list[str]) -> float:
-    """Paint that many artworks; return the seconds it took."""
+def paint(
+    folder: Path,
+    artworks: int,
+    jobs: int,
+    cores: int,
+    config: list[str],
+    timeout: float | None = None,
+) -> float:
+    """Paint that many artworks; return the seconds it took.
+
+    Raises:
+        subprocess.TimeoutExpired: They took longer than ``timeout`` seconds; the jobs were ended.
+    """
     rows = [(f"artwork-{i}", PROMPTS[i % len(PROMPTS)], i) for i in range(artworks)]
     write_project(folder, ("artwork", "prompt", "seed"), rows)
     start = time.perf_counter()
-    done = subprocess.run(
+    run = subprocess.Popen(
         snakemake(folder, cores, jobs, "--config", *config),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    if done.returncode:
-        sys.exit(done.stdout)
+    try:
+        said, _ = run.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        run.terminate()  # Snakemake ends its jobs
+        run.communicate()
+        raise
+    if run.returncode:
+        sys.exit(said)
     return time.perf_counter() - start
+
+
+def in_networks(folder: Path) -> float:
+    """Return the seconds that the networks took, by the stages' logs."""
+    logs = [path.read_text(encoding="utf-8") for path in folder.glob("results/*/log/*.log")]
+    assert any(NETWORK.search(log) for log in logs)
+    return sum(float(took) for log in logs for took, _ in NETWORK.findall(log))
 
 
 def main() -> None:
@@ -65,10 +89,7 @@ def main() -> None:
     for jobs in a.jobs:
         with tempfile.TemporaryDirectory() as folder:
             seconds = paint(Path(folder), a.artworks, jobs, a.cores, a.config)
-            logs = [path.read_text() for path in Path(folder).glob("results/*/log/*.log")]
-            assert any(NETWORK.search(log) for log in logs)
-            network = sum(float(took) for log in logs for took, _ in NETWORK.findall(log))
-        share = 100 * network / seconds
+            share = 100 * in_networks(Path(folder)) / seconds
         print(f"| {jobs} | {seconds / a.artworks:.1f} s | {share:.0f} % |", flush=True)
 
 

@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
 from bigart.commands.sampling_command import prompt_reader
 from bigart.config import project
-from bigart.config.options import Artwork
+from bigart.config.options import Artwork, interval
 from bigart.config.plain_text import plain
 from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.native.rrdbnet import RRDBNet
@@ -83,6 +83,7 @@ class Painter:
             reader.read(plain(artwork.prompt)),
             reader.read(plain(artwork.negative_prompt)),
             artwork.guidance,
+            interval(artwork.guidance_interval),
         )
         side = network.options.image_size
         return sampled(

@@ -274,6 +274,8 @@ def test_an_unsafe_id_is_answered_with_a_safe_one():
         ("choose", "8", "whole number 1 to `candidates`. `candidates` is 7."),
         ("texture_size", "4", "`1`, `3`, `5`, `7`, `9`"),
         ("guidance", "0,5", "Write it as 0.5."),
+        ("guidance_interval", "0,2 to 0,8", "Write both with a point"),
+        ("guidance_interval", "nan to 1", "two numbers 0 to 1, such as `0.2 to 0.8`"),
         ("guidance", "nan", "number 0 to 20"),
         ("detail", "ture", "Did you mean `true`?"),
         ("sampler", "dpm+++", "Did you mean `dpm++`?"),

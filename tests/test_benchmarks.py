@@ -52,6 +52,18 @@ def test_a_layer_that_is_all_wrong_is_found(project: Project) -> None:
     assert re.match(r"detailer: 0 of \d+ layers found\n  not ", found)
 
 
+def test_every_part_of_the_gpu_benchmark_runs_without_a_gpu() -> None:
+    told = printed(ROOT, "gpu", "--device", "cpu", "--tiny", "--minutes", 20, "--repeats", 1)
+    assert "NOT RUN" not in told
+    assert "FAILED" not in told
+    assert len(re.findall(r"^\| (glide|bsrgan|vqgan)/\w+ \|", told, re.MULTILINE)) == 15
+    assert len(re.findall(r"^\| .* \(stand-in\) \|", told, re.MULTILINE)) == 5
+    assert (
+        len(re.findall(r"^\d+\.\d s an artwork.* in the networks \d+ %", told, re.MULTILINE)) == 4
+    )
+    assert "not recordable: " in told
+
+
 def test_reduced_precision_changes_a_little(project: Project) -> None:
     picture = project.folder / "picture.png"
     colours = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)

@@ -43,7 +43,7 @@ from bigart.weights.conversion import convert, open_network
 from bigart.weights.inspection import inspect
 from bigart.weights.layouts import Options, recognise
 from bigart.weights.network_file import options_from
-from conftest import rule_weight
+from parity import rule_weight
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 

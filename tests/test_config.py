@@ -124,6 +124,8 @@ def test_left_out_or_blank_is_the_default(mapping):
         ("guidance", -0.0, 0.0),  # or it would rerun what 0 has painted
         ("texture_amount", "1e-2", 0.01),
         ("upsample_steps", "ddim50", "ddim50"),
+        ("guidance_interval", "0.20  to\u00a0.8", "0.2 to 0.8"),
+        ("guidance_interval", ".2 to 1.", "0.2 to 1"),
         ("batch", "4", 4),
         ("seed", "\u200b４２\u00a0", 42),
         ("choose", "2.000", 2),  # two thousand there are not
@@ -169,6 +171,11 @@ def test_a_file_in_place_of_the_results_folder_is_found_before_anything_runs(tmp
         ("device", 0, ["found 0", "`cuda:N` (the N-th GPU, from 0)", "is `cuda`"]),
         ("seed", -1, ["found -1", "No seed is drawn by chance", "write another number"]),
         ("seed", "new", ["the same one paints the same pictures again"]),
+        ("guidance_interval", 0.5, ["found 0.5", "`0.2 to 0.8`", "`to` between them"]),
+        ("guidance_interval", [0.2, 0.8], ["found [0.2, 0.8]", "`to` between them"]),
+        ("guidance_interval", "0.8 to 0.2", ["the smaller one first"]),
+        ("guidance_interval", "0.2 to 8", ["two numbers 0 to 1"]),
+        ("guidance_interval", "0.2-0.8", ["`to` between them"]),
         ("negative_prompt", 12, ["Put it in quotes"]),
         ("negative_prompt", "half \ud83d", ["Character 6 is not UTF-8"]),
         ("results", "a{b}", ["without { and }"]),

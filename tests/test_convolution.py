@@ -17,7 +17,7 @@ from bigart.networks.native.cpu.winograd import (
 )
 from bigart.networks.native.vqgan import VQGAN
 from bigart.networks.options import VQGANOptions
-from conftest import fill
+from parity import fill
 
 
 def _error(result: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> float:

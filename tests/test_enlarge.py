@@ -17,7 +17,7 @@ from bigart.networks.native import rrdbnet
 from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.options import RRDBNetOptions
 from bigart.weights import conversion
-from conftest import fill
+from parity import fill
 from projects import ROOT
 
 GIGABYTE = 10**9

@@ -31,7 +31,7 @@ from bigart.weights.conversion import convert
 from bigart.weights.inspection import inspect
 from bigart.weights.layouts import recognise
 from bigart.weights.table import ModelFile
-from conftest import fill, rule_weight
+from parity import fill, rule_weight
 from test_checkpoints import (
     SMALL_GLIDE,
     SMALL_RRDB,

@@ -11,17 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+import parity
 from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.native.vqgan import VQGAN, Codebook
 from bigart.networks.network import Network, on_meta
 from bigart.networks.options import BASE, UPSAMPLER, GlideOptions, RRDBNetOptions, VQGANOptions
 from bigart.networks.tokenizer import Tokenizer
-from conftest import PARITY, fill, glide_options, normal, uniform
-
-TOLERANCE = 1e-4
+from parity import FAMILIES, PARITY, TOLERANCE, Compared
 
 PUBLISHED: dict[str, tuple[type[Network], object]] = {
     "glide/base": (Text2ImUNet, BASE),
@@ -53,83 +52,33 @@ def test_narrow_networks_have_fewer_groups_everywhere(kind: type[Network], optio
     assert {norm.num_groups for norm in norms} == {8}
 
 
-def _assert_close(ours: Tensor, recorded: np.ndarray) -> None:
-    assert ours.shape == recorded.shape
-    assert np.abs(ours.numpy() - recorded).max() < TOLERANCE
+def _vectors(family: str) -> list[Any]:
+    _, small, full = FAMILIES[family]
+    return [*small, *(pytest.param(name, marks=pytest.mark.full_size) for name in full)]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("base_small", "upsample_small", "base_inpaint_small"),
-        pytest.param("base_full", marks=pytest.mark.full_size),
-        pytest.param("upsample_full", marks=pytest.mark.full_size),
-    ],
-)
-def test_glide(name: str, vectors: dict[str, dict], tokenizer: Tokenizer) -> None:
-    vector = vectors[f"glide/{name}"]
-    options = glide_options(vector["options"])
-    batch, side = len(vector["prompts"]), options.image_size
-    inputs = {"x": torch.from_numpy(normal(f"glide/{name}/x", (batch, 3, side, side)))}
-    if options.super_res:
-        low_res = normal(f"glide/{name}/low_res", (batch, 3, 64, 64)).clip(-1, 1)
-        inputs["low_res"] = torch.from_numpy(low_res)
-    if options.inpaint:
-        kept = normal(f"glide/{name}/inpaint_image", (batch, 3, side, side)).clip(-1, 1)
-        mask = normal(f"glide/{name}/inpaint_mask", (batch, 1, side, side)) > 0
-        inputs |= {"inpaint_image": torch.from_numpy(kept), "inpaint_mask": torch.from_numpy(mask)}
-    read = [tokenizer.context(prompt, options.text_ctx) for prompt in vector["prompts"]]
-    tokens, token_mask = (torch.cat(parts) for parts in zip(*read, strict=True))
-    network = fill(Text2ImUNet(options))
-
-    text = network.encode_text(tokens, token_mask)
-    y = network.denoise(timesteps=torch.tensor(vector["timesteps"]), text=text, **inputs)
-
-    recorded = np.load(PARITY / f"glide_{name}.npz")
-    _assert_close(text.proj, recorded["xf_proj"])
-    features = network.text_features(tokens, token_mask)
-    _assert_close(features[..., :16], recorded["xf_out"])
-    step = 8 if options.super_res else 1
-    _assert_close(y[..., ::step, ::step], recorded["y"])
+def _assert_close(compared: Compared) -> None:
+    for what, ours, recorded in compared:
+        assert ours.shape == recorded.shape, what
+        if recorded.dtype.kind in "iu":
+            assert np.array_equal(ours.numpy(), recorded), what
+        else:
+            assert np.abs(ours.numpy() - recorded).max() < TOLERANCE, what
 
 
-@pytest.mark.parametrize(
-    "name", ["small_x4", "small_x2", pytest.param("full_x4", marks=pytest.mark.full_size)]
-)
-def test_rrdbnet(name: str, vectors: dict[str, dict]) -> None:
-    vector = vectors[f"bsrgan/{name}"]
-    options = RRDBNetOptions(vector["sf"], vector["nf"], vector["nb"], vector["gc"])
-    network = fill(RRDBNet(options), gain=vector["fill_gain"])
-    x = torch.from_numpy(uniform(f"bsrgan/{name}/x", (1, 3, vector["h"], vector["w"])))
-    recorded = np.load(PARITY / f"bsrgan_{name}.npz")["y"]
-    step = vector["stored_step"]
-    _assert_close(network(x)[..., ::step, ::step], recorded)
-    _assert_close(network.enlarge(x, strip=16)[..., ::step, ::step], recorded)
+@pytest.mark.parametrize("name", _vectors("glide"))
+def test_glide(name: str) -> None:
+    _assert_close(parity.glide(name))
 
 
-@pytest.mark.parametrize(
-    "name", ["small", pytest.param("full_f16_16384", marks=pytest.mark.full_size)]
-)
-def test_vqgan(name: str, vectors: dict[str, dict]) -> None:
-    vector = vectors[f"vqgan/{name}"]
-    config = vector["ddconfig"]
-    options = VQGANOptions(
-        channels=config["ch"],
-        channel_mult=tuple(config["ch_mult"]),
-        res_blocks=config["num_res_blocks"],
-        attention_resolutions=tuple(config["attn_resolutions"]),
-        resolution=config["resolution"],
-        z_channels=config["z_channels"],
-        embed_dim=vector["embed_dim"],
-        codes=vector["n_embed"],
-    )
-    network = fill(VQGAN(options))
-    x = normal(f"vqgan/{name}/x", (1, 3, vector["h"], vector["w"])).clip(-1, 1)
-    recorded = np.load(PARITY / f"vqgan_{name}.npz")
-    indices = network.indices(network.encode(torch.from_numpy(x)))
-    assert np.array_equal(indices.flatten().numpy(), recorded["indices"])
-    step = vector["stored_step"]
-    _assert_close(network.decode(indices)[..., ::step, ::step], recorded["y"])
+@pytest.mark.parametrize("name", _vectors("bsrgan"))
+def test_rrdbnet(name: str) -> None:
+    _assert_close(parity.rrdbnet(name))
+
+
+@pytest.mark.parametrize("name", _vectors("vqgan"))
+def test_vqgan(name: str) -> None:
+    _assert_close(parity.vqgan(name))
 
 
 def test_codes_are_compared_in_float32() -> None:

@@ -83,6 +83,7 @@ def test_the_machine_reruns_nothing(project: Project) -> None:
         ("steps", "5", since("thumbnails")),
         ("sampler", "ddim", since("thumbnails")),
         ("guidance", "3.5", since("thumbnails")),
+        ("guidance_interval", "0.2 to 1", since("thumbnails")),
         ("negative_prompt", "dark", since("thumbnails")),
         ("upsample_temp", "0.9", since("upsampled")),
         ("upsample_steps", "4", since("upsampled")),

@@ -18,7 +18,7 @@ from bigart.networks.native.glide.model import Text, Text2ImUNet
 from bigart.networks.tokenizer import Tokenizer
 from bigart.sampling.samplers import SAMPLERS, Denoiser, State, conditioned, guided
 from bigart.sampling.schedule import Schedule
-from conftest import PARITY, fill, glide_options, normal
+from parity import PARITY, fill, glide_options, normal
 
 TOLERANCE = 1e-3
 
@@ -113,6 +113,34 @@ def test_the_stochastic_solver_ends_where_the_ancestral_sampler_does() -> None:
     errors = [abs(spread("dpm++sde", steps) / exact - 1) for steps in (20, 40, 80, 160)]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 0.02
+
+
+@pytest.mark.parametrize(
+    ("interval", "led_away"), [((0, 1), 5), ((0, 0), 1), ((0.25, 0.75), 3), ((0.9, 1), 1)]
+)
+def test_outside_the_guidance_interval_only_the_prompt_is_read(
+    interval: tuple[float, float], led_away: int
+) -> None:
+    """Timesteps 999, 749, 500, 250 and 0 are at 0, 0.25, 0.5, 0.75 and 1 of the way."""
+
+    class Away(str):
+        def beside(self, other: str) -> str:
+            return f"{self}, not {other}"
+
+    class Reader:
+        def denoise(
+            self, x: Tensor, timesteps: Tensor, text: str, low_res: Tensor | None = None
+        ) -> Tensor:
+            read.append((text, len(x)))
+            return torch.cat([x, x], dim=1)
+
+    read: list[tuple[str, int]] = []
+    denoiser = guided(Reader(), Away("boat"), Away("dark"), 3.0, interval)
+    for timestep in (999, 749, 500, 250, 0):
+        eps, variance = denoiser(torch.ones(2, 3, 4, 4), timestep)
+        assert eps.shape == variance.shape == (2, 3, 4, 4)
+    assert read.count(("boat, not dark", 4)) == led_away
+    assert read.count(("boat", 2)) == 5 - led_away
 
 
 def test_two_stages_with_guidance(vectors: dict[str, dict], tokenizer: Tokenizer) -> None:

@@ -39,7 +39,7 @@ from bigart.sampling import noise
 from bigart.stages import NETWORK_STAGES
 from bigart.verify import compare
 from bigart.weights.conversion import open_network, save_network
-from conftest import fill
+from parity import fill
 from projects import PATH, ROOT, Project, missing
 from test_environment import OWN_ENVIRONMENTS
 

@@ -25,6 +25,7 @@ from torch import Tensor
 import train_detailer
 import train_enlarger
 import train_upsampler
+from bigart.config.options import interval
 from common import FIGURES, HELD_OUT, SHIPPED, held_out, scene_at, tensor, write_figures
 from degrade import degrade
 from painter import Scene, caption, paint, sample_scene
@@ -48,7 +49,10 @@ class Painters:
         a, pictures = self.options, []
         for first in range(0, len(captions), BATCH):
             some = captions[first : first + BATCH]
-            made = sample(self.base, some, a.steps, a.guidance, a.sampler, seed=first)
+            made = sample(
+                self.base, some, a.steps, a.guidance, a.sampler,
+                seed=first, interval=interval(a.guidance_interval),
+            )  # fmt: skip
             if a.upsample_steps != "none":
                 steps = a.upsample_steps
                 made = sample(self.upsampler, some, steps, 1.0, "ddim", made, seed=first + 1)
@@ -143,6 +147,7 @@ def main() -> None:
         "--upsample-steps", default="fast27", help="or none: probe the thumbnails, much quicker"
     )
     parser.add_argument("--guidance", type=float, default=3.5)
+    parser.add_argument("--guidance-interval", default="0 to 1")
     parser.add_argument("--sampler", default="ancestral")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", default=",".join(PARTS), help="some of these")
@@ -155,6 +160,7 @@ def main() -> None:
     if only & {"probe", "variety"}:
         figures["sampling"] = {
             "steps": a.steps, "sampler": a.sampler, "guidance": a.guidance,
+            "guidance_interval": a.guidance_interval,
             "upsample_steps": a.upsample_steps,
         }  # fmt: skip
         probe, painters = train_probe(), Painters(a)

@@ -28,6 +28,7 @@ def sample(
     sampler: str,
     low: Tensor | None = None,
     seed: int = 1,
+    interval: tuple[float, float] = (0.0, 1.0),
 ) -> Tensor:
     """Return a picture for each prompt, (B, 3, n, n) in [-1, 1].
 
@@ -39,6 +40,7 @@ def sample(
         sampler: A key of ``SAMPLERS``.
         low: (B, 3, m, m) in [-1, 1], what to upsample.
         seed: Of the noise.
+        interval: Where the guidance pulls, as ``guided`` takes it.
     """
     assert isinstance(network, Text2ImUNet)
     device = next(network.parameters()).device
@@ -53,7 +55,8 @@ def sample(
     with torch.inference_mode():
         text = network.encode_text(tokens[:-1], mask[:-1])
         if low is None:
-            denoiser = guided(network, text, network.encode_text(tokens[-1:], mask[-1:]), guidance)
+            away = network.encode_text(tokens[-1:], mask[-1:])
+            denoiser = guided(network, text, away, guidance, interval)
         else:
             denoiser = conditioned(network, text, low.to(device))
         schedule = Schedule.create(network.options.noise_schedule, steps)

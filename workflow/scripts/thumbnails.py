@@ -5,9 +5,10 @@ import argparse
 import torch
 
 from bigart.commands import command, network_command, sampling_command
-from bigart.config.options import add_option
+from bigart.config.options import add_option, interval
 from bigart.metadata import picture_file, recipe
 from bigart.sampling.candidates import candidate_noise
+from bigart.sampling.graphs import replayed
 from bigart.sampling.samplers import guided
 
 STAGE = "thumbnails"
@@ -17,7 +18,7 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     sampling_command.add_arguments(parser)
-    for option in ("negative_prompt", "steps", "sampler", "guidance"):
+    for option in ("negative_prompt", "steps", "sampler", "guidance", "guidance_interval"):
         add_option(parser, f"--{option.replace('_', '-')}", option)
     network_command.add_arguments(parser)
     command.main(parser, run)
@@ -30,7 +31,9 @@ def run(arguments: argparse.Namespace) -> None:
     reader = sampling_command.prompt_reader(arguments, network, device)
     text = sampling_command.read_prompt(reader, "prompt", arguments.prompt)
     away = sampling_command.read_prompt(reader, "negative prompt", arguments.negative_prompt)
-    denoiser = guided(network, text, away, arguments.guidance)
+    steps = replayed(network, device.device)
+    within = interval(arguments.guidance_interval)
+    denoiser = guided(steps, text, away, arguments.guidance, within)
     recipes = [
         recipe.extend(
             recipe.start(),
@@ -43,6 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
             steps=arguments.steps,
             sampler=arguments.sampler,
             guidance=arguments.guidance,
+            guidance_interval=arguments.guidance_interval,
             **made_with,
         )
         for candidate in range(len(arguments.out))

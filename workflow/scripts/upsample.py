@@ -10,6 +10,7 @@ from bigart.errors import UserError
 from bigart.metadata import picture_file, recipe
 from bigart.pictures import images
 from bigart.sampling.candidates import as_low_res, candidate_noise
+from bigart.sampling.graphs import replayed
 from bigart.sampling.samplers import conditioned
 
 STAGE = "upsampled"
@@ -39,6 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     reader = sampling_command.prompt_reader(arguments, network, device)
     text = sampling_command.read_prompt(reader, "prompt", arguments.prompt)
     thumbnails = [images.read_rgb(path) for path in arguments.images]
+    steps = replayed(network, device.device)
     low_res = as_low_res(thumbnails, device.device)
     recipes = [
         recipe.extend(
@@ -57,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
         device,
         sampler="ddim",
         # not guided, as published: it follows the thumbnail
-        denoiser=lambda chunk: conditioned(network, text, low_res[chunk]),
+        denoiser=lambda chunk: conditioned(steps, text, low_res[chunk]),
         noise=candidate_noise(
             arguments.seed, STAGE, network.options.image_size, arguments.temperature
         ),

@@ -74,6 +74,7 @@ ALL = (
             "--steps": "steps",
             "--sampler": "sampler",
             "--guidance": "guidance",
+            "--guidance-interval": "guidance_interval",
         },
         role="base",
         architecture="glide",

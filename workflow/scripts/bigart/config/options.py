@@ -23,6 +23,7 @@ from bigart.errors import listed, show, suggest
 # What other programs take, and this one does not
 _HINTS = {
     "device": "A GPU of NVIDIA or AMD is `cuda`, one of Apple `mps`; `auto` takes what is there.",
+    "guidance_interval": "Write both with a point, the smaller one first, and `to` between them.",
     "seed": "No seed is drawn by chance: the same one paints the same pictures again. For other "
     "pictures write another number.",
 }
@@ -64,6 +65,20 @@ def _option(default: Any, description: str) -> Any:
     return Field(default, description=description)
 
 
+def interval(text: str) -> tuple[float, float]:
+    """Return both ends of an interval such as "0.2 to 0.8"."""
+    begin, end = map(float, text.split(" to "))
+    return begin, end
+
+
+def _ascending(text: str) -> str:
+    """Return an interval in the one form that counts as the same, and refuse an empty one."""
+    begin, end = interval(text)
+    if begin >= end or end > 1:
+        raise ValueError(_HINTS["guidance_interval"])
+    return f"{begin:.15g} to {end:.15g}"
+
+
 _Set = Annotated[str, _allowed("the name of a set in config/models.yaml")]
 _Count = Annotated[int, Field(ge=1, le=100)]
 _PATH = "a path (`~` is your home), without { and }"
@@ -78,6 +93,12 @@ _CHOICE = "whole number 1 to `candidates`"
 _Choice = Annotated[_Count, _allowed(_CHOICE), AfterValidator(_among_candidates)]
 _Sampler = Literal["ancestral", "ddim", "dpm++", "dpm++sde"]
 _Guidance = Annotated[float, Field(ge=0, le=20)]
+_NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
+_Interval = Annotated[
+    str,
+    _allowed("two numbers 0 to 1, such as `0.2 to 0.8`", pattern=f"^{_NUMBER} to {_NUMBER}$"),
+    AfterValidator(_ascending),
+]
 _Words = Annotated[
     str,
     _allowed("text of at most 10,000 characters, without control characters", max_length=10_000),
@@ -158,6 +179,11 @@ class Options(_Model):
     steps: _Steps = _option(400, "denoising steps of a thumbnail, out of 1000")
     sampler: _Sampler = _option("ancestral", "how the steps are taken")
     guidance: _Guidance = _option(2.0, "how strongly the prompt pulls; 1 is no extra pull")
+    guidance_interval: _Interval = _option(
+        "0 to 1",
+        "where on the way from noise (0) to picture (1) the guidance pulls; elsewhere a step takes "
+        "half the time",
+    )
     negative_prompt: _Words = _option("", "what the guidance pulls away from")
     upsample_temp: _Noise = _option(
         0.997, "strength of the upsampler's starting noise; less is smoother"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bigart.networks.options import PICTURE_CHANNELS
-from bigart.sampling.schedule import Schedule
+from bigart.sampling.schedule import STEPS, Schedule
 
 Denoiser = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 """(x (B,3,n,n), timestep) -> noise (B,3,n,n) and variance (B,3,n,n) as a place in [-1, 1]."""
@@ -69,22 +69,36 @@ def conditioned(network: Network, text: Text, low_res: Tensor | None = None) -> 
     return denoise
 
 
-def guided(network: Network, text: Text, away: Text, guidance: float) -> Denoiser:
+def guided(
+    network: Network,
+    text: Text,
+    away: Text,
+    guidance: float,
+    interval: tuple[float, float] = (0.0, 1.0),
+) -> Denoiser:
     """Wrap a network for classifier-free guidance (Ho and Salimans 2022; GLIDE, equation 8).
 
-    The noise is ``away + guidance * (prompt - away)``; the variance is the prompt's.
+    The noise is ``away + guidance * (prompt - away)``; the variance is the prompt's. Outside the
+    interval the network follows the prompt without guidance, which is half the work
+    (Kynkaanniemi et al. 2024, arXiv:2404.07724).
 
     Args:
         network: The base network.
         text: One prompt, or one for each picture.
         away: The text to lead away from: no tokens, or a negative prompt.
         guidance: 1 follows the prompt as trained, more follows it harder.
+        interval: Where the guidance begins and ends on the way from noise (0) to picture (1), in
+            timesteps of the whole process; both ends count.
     """
+    unguided = conditioned(network, text)
     if guidance == 1.0:
-        return conditioned(network, text)
+        return unguided
     both = text.beside(away)
+    begin, end = interval
 
     def denoise(x: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
+        if not begin <= 1 - timestep / (STEPS - 1) <= end:
+            return unguided(x, timestep)
         batch = len(x)
         times = torch.full((2 * batch,), timestep, device=x.device)
         out = network.denoise(torch.cat([x, x]), times, both).float()
