@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from bigart.pictures import texture
 from bigart.pictures.texture import grain, texture_picture
