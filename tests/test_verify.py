@@ -206,23 +206,24 @@ def test_a_stage_begins_only_with_what_it_should(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "package"),
+    ("arguments", "packages"),
     [
         (["candidates", "--config", "engine=upstream"], "glide"),
         (["results/verify/upstream/detailed.safetensors"], "taming"),
-        (["verify"], "glide|basicsr|taming"),
+        (["verify"], "glide basicsr taming"),
     ],
 )
 def test_a_missing_package_is_named_before_anything_is_removed(
-    arguments: list[str], package: str, tiny: Project
+    arguments: list[str], packages: str, tiny: Project
 ) -> None:
     kept = tiny.folder / "results/lake/1-thumbnails/1.png"
     before = kept.read_bytes()
     done = tiny.snakemake(*arguments, check=False)
     told = done.stdout + done.stderr
     assert done.returncode == 1
-    assert told.count("error: the upstream engine needs") == 1
-    assert re.search(rf"envs/upstream-({package})\.yaml", told)
+    assert told.count("error: ") == 1
+    named = re.findall(r"the upstream engine needs .*envs/upstream-(\w+)\.yaml", told)
+    assert sorted(named) == sorted(packages.split())
     assert "which is not installed here. `snakemake --sdm conda` makes" in told
     assert "rule thumbnails:" not in told
     assert "Traceback" not in told
