@@ -184,24 +184,3 @@ def test_where_a_gpu_is_expected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert expects_gpu("auto")
     monkeypatch.setattr("importlib.metadata.version", lambda name: "2.13.0+cpu")
     assert not expects_gpu("auto")
-
-
-@pytest.mark.parametrize(
-    ("kind", "amx", "isa", "best"),
-    [
-        ("cuda", False, None, "fp16"),
-        ("mps", True, None, "fp32"),
-        ("cpu", False, None, "fp32"),
-        ("cpu", True, None, "bf16"),
-        ("cpu", True, "AVX512_CORE_AMX", "bf16"),
-        ("cpu", True, "AVX512_CORE", "fp32"),
-    ],
-)
-def test_precision_auto_is_the_fastest_that_is_faithful(
-    kind: str, amx: bool, isa: str | None, best: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
-    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
-    if isa:
-        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", isa)
-    assert device.best_precision(torch.device(kind)) == best

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import platform
 import resource
 import time
@@ -39,13 +38,13 @@ class Device:
         """Resolve the options `device` and `precision`, and turn TF32 off.
 
         "auto" and "cuda" are the GPU with the fewest jobs, "auto" without one is the CPU. Precision
-        "auto" is ``best_precision``.
+        "auto" is fp32, which agrees with the published networks on any device.
 
         Raises:
             UserError: There is no such device here, or it cannot compute in that precision.
         """
         chosen, slot = resolve(device, precision), None
-        precise = best_precision(chosen) if precision == "auto" else precision
+        precise = "fp32" if precision == "auto" else precision
         # torch lets convolutions use TF32, which has 10 of float32's 23 bits of mantissa
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         if chosen.type != "cpu":
@@ -95,25 +94,6 @@ class Device:
         if self.precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, PRECISIONS[self.precision])
-
-
-def best_precision(device: torch.device) -> str:
-    """Return the fastest precision that is faithful on a device (docs/speed.md).
-
-    NVIDIA's GPUs compute in fp16, as the article's notebooks do. A CPU with AMX computes in bf16,
-    which is slower than fp32 on every other.
-    """
-    if device.type == "cuda":
-        return "fp16"
-    return "bf16" if device.type == "cpu" and _has_amx() else "fp32"
-
-
-def _has_amx() -> bool:
-    """Return whether oneDNN, torch's CPU library, multiplies with AMX."""
-    # torch has no public name for it, and older versions none at all
-    supported = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
-    allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()
-    return supported and ("AMX" in allowed or allowed in ("ALL", "DEFAULT"))
 
 
 def resolve(device: str, precision: str) -> torch.device:
