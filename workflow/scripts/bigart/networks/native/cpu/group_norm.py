@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from bigart.networks.native.cpu.winograd import use_fast_path
 
-#: Size of the parts, in float32, that a picture's statistics are computed from, and of the largest
-#: temporary. It stays in the processor's cache, and comes from the heap (``running.allocator``).
-PART_BYTES = 2**22
+#: Size of the parts that a picture's statistics are computed from, and of the largest temporary.
+PART_BYTES = 2**24
 
 
 class GroupNorm(nn.GroupNorm):
@@ -43,13 +42,12 @@ class GroupNorm(nn.GroupNorm):
             Scale and shift, each (B, channels, 1, 1), in the dtype of ``x``.
         """
         batch, channels, height, _ = x.shape
-        rows = max(1, PART_BYTES // (x[:, :, 0].numel() * 4))
+        rows = max(1, PART_BYTES // (x[:, :, 0].numel() * x.element_size()))
         means, squares = torch.zeros(2, batch, channels, dtype=torch.float64)
         for part in x.split(rows, dim=2):
-            share, precise = part.shape[2] / height, part.float()
-            mean = precise.mean(dim=(2, 3), keepdim=True)
-            variance = (precise - mean).square_().mean(dim=(2, 3)).double()
-            mean = mean[:, :, 0, 0].double()
+            mean = part.float().mean(dim=(2, 3), keepdim=True)
+            variance = (part.float() - mean).square_().mean(dim=(2, 3)).double()
+            mean, share = mean[:, :, 0, 0].double(), part.shape[2] / height
             means += share * mean
             squares += share * (variance + mean.square())
 
