@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bigart.config.options import Artwork, Config
+from bigart.config.project import counted
 from bigart.running import environment
 from bigart.running.progress import duration
 from bigart.stages import STAGES, Stage, of_file
@@ -93,10 +94,9 @@ def forecast(
         stages[name] += took
     longest = max(stages, key=lambda name: stages[name])
     each = stages[longest] / sum(name == longest for _, name in jobs)
-    count = "1 artwork" if len(artworks) == 1 else f"{len(artworks)} artworks"
     return (
-        f"About {duration(_wall(seconds, machine))} for {count}, {source}; longest stage: "
-        f"{STAGES[longest].rule}, {duration(each)} an artwork."
+        f"About {duration(_wall(seconds, machine))} for {counted(len(artworks), 'artwork')}, "
+        f"{source}; longest stage: {STAGES[longest].rule}, {duration(each)} an artwork."
     )
 
 
