@@ -288,6 +288,7 @@ def test_the_weights_vanish_under_a_run(disturbed: Disturbed) -> None:
 def test_a_broken_lock(disturbed: Disturbed, content: bytes, expected: str | None) -> None:
     """Snakemake's own, as a run that was killed leaves it, or a disk that was full."""
     locks = disturbed.project.folder / ".snakemake/locks"
+    locks.mkdir(parents=True, exist_ok=True)  # a run that ends well removes it
     disturbed.forget("final")
     for kind in ("input", "output"):
         (locks / f"0.{kind}.lock").write_bytes(content)
