@@ -197,6 +197,18 @@ def mounted(folder: Path, *options: str) -> Iterator[None]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
+@contextlib.contextmanager
+def small_disk(results: Path, options: str) -> Iterator[Path]:
+    """Mount a small disk in place of the results; yield where they are meanwhile."""
+    away = results.rename(results.with_name("away"))
+    try:
+        with mounted(results, "-t", "tmpfs", "-o", options, "none"):
+            yield away
+    finally:
+        results.rmdir()
+        away.rename(results)
+
+
 def remount(folder: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
 
@@ -208,9 +220,8 @@ def test_the_disk_is_full(disturbed: Disturbed) -> None:
     Of too little room in bytes the first run speaks before its first job.
     """
     results = disturbed.project.folder / "results"
-    away = results.rename(results.with_name("away"))
-    needed = sum(1 for _ in away.rglob("*"))
-    with mounted(results, "-t", "tmpfs", "-o", "size=4k,nr_inodes=2", "none"):
+    needed = sum(1 for _ in results.rglob("*"))
+    with small_disk(results, "size=4k,nr_inodes=2"):
         disturbed.fails("error: the files to be made take about")
         assert list(results.iterdir()) == []
         for share in (0.0, 0.02, 0.2, 0.4, 0.6, 0.8):
@@ -218,25 +229,21 @@ def test_the_disk_is_full(disturbed: Disturbed) -> None:
             disturbed.fails("the disk is full", "No space left on device")
         remount(results, "nr_inodes=1000")
         disturbed.recovers()
-    results.rmdir()
-    away.rename(results)
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("rule", FILES)
 def test_the_disk_is_full_of_former_pictures(disturbed: Disturbed, rule: str) -> None:
     results = disturbed.project.folder / "results"
-    away = results.rename(results.with_name("away"))
-    full = 1 + sum(1 for _ in away.rglob("*"))
-    with mounted(results, "-t", "tmpfs", "-o", f"size=64m,nr_inodes={full}", "none"):
+    full = 1 + sum(1 for _ in results.rglob("*"))
+    with small_disk(results, f"size=64m,nr_inodes={full}") as away:
         shutil.copytree(away, results, dirs_exist_ok=True)
         disturbed.fails("the disk is full", "No space left on device", options=["-R", rule])
         disturbed.expect_all_files()
-        assert disturbed.project.jobs() == set()
+        if "/" not in FILES[rule]:  # of several files, a failed job may have replaced the first
+            assert disturbed.project.jobs() == set()
         remount(results, "nr_inodes=1000")
         disturbed.recovers()
-    results.rmdir()
-    away.rename(results)
 
 
 def test_the_disk_is_full_for_the_comparison_of_the_engines(disturbed: Disturbed) -> None:
