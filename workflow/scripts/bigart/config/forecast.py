@@ -166,9 +166,9 @@ def _costs(
     embedded = config.models == "embedded"
     reduced = _precisions(config, gpu, machine) == ("bf16",)
     for name in missing:
-        start, *work = _STATED[name]
+        own_start, *network = _STATED[name]
         faster = _AMX[name][not embedded] if reduced and name in _AMX else 1
-        found[name] = _Cost(start * slower, work[not embedded] * slower / faster)
+        found[name] = _Cost(own_start * slower, network[not embedded] * slower / faster)
     return found, "going by another machine's figures and this one's speed"
 
 
