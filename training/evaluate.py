@@ -26,6 +26,8 @@ import train_detailer
 import train_enlarger
 import train_upsampler
 from bigart.config.options import interval
+from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.running.device import PRECISIONS, Device
 from common import FIGURES, HELD_OUT, SHIPPED, held_out, scene_at, tensor, write_figures
 from degrade import degrade
 from painter import Scene, caption, paint, sample_scene
@@ -41,24 +43,36 @@ class Painters:
     """Base and upsampler, and how to sample them."""
 
     def __init__(self, a: argparse.Namespace) -> None:
-        self.base, self.upsampler = (opened(a.weights, name) for name in ("base", "upsampler"))
+        self.device = Device.choose("cpu", a.precision)
+        names = ("base", "upsampler")
+        self.base, self.upsampler = (self._opened(a.weights, name) for name in names)
         self.options = a
+
+    def _opened(self, weights: Path, name: str) -> Text2ImUNet:
+        network = opened(weights, name)
+        assert isinstance(network, Text2ImUNet)
+        if self.device.precision != "fp32":
+            network.reduce(PRECISIONS[self.device.precision])
+        return network
 
     def paint(self, captions: Sequence[str]) -> Tensor:
         """Return what they paint for the captions, (B, 3, n, n) in [-1, 1]."""
-        a, pictures = self.options, []
+        pictures = []
         for first in range(0, len(captions), BATCH):
-            some = captions[first : first + BATCH]
-            made = sample(
-                self.base, some, a.steps, a.guidance, a.sampler,
-                seed=first, interval=interval(a.guidance_interval),
-            )  # fmt: skip
-            if a.upsample_steps != "none":
-                steps = a.upsample_steps
-                made = sample(self.upsampler, some, steps, 1.0, "ddim", made, seed=first + 1)
-            pictures.append(made)
-            print(f"painted {first + len(some)} of {len(captions)}", flush=True)
+            with self.device.autocast():
+                pictures.append(self._batch(captions[first : first + BATCH], first))
+            print(f"painted {first + len(pictures[-1])} of {len(captions)}", flush=True)
         return torch.cat(pictures)
+
+    def _batch(self, captions: Sequence[str], seed: int) -> Tensor:
+        a = self.options
+        made = sample(
+            self.base, captions, a.steps, a.guidance, a.sampler,
+            seed=seed, interval=interval(a.guidance_interval),
+        )  # fmt: skip
+        if a.upsample_steps == "none":
+            return made
+        return sample(self.upsampler, captions, a.upsample_steps, 1.0, "ddim", made, seed=seed + 1)
 
 
 def probe_figures(probe: Probe, painters: Painters) -> dict[str, Any]:
@@ -149,6 +163,7 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=3.5)
     parser.add_argument("--guidance-interval", default="0 to 1")
     parser.add_argument("--sampler", default="ancestral")
+    parser.add_argument("--precision", default="fp32", help="of base and upsampler: fp32 or bf16")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", default=",".join(PARTS), help="some of these")
     a = parser.parse_args()
@@ -158,12 +173,13 @@ def main() -> None:
         parser.error(f"--only: {', '.join(unknown)} is none of {', '.join(PARTS)}")
     figures: dict[str, Any] = {}
     if only & {"probe", "variety"}:
+        painters = Painters(a)
         figures["sampling"] = {
             "steps": a.steps, "sampler": a.sampler, "guidance": a.guidance,
             "guidance_interval": a.guidance_interval,
-            "upsample_steps": a.upsample_steps,
+            "upsample_steps": a.upsample_steps, "precision": painters.device.precision,
         }  # fmt: skip
-        probe, painters = train_probe(), Painters(a)
+        probe = train_probe()
     if "probe" in only:
         figures["probe"] = probe_figures(probe, painters)
     if "variety" in only:

@@ -55,7 +55,10 @@ def open_network(
         if arguments.threads < 1:
             raise UserError(f"--threads is {arguments.threads}; at least 1 is needed")
         torch.set_num_threads(arguments.threads)
-    device = Device.choose(arguments.device, arguments.precision)
+    precision = arguments.precision
+    if precision == "auto" and arguments.engine != NATIVE:
+        precision = "fp32"  # the original code keeps nothing from being rounded to 16 bits
+    device = Device.choose(arguments.device, precision)
     kind: type[Native | Upstream] = native if arguments.engine == NATIVE else upstream
     if device.device.type == "cpu":
         keep_freed_memory(kind.heap_threshold)

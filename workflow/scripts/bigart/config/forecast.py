@@ -18,6 +18,7 @@ from pathlib import Path
 from bigart.config.options import Artwork, Config
 from bigart.config.project import counted
 from bigart.running import environment
+from bigart.running.engines import NATIVE
 from bigart.running.progress import duration
 from bigart.stages import ALL, STAGES, Stage, of_file
 from bigart.weights.table import ModelFile
@@ -41,6 +42,14 @@ _STATED = {
     "final": (0.6, 0, 0),
 }
 _STATED_GFLOPS = 290  # of a product of matrices there
+# How many times faster the network is in bf16 with AMX, embedded and at the published sizes.
+_AMX = {
+    "thumbnails": (1.0, 1.0),
+    "upsampled": (1.0, 1.0),
+    "enlarged-1024": (1.0, 1.0),
+    "detailed": (1.0, 1.0),
+    "enlarged-4096": (1.0, 1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -140,7 +149,7 @@ def _costs(
     gpu = environment.expects_gpu(config.device)
     found = {}
     for name in stages:
-        records = _records(STAGES[name], config, table, models, gpu)
+        records = _records(STAGES[name], config, table, models, gpu, machine)
         newest = [cost for _, cost in sorted(records, key=lambda record: -record[0])[:NEWEST]]
         if newest:
             start, work = zip(*((cost.start, cost.work) for cost in newest), strict=True)
@@ -154,10 +163,12 @@ def _costs(
     if gpu or not machine.here:
         return None, ""
     slower = _STATED_GFLOPS / _gflops()
-    size = 1 if config.models == "embedded" else 2
+    embedded = config.models == "embedded"
+    reduced = _precisions(config, gpu, machine) == ("bf16",)
     for name in missing:
-        stated = _STATED[name]
-        found[name] = _Cost(stated[0] * slower, stated[size] * slower)
+        own_start, *network = _STATED[name]
+        faster = _AMX[name][not embedded] if reduced and name in _AMX else 1
+        found[name] = _Cost(own_start * slower, network[not embedded] * slower / faster)
     return found, "going by another machine's figures and this one's speed"
 
 
@@ -167,9 +178,11 @@ def _records(
     table: Mapping[str, Artwork],
     models: Mapping[str, ModelFile],
     gpu: bool,
+    machine: Machine,
 ) -> Iterator[tuple[float, _Cost]]:
     """Yield the time of a stage's earlier runs with the settings at hand, and what they cost."""
     name = Path(models[stage.role].final_path()).name if stage.role else ""
+    wanted = _precisions(config, gpu, machine)
     for artwork in table.values():
         log = f"{config.results}/{artwork.artwork}/log/{stage.log.format(format=artwork.format)}"
         try:
@@ -187,10 +200,19 @@ def _records(
             continue
         model, device, precision, engine = opened.groups()
         same = Path(model).name == name and engine == config.engine
-        if same and (device != "cpu") == gpu and config.precision in ("auto", precision):
+        if same and (device != "cpu") == gpu and precision in wanted:
             units = int(steps[1]) * int(steps[2]) * _passes(stage, artwork) if steps else 1
             network = min(float(took[1]), total)
             yield when, _Cost(total - network, network / units)
+
+
+def _precisions(config: Config, gpu: bool, machine: Machine) -> tuple[str, ...]:
+    """Return the precisions in which the networks may compute."""
+    if config.precision != "auto":
+        return (config.precision,)
+    if gpu or not machine.here or config.engine != NATIVE:
+        return ("fp32", "bf16", "fp16")
+    return (environment.best_precision("cpu"),)
 
 
 def _gflops() -> float:

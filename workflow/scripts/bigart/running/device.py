@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from bigart.errors import UserError
-from bigart.running import gpu_lock
+from bigart.running import environment, gpu_lock
 
 log = logging.getLogger("bigart")
 
@@ -38,13 +38,13 @@ class Device:
         """Resolve the options `device` and `precision`, and turn TF32 off.
 
         "auto" and "cuda" are the GPU with the fewest jobs, "auto" without one is the CPU. Precision
-        "auto" is fp32, which agrees with the published networks on any device.
+        "auto" is ``best_precision``.
 
         Raises:
             UserError: There is no such device here, or it cannot compute in that precision.
         """
         chosen, slot = resolve(device, precision), None
-        precise = "fp32" if precision == "auto" else precision
+        precise = best_precision(chosen) if precision == "auto" else precision
         # torch lets convolutions use TF32, which has 10 of float32's 23 bits of mantissa
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         if chosen.type != "cpu":
@@ -94,6 +94,14 @@ class Device:
         if self.precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, PRECISIONS[self.precision])
+
+
+def best_precision(device: torch.device) -> str:
+    """Return the fastest precision that is faithful on a device."""
+    best = environment.best_precision(device.type)
+    # the kernel may refuse AMX; torch has no public name for the question
+    allowed = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    return "fp32" if best == "bf16" and not allowed() else best
 
 
 def resolve(device: str, precision: str) -> torch.device:

@@ -12,6 +12,9 @@ from pathlib import Path
 #: Files that there are where a driver for NVIDIA's GPUs runs: on Linux, and in Windows' Linux.
 _DRIVERS = (Path("/dev/nvidiactl"), Path("/usr/lib/wsl/lib/libcuda.so.1"))
 
+_CPU = Path("/proc/cpuinfo")
+_ALL = ("ALL", "DEFAULT")  # of ONEDNN_MAX_CPU_ISA
+
 
 def export(scripts: Path, models: Path) -> None:
     """Set what the rules' shell commands rely on, here and in every job.
@@ -61,3 +64,25 @@ def expects_gpu(device: str) -> bool:
             return False
     apple = (platform.system(), platform.machine()) == ("Darwin", "arm64")
     return apple or any(driver.exists() for driver in _DRIVERS)
+
+
+def best_precision(device: str) -> str:
+    """Return the fastest precision that is faithful on this machine (docs/speed.md).
+
+    GPUs of NVIDIA compute in fp16, as the article's notebooks do. A CPU with AMX, units that
+    multiply matrices, computes in bf16, which is slower than fp32 on every other.
+
+    Args:
+        device: The type, as torch calls it.
+    """
+    if device == "cuda":
+        return "fp16"
+    return "bf16" if device == "cpu" and _has_amx() else "fp32"
+
+
+def _has_amx() -> bool:
+    """Return whether the processor has AMX, and oneDNN, torch's CPU library, may use it."""
+    allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()
+    with contextlib.suppress(OSError):
+        return "amx_bf16" in _CPU.read_text().split() and ("AMX" in allowed or allowed in _ALL)
+    return False
