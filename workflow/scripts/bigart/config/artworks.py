@@ -3,7 +3,8 @@
 Text in UTF-8, or in UTF-16 with a byte order mark: a row for each artwork, fields separated by
 tabs, the first row names the columns. A # as the first character of a row opens a comment. A field
 that begins with a double quote ends at the closing one, as spreadsheets write it, and may hold
-doubled quotes and line breaks or tabs; quotes elsewhere are text.
+doubled quotes and line breaks or tabs; quotes elsewhere are text. A row whose cells list values
+becomes several artworks (``sweeps``).
 """
 
 import codecs
@@ -12,22 +13,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from bigart.config.options import (
-    COLUMNS,
-    DEFAULTS,
-    REQUIRED,
-    TEXTS,
-    Artwork,
-    Config,
-    Options,
-    checked,
-)
+from bigart.config import sweeps
+from bigart.config.options import COLUMNS, DEFAULTS, REQUIRED, TEXTS, Artwork, Config, Options
 from bigart.config.plain_text import plain
 from bigart.errors import InputError, listed, named, show, suggest
 
 _LINE_END = r"\r\n|[\r\n]"
 # Not with both tabs and line breaks: then a quote stayed open until that of another row
 _QUOTED = r'"(?:(?:[^"\t]|"")*+|(?:[^"\r\n]|"")*+)"'
+TWINS_SHOWN = 3  # artworks of a row whose names others have
 _FORMATS = {
     b"PK\3\4": "a spreadsheet's own file (.xlsx, .ods, ...) or an archive",
     b"\xd0\xcf\x11\xe0": "an Excel file (.xls)",
@@ -69,7 +63,7 @@ def read(path: Path, config: Config) -> tuple[dict[str, Artwork], list[InputErro
         error(0, "no artworks: there is no row below the header")
     inherited = config.model_dump(include={*Options.model_fields})
     artworks: dict[str, Artwork] = {}
-    earlier: dict[str, tuple[str, int]] = {}
+    earlier: dict[str, tuple[str, str, int]] = {}
     for line, wrong_quote, cells in rows:
         values = {name: cell for name, cell in zip(names, cells, strict=False) if cell}
         name = plain(values.get("artwork", ""))
@@ -82,16 +76,21 @@ def read(path: Path, config: Config) -> tuple[dict[str, Artwork], list[InputErro
             message = f"found more fields than the {len(names)} columns, the last one being "
             error(line, f"{message}{show(cells[-1])}. Is there a tab inside the prompt?", label)
         known = {column: cell for column, cell in values.items() if column in COLUMNS}
-        artwork, wrong = checked(Artwork, inherited | known, config.candidates)
+        made, wrong = sweeps.expand(inherited | known, config.candidates)
         for column in wrong.keys() & {*names}:
-            error(line, wrong[column], label, f"column {named(column)}")
-        twin, first = earlier.setdefault(name.casefold(), (name, line))
-        if name and first != line:
-            message = f"line {first} names the artwork {named(twin)} already"
+            for message in wrong[column]:
+                error(line, message, label, f"column {named(column)}")
+        taken = [(name, "names"), *((one.artwork, "makes") for one in made if one.sweep)]
+        twins = [
+            earlier[own.casefold()]
+            for own, verb in taken
+            if own and earlier.setdefault(own.casefold(), (own, verb, line))[2] != line
+        ]
+        for twin, verb, first in twins[:TWINS_SHOWN]:
+            message = f"line {first} {verb} the artwork {named(twin)} already"
             allowed = "allowed: a name of its own, upper and lower case aside"
             error(line, f"{message}; {allowed}", label, "column `artwork`")
-        if artwork:
-            artworks[name] = artwork
+        artworks |= {artwork.artwork: artwork for artwork in made}
     return artworks, errors
 
 
