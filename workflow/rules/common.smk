@@ -17,7 +17,7 @@ MODELS_TABLE = ROOT / "config" / "models.yaml"
 sys.path.insert(0, str(SCRIPTS))
 
 try:
-    from bigart.config import project
+    from bigart.config import project, sweeps
 except ImportError as error:
     sys.exit(f"error: Snakemake's Python needs pandas and pydantic: {error}")
 from bigart.config.options import DEFAULTS, TEXTS
@@ -37,6 +37,7 @@ environment.export(SCRIPTS, Path(CONFIG.models_table or MODELS_TABLE).absolute()
 
 RESULTS = CONFIG.results
 VERIFY = f"{RESULTS}/verify"
+SWEEPS = sweeps.grouped(ARTWORKS.values())
 WEIGHTS = "weights"
 CANDIDATES = range(1, CONFIG.candidates + 1)
 WARNINGS_SHOWN = 10
@@ -78,6 +79,9 @@ def row(wildcards):
     """Return the artwork at hand."""
     if wildcards.artwork not in ARTWORKS:
         hint = suggest(wildcards.artwork, ARTWORKS)
+        if wildcards.artwork in SWEEPS:
+            names = [artwork.artwork for artwork in SWEEPS[wildcards.artwork]]
+            hint = f"That row lists values, and stands for {names[0]} to {names[-1]}."
         sys.exit(f"error: {CONFIG.table} has no artwork `{wildcards.artwork}`. {hint}")
     return ARTWORKS[wildcards.artwork]
 
