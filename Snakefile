@@ -27,6 +27,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/weights.smk"
 include: "workflow/rules/glide.smk"
 include: "workflow/rules/finishing.smk"
+include: "workflow/rules/preview.smk"
 include: "workflow/rules/sweeps.smk"
 include: "workflow/rules/verify.smk"
 
