@@ -40,7 +40,7 @@ def read() -> dict[str, Artwork]:
 def names(*prompts: str, known: str = "") -> list[str]:
     """What artworks with these prompts are called."""
     former = TableFile(Path("prompts.tsv"), f"artwork\tprompt\n{known}".encode())
-    return [*with_artworks(former, Config(results="none"), prompts, {})[1]]
+    return [*with_artworks(former, Config(results="none"), prompts, {})[2]]
 
 
 def test_a_row_is_added_with_a_name_and_a_new_seed(folder, capsys):
@@ -168,7 +168,7 @@ def test_names_are_those_of_no_other_artwork_and_no_former_one(folder):
 def test_any_prompt_is_added_as_it_is_or_refused_in_words(prompts):
     former = TableFile(Path("prompts.tsv"), b"prompt\tartwork\nx\tx\n")
     try:
-        new, added = with_artworks(former, Config(results="none"), prompts, {})
+        new, _, added = with_artworks(former, Config(results="none"), prompts, {})
     except UserError as error:
         assert "prompts.tsv" in str(error)  # noqa: PT017
         return

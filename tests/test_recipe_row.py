@@ -161,12 +161,16 @@ def test_what_a_project_has_painted(tiny: Project, tmp_path):
         ({"textured_4096": {"candidate": 4}}, "different values of `choose`"),
         ({"detailed": {"precision": "bf16"}}, "different values of `precision`"),
         ({"detailed": {"engine": "taming-transformers 0.0.1"}}, "different values of `engine`"),
-        ({"detailed": {"models": {"detailer.safetensors": "0" * 64}}}, "has another `detailer`"),
+        (
+            {"detailed": {"models": {"detailer.safetensors": "0" * 64}}},
+            "has another `detailer.safetensors`",
+        ),
         ({"detailed": {"models": {"my-own.safetensors": "0" * 64}}}, "my-own.safetensors"),
         ({"thumbnails": {"prompt": "\x07"}}, "`prompt`: found '\\x07'"),
         ({"thumbnails": {"candidate": "x"}}, "`choose`"),
         ({"thumbnails": {"candidate": None}, "textured_1024": {"candidate": None}}, "`choose`"),
         ({"thumbnails": {"seed": [1, {}]}}, "`seed`"),
+        ({"thumbnails": {"models": None, "precision": None, "engine": 3}}, "`engine`"),
         ({"thumbnails": {"candidates": "x"}}, "`candidates`: found 'x'"),
     ],
 )

@@ -68,10 +68,13 @@ def run(arguments: argparse.Namespace) -> None:
     table = TableFile.read(config.table)
     cells = {name: getattr(arguments, name) for name in Options.model_fields}
     cells = {name: text for name, text in cells.items() if text is not None}
-    new, added = new_artworks.with_artworks(table, config, prompts, cells, arguments.artwork)
+    new, rows, added = new_artworks.with_artworks(table, config, prompts, cells, arguments.artwork)
     new.save(table)
-    for name, artwork in added.items():
-        print(f"{config.table}: added {named(name)}, seed {artwork.seed}: {show(artwork.prompt)}")
+    for row in rows:
+        what = f"{named(row['artwork'])}, seed {row['seed']}: {show(row['prompt'])}"
+        print(f"{config.table}: added {what}")
+    if len(added) > len(rows):
+        print(f"These rows are sweeps: they make {len(added)} artworks.")
     with contextlib.suppress(UserError):  # what is wrong with the models, Snakemake says
         files = read_models(config.models_table or TABLE, root=ROOT).set(config.models)
         for warning in project.unknown_words(config, added, files):

@@ -21,8 +21,8 @@ def with_artworks(
     prompts: Sequence[str],
     cells: Mapping[str, str],
     name: str = "",
-) -> tuple[TableFile, dict[str, Artwork]]:
-    """Return a table with a row for each prompt, not saved yet, and the artworks of these rows.
+) -> tuple[TableFile, list[dict[str, str]], dict[str, Artwork]]:
+    """Return a table with a row for each prompt, not saved yet, these rows and their artworks.
 
     Args:
         table: The table.
@@ -47,7 +47,7 @@ def with_artworks(
     found, errors = artworks.read(table.path, config, new.content)
     if errors:
         raise together([*map(str, errors)])
-    return new, {key: artwork for key, artwork in found.items() if key not in known}
+    return new, rows, {key: artwork for key, artwork in found.items() if key not in known}
 
 
 def prompts_of(path: Path) -> list[str]:

@@ -1,13 +1,13 @@
 """From a picture's recipe back to the row of the table and the config that make it again."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from safetensors import safe_open
 
-from bigart.config.options import COLUMNS, DEFAULTS, PROPERTIES, Artwork, Config, checked
+from bigart.config.options import COLUMNS, DEFAULTS, PROPERTIES, Artwork, Config, Options, checked
 from bigart.config.table_file import TableFile
 from bigart.errors import UserError, listed, named, show
 from bigart.metadata.recipe import Recipe, find
@@ -31,7 +31,7 @@ def row(recipe: Recipe) -> dict[str, str]:
     records = _records(recipe)
     found: dict[str, set[str]] = {"choose": {_cell(records["thumbnails"].get("candidate"))}}
     for name, record in records.items():
-        for flag, option in STAGES[name].options.items():
+        for flag, option in _options(name):
             key = flag.removeprefix("--").replace("-", "_")
             if key in record:
                 found.setdefault(option, set()).add(_cell(record[key]))
@@ -43,6 +43,8 @@ def row(recipe: Recipe) -> dict[str, str]:
         cells["detail"] = _cell("detailed" in records)
     if "final" in records:
         cells["format"] = _FORMATS.get(str(records["final"].get("format")), "png")
+        usual = {name: _cell(DEFAULTS[name]) for name in Options.model_fields}
+        cells = usual | cells  # what no stage has recorded was not in use
     cells = {name: cells[name] for name in COLUMNS if name in cells}
     given = {name: value for name, value in cells.items() if value}
     if wrong := checked(Artwork, given, PROPERTIES["candidates"]["maximum"])[1]:
@@ -59,7 +61,7 @@ def config(recipe: Recipe, models: Models) -> dict[str, Any]:
             different engines or precisions.
     """
     cells = row(recipe)
-    records = [record for record in _records(recipe).values() if "models" in record]
+    records = [record for name, record in _records(recipe).items() if STAGES[name].role]
     engines = {NATIVE if record.get("engine") == NATIVE else UPSTREAM for record in records}
     precisions = {_cell(record.get("precision")) for record in records}
     for name, values in (("engine", engines), ("precision", precisions)):
@@ -103,6 +105,13 @@ def _records(recipe: Recipe) -> dict[str, Mapping[str, Any]]:
     return dict(zip(names, recipe["stages"], strict=True))
 
 
+def _options(name: str) -> Iterator[tuple[str, str]]:
+    """Yield flag and option of a stage, and of the one that makes prints of other sizes by it."""
+    for stage in STAGES.values():
+        if stage.name in (name, f"{name}-print"):
+            yield from stage.options.items()
+
+
 def _cell(value: Any) -> str:
     """Return a recorded value as a cell of the table holds it."""
     if value is None:
@@ -112,20 +121,21 @@ def _cell(value: Any) -> str:
 
 def _set(recipe: Recipe, models: Models) -> str:
     """Return the first set of models whose files made a picture."""
-    made: dict[str, tuple[str, str]] = {}  # role -> name of the file, SHA-256
-    for name, record in _records(recipe).items():
-        if (role := STAGES[name].role) and isinstance(record.get("models"), Mapping):
-            made[role] = next(iter(record["models"].items()), ("", ""))
+    made = {
+        str(file): sha256
+        for record in _records(recipe).values()
+        if isinstance(record.get("models"), Mapping)
+        for file, sha256 in record["models"].items()
+    }
     others = []
     for name in models.sets:
-        files = models.set(name)
-        if any(files[role].final_path().name != file for role, (file, _) in made.items()):
+        files = {file.final_path().name: file for file in models.set(name).values()}
+        if not made.keys() <= files.keys():
             continue
-        if wrong := [role for role, (_, sha256) in made.items() if not _is(files[role], sha256)]:
-            others.append(f"{named(name)} has another {listed(wrong)}")
-            continue
-        return name
-    reason = "; ".join(others) or f"it has {', '.join(file for file, _ in made.values())}"
+        if not (wrong := [file for file, sha256 in made.items() if not _is(files[file], sha256)]):
+            return name
+        others.append(f"{named(name)} has another {listed(wrong)}")
+    reason = "; ".join(others) or f"they are {listed(made)}"
     raise UserError(
         f"{models.where} has no set of the models that made this picture: {reason}. Name the table "
         "that has it with --models"
