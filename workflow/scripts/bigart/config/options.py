@@ -303,6 +303,18 @@ def add_option(parser: argparse._ActionsContainer, flag: str, option: str) -> No
     parser.add_argument(flag, required=is_required, default=default, type=typed, help=words)
 
 
+def as_name(text: str, length: int = 90) -> str:
+    """Return what an artwork may be called after a text, or nothing where no such name is left.
+
+    Args:
+        text: In any script; of letters with accents the letters stay.
+        length: The most characters of the name, at most 100.
+    """
+    letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", letters)[:length].strip("-._")
+    return name if re.search(_NAME, name) else ""
+
+
 def _understood(name: str, text: str) -> str | int:
     """Return the text of an option as it is understood.
 
@@ -334,9 +346,8 @@ def _hint(name: str, value: object) -> str:
         is_text = part.get("type") == "string"
         return _HINTS.get(name) or ("Put it in quotes to make it text." if is_text else "")
     if name == "artwork":
-        plain = unicodedata.normalize("NFKD", value).encode("ascii", "ignore").decode()
-        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", plain)[:90].strip("-._")
-        return f"For instance: `{plain}`." if re.search(_NAME, plain) else ""
+        safe = as_name(value)
+        return f"For instance: `{safe}`." if safe else ""
     if "minimum" in part:
         with contextlib.suppress(ValueError):
             number = float(plain_number(value).replace(",", "."))
