@@ -1,13 +1,6 @@
 # A smaller picture of the final one, for grids.
 
 
-@known
-def final_of(wildcards):
-    """Return an input: the final picture."""
-    row(wildcards)
-    return final_picture(wildcards.artwork)
-
-
 rule preview:
     """The final picture, small enough for a screen."""
     input:
