@@ -2,6 +2,7 @@
 #
 #   snakemake --cores 8                      paint what is not painted yet
 #   snakemake candidates --cores 8           stop at the contact sheets, to choose
+#   snakemake sweeps --cores 8               grids of the rows that list values
 #   snakemake weights --cores 1              only fetch the models
 #   snakemake verify --sdm conda --cores 8   compare our networks with the originals
 #
@@ -26,6 +27,8 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/weights.smk"
 include: "workflow/rules/glide.smk"
 include: "workflow/rules/finishing.smk"
+include: "workflow/rules/preview.smk"
+include: "workflow/rules/sweeps.smk"
 include: "workflow/rules/verify.smk"
 
 
@@ -41,6 +44,12 @@ rule candidates:
     """Stop at the contact sheets, so that a person can look and set `choose`."""
     input:
         [contact_sheet(artwork) for artwork in ARTWORKS],
+
+
+rule sweeps:
+    """For each row that lists values, a grid of the final pictures and one of the candidates."""
+    input:
+        all_grids,
 
 
 rule weights:

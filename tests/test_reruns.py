@@ -15,6 +15,9 @@ import pytest
 import safetensors.torch
 import torch
 
+from bigart.config.choices import Choices
+from bigart.config.options import Config
+from bigart.config.table_file import set_cell
 from bigart.metadata import picture_file, recipe
 from bigart.pictures import images
 from projects import COMMANDS, FILES, ROOT, TABLE, Project, add_models
@@ -101,6 +104,17 @@ def test_editing_a_cell_reruns_from_the_stage_that_it_changes(
 ) -> None:
     project.edit(cell, "lake", column)
     assert project.jobs() == of("lake", *rules)
+
+
+def test_choosing_in_the_gallery_samples_nothing_again(project: Project) -> None:
+    set_cell(project.table, "lake", "format", "png")  # a new column at its default
+    choices = Choices(project.table, Config(candidates=2))
+    choices.choose("lake", 1)
+    choices.choose("villa", 1)  # what it was, by the config
+    assert project.jobs() == of("lake", *since("enlarged_1024"))
+    choices.undo()
+    choices.undo()
+    assert project.jobs() == set()
 
 
 def test_what_nobody_sees_in_a_prompt_reruns_nothing(project: Project) -> None:

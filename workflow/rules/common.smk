@@ -17,7 +17,7 @@ MODELS_TABLE = ROOT / "config" / "models.yaml"
 sys.path.insert(0, str(SCRIPTS))
 
 try:
-    from bigart.config import project
+    from bigart.config import project, sweeps
 except ImportError as error:
     sys.exit(f"error: Snakemake's Python needs pandas and pydantic: {error}")
 from bigart.config.options import DEFAULTS, TEXTS
@@ -37,6 +37,7 @@ environment.export(SCRIPTS, Path(CONFIG.models_table or MODELS_TABLE).absolute()
 
 RESULTS = CONFIG.results
 VERIFY = f"{RESULTS}/verify"
+SWEEPS = sweeps.grouped(ARTWORKS.values())
 WEIGHTS = "weights"
 CANDIDATES = range(1, CONFIG.candidates + 1)
 WARNINGS_SHOWN = 10
@@ -78,6 +79,9 @@ def row(wildcards):
     """Return the artwork at hand."""
     if wildcards.artwork not in ARTWORKS:
         hint = suggest(wildcards.artwork, ARTWORKS)
+        if wildcards.artwork in SWEEPS:
+            names = [artwork.artwork for artwork in SWEEPS[wildcards.artwork]]
+            hint = f"That row lists values, and stands for {names[0]} to {names[-1]}."
         sys.exit(f"error: {CONFIG.table} has no artwork `{wildcards.artwork}`. {hint}")
     return ARTWORKS[wildcards.artwork]
 
@@ -129,6 +133,81 @@ def network(name):
 def identity(*roles):
     """Return a param that changes when one of these model files is another one."""
     return [MODELS[role].identity() for role in roles]
+
+
+# Sweeps
+
+
+def swept(wildcards):
+    """Return the artworks of a sweep."""
+    if wildcards.sweep not in SWEEPS:
+        hint = suggest(wildcards.sweep, SWEEPS)
+        sys.exit(
+            f"error: {CONFIG.table} has no row `{wildcards.sweep}` that lists values. {hint}"
+        )
+    return SWEEPS[wildcards.sweep]
+
+
+@known
+def swept_pictures(wildcards):
+    """Return an input: the previews of the final pictures, or all candidates."""
+    files = ["preview.jpg"]
+    if wildcards.shows == "candidates":
+        file = STAGES["upsampled"].file
+        files = [file.format(candidate=candidate) for candidate in CANDIDATES]
+    artworks = [artwork.artwork for artwork in swept(wildcards)]
+    return [f"{RESULTS}/{artwork}/{file}" for artwork in artworks for file in files]
+
+
+@known
+def swept_by_hand(wildcards):
+    """Return a param: which of the pictures were put there by hand, and their hashes."""
+    pictures = swept_pictures(wildcards) if PUT_BY_HAND else []
+    return [
+        f"{path} by hand: {PUT_BY_HAND[path]}"
+        for path in pictures
+        if path in PUT_BY_HAND
+    ]
+
+
+@known
+def grid_arguments(wildcards):
+    """Return a param: the command line of a grid, but for its log and the sheet."""
+    artworks = swept(wildcards)
+    axes = sweeps.axes(artworks)
+    return [
+        f"--results={RESULTS}",
+        f"--row={wildcards.sweep}",
+        *(f"--axis={column}={'|'.join(values)}" for column, values in axes.items()),
+        f"--show={wildcards.shows}",
+        f"--candidates={CONFIG.candidates}",
+        f"--prompt={artworks[0].prompt}",
+    ]
+
+
+def all_grids(wildcards):
+    """Return an input: the grids of all sweeps."""
+    if not SWEEPS:
+        sys.exit(
+            f"error: no row of {CONFIG.table} lists values. A sweep is a cell such as `1..5` or "
+            "`2|3|4`, in any column but the texts."
+        )
+    return grids()
+
+
+def grids():
+    return [
+        f"{RESULTS}/sweeps/{name}/{shows}.png"
+        for name in SWEEPS
+        for shows in ("finals", "candidates")
+    ]
+
+
+@known
+def final_of(wildcards):
+    """Return an input: the final picture."""
+    row(wildcards)
+    return final_picture(wildcards.artwork)
 
 
 # Verification

@@ -3,7 +3,7 @@
 import argparse
 
 from bigart.commands import command
-from bigart.metadata import picture_file, recipe
+from bigart.metadata import parameters, picture_file, recipe
 from bigart.pictures import images
 from bigart.pictures.contact_sheet import contact_sheet
 
@@ -25,13 +25,10 @@ def run(arguments: argparse.Namespace) -> None:
     seed = "" if arguments.seed is None else f"seed {arguments.seed}"
     note = ", ".join(filter(None, [arguments.artwork, seed]))
     sheet = contact_sheet(pictures, arguments.prompt, note)
-    record = {"prompt": arguments.prompt, "seed": arguments.seed, "artwork": arguments.artwork}
-    made = recipe.extend(
-        recipe.start(),
-        "contact sheet",
-        **{name: value for name, value in record.items() if value not in ("", None)},
-        candidates=len(pictures),
-    )
+    given = {"prompt": arguments.prompt, "seed": arguments.seed, "artwork": arguments.artwork}
+    known = parameters.generation(picture_file.recipe_so_far(arguments.images[0]))
+    record = known | {name: value for name, value in given.items() if value not in ("", None)}
+    made = recipe.extend(recipe.start(), "contact sheet", **record, candidates=len(pictures))
     picture_file.write_picture(arguments.out, sheet, made)
 
 

@@ -5,7 +5,7 @@ import argparse
 import torch
 
 from bigart.commands import command, network_command, sampling_command
-from bigart.config.options import add_option, interval
+from bigart.config.options import DEFAULTS, add_option, interval
 from bigart.metadata import picture_file, recipe
 from bigart.sampling.candidates import candidate_noise
 from bigart.sampling.graphs import replayed
@@ -33,6 +33,9 @@ def run(arguments: argparse.Namespace) -> None:
     away = sampling_command.read_prompt(reader, "negative prompt", arguments.negative_prompt)
     steps = replayed(network, device.device)
     within = interval(arguments.guidance_interval)
+    # how many are painted at once depends on it, and so does rounding
+    count = len(arguments.out)
+    unusual = {} if count == DEFAULTS["candidates"] else {"candidates": count}
     denoiser = guided(steps, text, away, arguments.guidance, within)
     recipes = [
         recipe.extend(
@@ -43,13 +46,14 @@ def run(arguments: argparse.Namespace) -> None:
             negative_prompt=arguments.negative_prompt,
             seed=arguments.seed,
             candidate=candidate + 1,
+            **unusual,
             steps=arguments.steps,
             sampler=arguments.sampler,
             guidance=arguments.guidance,
             guidance_interval=arguments.guidance_interval,
             **made_with,
         )
-        for candidate in range(len(arguments.out))
+        for candidate in range(count)
     ]
     sampling_command.sample(
         arguments,

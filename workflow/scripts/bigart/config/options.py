@@ -15,7 +15,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+)
 
 from bigart.config.plain_text import plain, plain_number
 from bigart.errors import listed, show, suggest
@@ -112,16 +120,17 @@ _UpsampleSteps = Annotated[
 _Grain = Annotated[float, Field(ge=0, le=0.15)]
 _Size = Literal[1, 3, 5, 7, 9]
 _Switch = Annotated[bool, _allowed("`true` or `false`")]
-# Windows reserves some names for devices, whatever follows the first point; `verify` is taken
+# Windows reserves some names for devices, whatever follows the first point; others are taken
 _NAME = (
-    r"^(?!(?i:(con|prn|aux|nul|(com|lpt)[0-9])(\.|$)|verify$))"
+    r"^(?!(?i:(con|prn|aux|nul|(com|lpt)[0-9])(\.|$)|(gallery|proofs|sweeps|verify)$))"
     r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$"
 )
 _Name = Annotated[
     str,
     _allowed(
         "letters A-Z and a-z, digits, `-`, `_` and `.`, a letter or digit first, no `.` last, "
-        "at most 100 characters, not `verify` nor a device name of Windows (`con`, `com1`, ...)",
+        "at most 100 characters, not `gallery`, `proofs`, `sweeps`, `verify` nor a device name of "
+        "Windows (`con`, `com1`, ...)",
         pattern=_NAME,
     ),
 ]
@@ -202,7 +211,7 @@ class Config(Options, RunOptions):
 
 
 class Artwork(Options):
-    """One row of the table of artworks; a blank cell means the value of config.yaml."""
+    """One artwork of the table, from a row or a part of one; blank means config.yaml's value."""
 
     artwork: _Name = _option(..., "the artwork's name, and that of its folder under `results`")
     prompt: _Words = _option(
@@ -210,6 +219,24 @@ class Artwork(Options):
         "what to paint, in words; GLIDE reads the first 128 tokens (about 90 words), the embedded "
         "models the first 64",
     )
+    _sweep: str = PrivateAttr("")
+    _swept: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def sweep(self) -> str:
+        """The name of the row, where that lists values and so stands for several artworks."""
+        return self._sweep
+
+    @property
+    def swept(self) -> Mapping[str, str]:
+        """Column -> this artwork's value, of the columns that list values (``sweeps.text``)."""
+        return self._swept
+
+    def of_sweep(self, row: str, swept: Mapping[str, str]) -> "Artwork":
+        """Return the artwork as one of a sweep."""
+        copy = self.model_copy()
+        copy._sweep, copy._swept = row, dict(swept)
+        return copy
 
 
 Model = TypeVar("Model", bound=Options)
@@ -276,6 +303,18 @@ def add_option(parser: argparse._ActionsContainer, flag: str, option: str) -> No
     parser.add_argument(flag, required=is_required, default=default, type=typed, help=words)
 
 
+def as_name(text: str, length: int = 90) -> str:
+    """Return what an artwork may be called after a text, or nothing where no such name is left.
+
+    Args:
+        text: In any script; of letters with accents the letters stay.
+        length: The most characters of the name, at most 100.
+    """
+    letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", letters)[:length].strip("-._")
+    return name if re.search(_NAME, name) else ""
+
+
 def _understood(name: str, text: str) -> str | int:
     """Return the text of an option as it is understood.
 
@@ -307,9 +346,8 @@ def _hint(name: str, value: object) -> str:
         is_text = part.get("type") == "string"
         return _HINTS.get(name) or ("Put it in quotes to make it text." if is_text else "")
     if name == "artwork":
-        plain = unicodedata.normalize("NFKD", value).encode("ascii", "ignore").decode()
-        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", plain)[:90].strip("-._")
-        return f"For instance: `{plain}`." if re.search(_NAME, plain) else ""
+        safe = as_name(value)
+        return f"For instance: `{safe}`." if safe else ""
     if "minimum" in part:
         with contextlib.suppress(ValueError):
             number = float(plain_number(value).replace(",", "."))

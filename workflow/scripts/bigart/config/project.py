@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bigart.config import artworks
+from bigart.config import artworks, sweeps
 from bigart.config.options import COLUMNS, DEFAULTS, TEXTS, Artwork, Config, checked
 from bigart.config.plain_text import plain
 from bigart.errors import InputError, UserError, listed, named, show, suggest, together
@@ -73,8 +73,12 @@ def read(
 
 
 def texts(table: Mapping[str, Artwork]) -> Iterator[tuple[str, str]]:
-    """Yield where each prompt and negative prompt is, in words, and the text that networks read."""
-    for name, artwork in table.items():
+    """Yield where each prompt and negative prompt is, in words, and the text that networks read.
+
+    The artworks of a sweep have theirs from one row.
+    """
+    rows = {artwork.sweep or name: artwork for name, artwork in table.items()}
+    for name, artwork in rows.items():
         for column in TEXTS:
             yield f"artwork `{name}`, column `{column}`", plain(getattr(artwork, column))
 
@@ -131,7 +135,8 @@ def _read_config(
     values = {key: mapping[key] for key in DEFAULTS if mapping.get(key) not in (None, "")}
     config, wrong = checked(Config, values)
     for key, message in wrong.items():
-        error(key, message)
+        is_sweep = key in sweeps.COLUMNS and sweeps.lists(values[key])
+        error(key, sweeps.with_more(message, sweeps.IN_THE_TABLE if is_sweep else ""))
     if config is None:  # any choice is right with the default of `candidates`
         right = values.keys() - wrong.keys() - {"choose"}
         config = Config(**{key: values[key] for key in right})

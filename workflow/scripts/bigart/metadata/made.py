@@ -28,7 +28,8 @@ RECORD = "log/made.json"
 _SIGNS = re.compile(
     b"|".join(re.escape(text.encode()) for text in (recipe.CHUNK, recipe.NAMESPACE))
 )
-_HEAD, _TAIL = 2**16, 2**18  # bytes in which a recipe begins; in a TIFF it is behind the pixels
+# Bytes in which a recipe begins: in a JPEG behind Exif, in a TIFF behind the pixels
+_HEAD, _TAIL = 2**17, 2**18
 
 
 class _Entry(TypedDict):

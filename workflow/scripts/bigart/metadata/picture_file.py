@@ -8,16 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import TiffTags
 from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from bigart import __version__
 from bigart.errors import UserError
+from bigart.metadata import parameters
 from bigart.metadata import recipe as recipes
 from bigart.metadata.recipe import Recipe
 from bigart.pictures import colour, png
 from bigart.pictures.images import Picture, encode, opened, png_notes
 from bigart.running import files
+
+Size = tuple[int, int]
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
 
@@ -31,8 +35,8 @@ def write_picture(
 ) -> None:
     """Write a picture in the format that the suffix of ``path`` names (see ``images.encode``).
 
-    All formats carry an sRGB profile, the recipe, the marker of a generated picture (XMP), and the
-    print resolution where given.
+    All formats carry an sRGB profile, the recipe, IPTC's marker and fields of a generated picture
+    (XMP), and the print resolution where given. PNG and JPEG also carry the text ``parameters``.
 
     Args:
         path: The file to write.
@@ -75,7 +79,8 @@ def _content(
     _check_dpi(dpi)
     if not 1 <= quality <= 100:
         raise UserError(f"quality is {quality}; allowed are 1 to 100")
-    metadata = {"PNG": _png, "JPEG": _jpeg, "TIFF": _tiff}[kind](recipe, dpi)
+    size = picture.shape[1], picture.shape[0]
+    metadata = {"PNG": _png, "JPEG": _jpeg, "TIFF": _tiff}[kind](recipe, dpi, size)
     return encode(picture, kind, quality, icc_profile=colour.srgb_profile(), **metadata)
 
 
@@ -92,25 +97,31 @@ def copy_pixels(
 
     Returns:
         Whether that was possible: both are PNG, and the source is whole and says of itself exactly
-        what ``write_picture`` writes without dpi. Then its pixels are what ``read_rgb`` gives.
+        what ``write_picture`` writes without dpi, or wrote in older versions. Then its pixels are
+        what ``read_rgb`` gives.
 
     Raises:
         UserError, OSError: As ``write_picture``.
     """
     _check_dpi(dpi)
-    former = _read(source)
+    former, size = _recipe_and_size(source)
     if former is None or format_of(path) != "PNG":
         return False
-    new = png.with_notes(Path(source).read_bytes(), _png_notes(former), _png_notes(recipe, dpi))
-    if new is None:
+    content, notes = Path(source).read_bytes(), _png_notes(recipe, size, dpi)
+    forms = (_png_notes(former, size, for_others=for_others) for for_others in (True, False))
+    changed = (png.with_notes(content, form, notes) for form in forms)
+    if (new := next(filter(None, changed), None)) is None:
         return False
     with files.atomic(path) as temporary:
         temporary.write_bytes(new)
     return True
 
 
-def _png_notes(recipe: Recipe, dpi: float | None = None) -> bytes:
-    return png_notes(icc_profile=colour.srgb_profile(), **_png(recipe, dpi))
+def _png_notes(
+    recipe: Recipe, size: Size, dpi: float | None = None, *, for_others: bool = True
+) -> bytes:
+    metadata = _png(recipe, dpi, size, for_others=for_others)
+    return png_notes(icc_profile=colour.srgb_profile(), **metadata)
 
 
 def _check_dpi(dpi: float | None) -> None:
@@ -126,31 +137,56 @@ def format_of(path: Path | str) -> str:
     return FORMATS[suffix]
 
 
-def _png(recipe: Recipe, dpi: float | None) -> dict[str, Any]:
+def _png(
+    recipe: Recipe, dpi: float | None, size: Size, *, for_others: bool = True
+) -> dict[str, Any]:
+    """Return Pillow's options; as older versions wrote them without what is for other programs."""
     info = PngInfo()
     info.add_itxt(recipes.CHUNK, recipes.to_json(recipe))
-    info.add_itxt("XML:com.adobe.xmp", recipes.to_xmp(recipe).decode())
+    info.add_itxt("XML:com.adobe.xmp", recipes.to_xmp(recipe, of_ai=for_others).decode())
+    if for_others and (text := parameters.text(recipe, size)):
+        info.add_text(parameters.CHUNK, text)
     return {"pnginfo": info} | ({"dpi": (dpi, dpi)} if dpi else {})
 
 
-def _jpeg(recipe: Recipe, dpi: float | None) -> dict[str, Any]:
+def _jpeg(recipe: Recipe, dpi: float | None, size: Size) -> dict[str, Any]:
+    """Return Pillow's options; a very long prompt stands in the recipe alone."""
     xmp = recipes.to_xmp(recipe)
+    if len(xmp) > recipes.JPEG_ROOM:
+        xmp = recipes.to_xmp(recipe, of_ai=False)
     if len(xmp) > recipes.JPEG_ROOM:
         raise UserError(
             f"the recipe takes {len(xmp):,} bytes and a JPEG has room for {recipes.JPEG_ROOM:,}: "
             "shorten the prompt, or choose the format png or tif"
         )
-    exif = Image.Exif()
-    exif[0x0131] = f"BIG.art {__version__}"  # Software
-    exif.get_ifd(0x8769)[0xA001] = 1  # ColorSpace: sRGB
-    if not dpi:
-        return {"xmp": xmp, "exif": exif}
-    exif[0x011A] = exif[0x011B] = float(dpi)  # XResolution, YResolution
-    exif[0x0128] = 2  # ResolutionUnit: inch
-    return {"xmp": xmp, "exif": exif, "dpi": (round(dpi), round(dpi))}
+    comment = parameters.user_comment(parameters.text(recipe, size))
+    exif = _exif(dpi, size, comment if len(comment) <= recipes.JPEG_ROOM else b"")
+    return {"xmp": xmp, "exif": exif} | ({"dpi": (round(dpi), round(dpi))} if dpi else {})
 
 
-def _tiff(recipe: Recipe, dpi: float | None) -> dict[str, Any]:
+def _exif(dpi: float | None, size: Size, comment: bytes) -> bytes:
+    """Return a block of Exif (2.32); Pillow's own would give the comment another type."""
+    head = b"MM\0*\0\0\0\x08"  # big-endian, as the comment is
+    main, own = ImageFileDirectory_v2(head), ImageFileDirectory_v2(head, group=0x8769)
+    main[0x0131] = f"BIG.art {__version__}"  # Software
+    main[0x0213] = 1  # YCbCrPositioning: in the middle
+    if dpi:
+        main[0x011A] = main[0x011B] = float(dpi)  # XResolution, YResolution
+        main[0x0128] = 2  # ResolutionUnit: inch
+    own[0xA001] = 1  # ColorSpace: sRGB
+    own[0xA002], own[0xA003] = size  # of the picture
+    texts = {0x9000: b"0232", 0x9101: b"\1\2\3\0", 0x9286: comment}  # version, channels, comment
+    for tag, content in texts.items():
+        if content:
+            own.tagtype[tag] = TiffTags.UNDEFINED
+            own[tag] = content
+    main.tagtype[0x8769] = TiffTags.LONG
+    main[0x8769] = 0  # the place of its own part, which the length of this one tells
+    main[0x8769] = place = len(head) + len(main.tobytes(len(head)))
+    return b"Exif\0\0" + head + main.tobytes(len(head)) + own.tobytes(place)
+
+
+def _tiff(recipe: Recipe, dpi: float | None, size: Size) -> dict[str, Any]:
     tags = {305: f"BIG.art {__version__}", 700: recipes.to_xmp(recipe)}  # Software, XMP
     resolution = {"resolution_unit": "inch", "x_resolution": dpi, "y_resolution": dpi}
     return {"tiffinfo": tags} | (resolution if dpi else {})
@@ -184,15 +220,21 @@ def recipe_so_far(path: Path | str) -> Recipe:
 
 
 def _read(path: Path | str) -> Recipe | None:
+    return _recipe_and_size(path)[0]
+
+
+def _recipe_and_size(path: Path | str) -> tuple[Recipe | None, Size]:
     with opened(path) as image:
+        size = image.size
         if image.format == "PNG" and not {recipes.CHUNK, "xmp"} & image.info.keys():
             image.load()  # other programs may write their notes behind the pixels
         chunk, packet = (image.info.get(name) for name in (recipes.CHUNK, "xmp"))
     try:
         if chunk:
-            return recipes.from_json(chunk)
+            return recipes.from_json(chunk), size
         if packet:
-            return recipes.from_xmp(packet.encode() if isinstance(packet, str) else bytes(packet))
+            packet = packet.encode() if isinstance(packet, str) else bytes(packet)
+            return recipes.from_xmp(packet), size
     except (ValueError, RecursionError) as error:
         raise UserError(f"the recipe in {path} cannot be read: {error}") from None
-    return None
+    return None, size

@@ -13,7 +13,8 @@ them. A recipe holds no dates: the same inputs give the same bytes.
 
 In a PNG it is an iTXt chunk named ``bigart:recipe``. In every format it is also part of an XMP
 packet (Adobe's XMP specification, ISO 16684-1), which catalogues and image editors read. The packet
-has the prompt as description, and IPTC's marker for pictures made by a trained model.
+has the prompt as description, IPTC's marker for pictures made by a trained model, and IPTC's fields
+for prompt and system (Photo Metadata Standard 2025.1).
 """
 
 import contextlib
@@ -108,17 +109,23 @@ def from_json(text: str) -> Recipe:
     return dict(recipe)
 
 
-def to_xmp(recipe: Recipe) -> bytes:
+def to_xmp(recipe: Recipe, *, of_ai: bool = True) -> bytes:
     """Return the XMP packet (UTF-8) with the recipe.
 
     Its title is the artwork's name, if a stage recorded ``artwork``. Its description is the prompt,
     with U+FFFD for characters that XML forbids (the recipe has them).
+
+    Args:
+        recipe: The recipe.
+        of_ai: With IPTC's fields for the prompt and the system. Files of older versions are
+            without, and so is a JPEG that has no room for them.
     """
     properties = [
         _alternative("dc:title", find(recipe, "artwork")),
         _alternative("dc:description", find(recipe, "prompt")),
-        f"<xmp:CreatorTool>BIG.art {_text(__version__)}</xmp:CreatorTool>",
+        f"<xmp:CreatorTool>BIG.art {_text(_written_by(recipe))}</xmp:CreatorTool>",
         f"<Iptc4xmpExt:DigitalSourceType>{SOURCE_TYPE}</Iptc4xmpExt:DigitalSourceType>",
+        *(_of_ai(recipe) if of_ai else []),
         f"<bigart:recipe>{_text(to_json(recipe))}</bigart:recipe>",
     ]
     lines = "\n".join(f"   {line}" for line in properties if line)
@@ -136,6 +143,28 @@ def to_xmp(recipe: Recipe) -> bytes:
 </x:xmpmeta>
 <?xpacket end="r"?>"""
     return packet.encode()
+
+
+def _written_by(recipe: Recipe) -> str:
+    """Return the version that recorded the last stage."""
+    changed = recipe["stages"][-1].get("versions") if recipe["stages"] else None
+    changed = changed if isinstance(changed, dict) else {}
+    return str(changed.get("bigart", recipe.get("bigart", __version__)))
+
+
+def _of_ai(recipe: Recipe) -> Iterator[str]:
+    prompt, negative = find(recipe, "prompt"), find(recipe, "negative_prompt")
+    records = (stage.get("models") for stage in recipe["stages"])
+    files = [name for record in records if isinstance(record, dict) for name in record]
+    models = ", ".join(dict.fromkeys(str(name).removesuffix(".safetensors") for name in files))
+    fields = {
+        "AIPromptInformation": f"{prompt}\nNegative prompt: {negative}" if negative else prompt,
+        "AISystemUsed": f"BIG.art ({models})" if models else "BIG.art",
+        "AISystemVersionUsed": recipe.get("bigart"),
+    }
+    for name, value in fields.items():
+        if value:
+            yield f"<Iptc4xmpExt:{name}>{_text(str(value))}</Iptc4xmpExt:{name}>"
 
 
 def _alternative(name: str, text: str | None) -> str:
