@@ -2,6 +2,7 @@
 #
 #   snakemake --cores 8                      paint what is not painted yet
 #   snakemake candidates --cores 8           stop at the contact sheets, to choose
+#   snakemake proofs --cores 8               a page for each print, to look at before it is ordered
 #   snakemake weights --cores 1              only fetch the models
 #   snakemake verify --sdm conda --cores 8   compare our networks with the originals
 #
@@ -41,6 +42,12 @@ rule candidates:
     """Stop at the contact sheets, so that a person can look and set `choose`."""
     input:
         [contact_sheet(artwork) for artwork in ARTWORKS],
+
+
+rule proofs:
+    """A page for each artwork, to look at before its print is ordered."""
+    input:
+        [proof(artwork) for artwork in ARTWORKS],
 
 
 rule weights:

@@ -10,7 +10,7 @@ import pytest
 import conda_stub
 import upstream
 from bigart.running import code_version, engines
-from bigart.stages import STAGES
+from bigart.stages import EVERY
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
@@ -90,9 +90,10 @@ def rules() -> set[tuple[str, str]]:
     every = "".join(path.read_text() for path in [ROOT / "Snakefile", *RULES])
     fixed = r"    conda:\n\s+\"[./]*envs/([\w.-]+)\"\n(?:(?!\nrule ).)*?BIGART_SCRIPTS/([\w.]+)"
     found = {(command, file) for file, command in re.findall(fixed, every, re.DOTALL)}
-    for stage in STAGES.values():
+    for stage in EVERY.values():
         if not stage.role:
-            found.add((stage.command, "pictures.yaml"))
+            own = {"proof": "proof.yaml"}
+            found.add((stage.command, own.get(stage.name, "pictures.yaml")))
             continue
         for engine in engines.ENGINES:
             environment = engines.environment(engine, stage.architecture)
@@ -127,5 +128,7 @@ def test_every_rule_declares_what_it_needs() -> None:
             for part in ("log:", "benchmark:", "conda:", "resources:"):
                 assert part in rule, f"{part} is not in {rule}"
             assert "**limits(" in rule or {"mem_mb=", "runtime="} <= {*re.findall(r"\w+=", rule)}
-            runs_a_network = re.search(r"model=(verify_)?network\b", rule) is not None
+            runs_a_network = (
+                re.search(r"model=(verify_)?network\b|networks_of_print", rule) is not None
+            )
             assert ("gpu=1" in rule) == runs_a_network, rule

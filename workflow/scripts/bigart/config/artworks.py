@@ -85,6 +85,9 @@ def read(path: Path, config: Config) -> tuple[dict[str, Artwork], list[InputErro
         artwork, wrong = checked(Artwork, inherited | known, config.candidates)
         for column in wrong.keys() & {*names}:
             error(line, wrong[column], label, f"column {named(column)}")
+        if not wrong.keys() & {*names}:  # config.yaml's value does not go with this row's
+            for column in wrong.keys() - {*REQUIRED}:
+                error(line, wrong[column], label, f"{named(column)} of config.yaml")
         twin, first = earlier.setdefault(name.casefold(), (name, line))
         if name and first != line:
             message = f"line {first} names the artwork {named(twin)} already"

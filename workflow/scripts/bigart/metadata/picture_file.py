@@ -4,7 +4,8 @@ The same picture and recipe give the same bytes. A file is written under a tempo
 so a file under its final name is whole.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,17 @@ def _content(
     _check_dpi(dpi)
     if not 1 <= quality <= 100:
         raise UserError(f"quality is {quality}; allowed are 1 to 100")
-    metadata = {"PNG": _png, "JPEG": _jpeg, "TIFF": _tiff}[kind](recipe, dpi)
+    metadata = notes(kind, recipe, dpi)
     return encode(picture, kind, quality, icc_profile=colour.srgb_profile(), **metadata)
+
+
+def notes(kind: str, recipe: Recipe, dpi: float | None) -> dict[str, Any]:
+    """Return Pillow's options for what a file of that format says of itself, but for its colours.
+
+    Raises:
+        UserError: A JPEG has no room for the recipe.
+    """
+    return {"PNG": _png, "JPEG": _jpeg, "TIFF": _tiff}[kind](recipe, dpi)
 
 
 def copy_pixels(
@@ -183,8 +193,18 @@ def recipe_so_far(path: Path | str) -> Recipe:
     return _read(path) or recipes.extend(start, "picture from elsewhere", file=Path(path).name)
 
 
+@contextlib.contextmanager
+def _of_any_size() -> Iterator[None]:
+    """Let Pillow open pictures of any size: a print has more pixels than it takes by itself."""
+    former, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = former
+
+
 def _read(path: Path | str) -> Recipe | None:
-    with opened(path) as image:
+    with _of_any_size(), opened(path) as image:
         if image.format == "PNG" and not {recipes.CHUNK, "xmp"} & image.info.keys():
             image.load()  # other programs may write their notes behind the pixels
         chunk, packet = (image.info.get(name) for name in (recipes.CHUNK, "xmp"))
