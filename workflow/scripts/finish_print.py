@@ -7,7 +7,7 @@ from bigart.config import print_size
 from bigart.config.options import Config, add_option, checked
 from bigart.errors import UserError, together
 from bigart.metadata import picture_file, print_file, recipe
-from bigart.pictures import frame, print_rows
+from bigart.pictures import frame, print_grain, print_rows
 from bigart.sampling import noise_rows
 
 #: The grain is that of this stage: a print of 4096 pixels has the same one.
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
             ]
             amount, grain_size = arguments.amount, arguments.texture_size
             if amount:
-                strips = print_rows.grained(strips, size[1], noises, amount, grain_size)
+                strips = print_grain.grained(strips, size[1], noises, amount, grain_size)
             facts = {"amount": amount, "size": grain_size, "colour": True}
             made = recipe.extend(made, GRAIN, **facts, **grain)
         profile = None

@@ -1,4 +1,4 @@
-"""A print from a picture, strip by strip: cropped, exactly scaled, with grain, colours and bleed.
+"""A print from a picture, strip by strip: cropped, exactly scaled, with its colours and bleed.
 
 Each function turns strips, uint8 (rows, width, 3) from the top, into others. Only the picture that
 is read is whole in memory, in 8 bits.
@@ -6,24 +6,21 @@ is read is whole in memory, in 8 bits.
 
 import contextlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageCms, ImageOps
 
 from bigart.errors import UserError
 from bigart.pictures import colour
 from bigart.pictures.frame import Box
 from bigart.pictures.images import Picture, _check_form, opened
-from bigart.pictures.texture import grain_of_rows
 
 ROWS = 64  # of a strip
 _REACH = 3  # of a Lanczos window, in pixels of the smaller picture
 _MOST_PIXELS = 2**31  # of a file that is still read
-
-Noise = Callable[[int], npt.NDArray[np.float32]]
+_ADOBE_GAMMA = 563  # / 256
 
 
 @contextlib.contextmanager
@@ -62,6 +59,16 @@ def part(image: Image.Image, box: Box, path: Path | str) -> Image.Image:
     return colour.to_srgb(cropped, path)
 
 
+def small(image: Image.Image, path: Path | str, longer: int) -> Picture:
+    """Return an opened picture in sRGB with at most ``longer`` pixels at its longer side."""
+    reduced = image.reduce(max(1, max(image.size) // (2 * longer)))
+    reduced.format = image.format
+    scale = min(1, longer / max(reduced.size))
+    width, height = (max(1, round(side * scale)) for side in reduced.size)
+    rgb = colour.to_srgb(reduced, path)
+    return np.asarray(rgb.resize((width, height), Image.Resampling.LANCZOS))
+
+
 def rows(image: Image.Image, path: Path | str) -> Iterator[Picture]:
     """Yield the strips of an opened picture."""
     return scaled(image, (0, 0, *image.size), image.size, path)
@@ -72,8 +79,8 @@ def scaled(
 ) -> Iterator[Picture]:
     """Yield a part of a picture in another size, scaled with Lanczos' window of radius 3.
 
-    It is what Pillow's ``crop(box).resize(size, LANCZOS)`` gives, to rounding: each strip is
-    computed from all the rows that its window reaches.
+    It is what Pillow's ``crop(box).resize(size, LANCZOS)`` gives, to rounding by one level: each
+    strip is computed from all the rows that its window reaches.
 
     Args:
         image: An opened picture.
@@ -102,39 +109,6 @@ def scaled(
                 box=(0, ends[0], right - left, ends[1]),
             )
         )
-
-
-def grained(
-    strips: Iterable[Picture], height: int, noises: Sequence[Noise], amount: float, size: int
-) -> Iterator[Picture]:
-    """Add grain, as ``texture.texture_picture`` adds it to a whole picture.
-
-    Args:
-        strips: The picture.
-        height: Its rows.
-        noises: For each channel a function that draws the next rows of noise.
-        amount: As there.
-        size: As there.
-    """
-    radius = size // 2
-    windows = [noise(0) for noise in noises]
-    first = drawn = top = 0  # of the windows: first row, row behind the last
-    for strip in strips:
-        bottom = top + len(strip)
-        new = min(bottom + radius, height) - drawn
-        drawn += new
-        result = np.empty_like(strip)
-        for channel, noise in enumerate(noises):
-            window = np.concatenate([windows[channel], noise(new)])
-            values = strip[:, :, channel].astype(np.float32)
-            values /= 255
-            values += grain_of_rows(window, amount, size, slice(top - first, bottom - first))
-            np.clip(values, 0, 1, out=values)
-            values *= 255
-            result[:, :, channel] = np.rint(values, out=values)
-            windows[channel] = window[max(0, bottom - radius) - first :].copy()
-        first, top = max(0, bottom - radius), bottom
-        yield result
 
 
 def converted(strips: Iterable[Picture], profile: bytes) -> Iterator[Picture]:
@@ -186,4 +160,7 @@ def adobe_rgb_profile() -> bytes:
 
     It is made from the published primaries and gamma, and none of Adobe's own file.
     """
-    return colour.rgb_profile(colour.ADOBE, colour.ADOBE_CURVE, "Compatible with Adobe RGB (1998)")
+    # a curve of one number is a gamma, in steps of 1/256 (ICC.1:2001-04, 6.5.3): from a table of
+    # 16 bits black would come back as 1
+    gamma = np.array([_ADOBE_GAMMA / 65535])
+    return colour.rgb_profile(colour.ADOBE, gamma, "Compatible with Adobe RGB (1998)")

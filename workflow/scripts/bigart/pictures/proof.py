@@ -18,10 +18,10 @@ from reportlab.lib.units import mm
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
-from bigart.pictures import colour, text_outlines
+from bigart.pictures import text_outlines
 from bigart.pictures.frame import Box
 from bigart.pictures.images import Picture, encode
-from bigart.pictures.print_rows import part
+from bigart.pictures.print_rows import part, small
 
 WIDTH, HEIGHT = 210.0, 297.0
 MARGIN = 15.0
@@ -77,7 +77,7 @@ def pages(image: Image.Image, path: Path | str, sheet: Sheet) -> bytes:
     canvas.setKeywords(sheet.keywords)
     canvas.setCreator("BIG.art")
     page = _Page(canvas)
-    overview = _overview(image, path)
+    overview = small(image, path, _OVERVIEW)
     parts = _parts(overview, image, sheet)
     rest = _first_page(page, overview, image, sheet, parts)
     canvas.showPage()
@@ -186,17 +186,6 @@ class _Page:
             y -= 1.2
             left.pop(0)
         return left
-
-
-def _overview(image: Image.Image, path: Path | str) -> Picture:
-    """Return the whole picture, small."""
-    longer = max(image.size)
-    small = image.reduce(max(1, longer // (2 * _OVERVIEW)))
-    small.format = image.format
-    scale = min(1, _OVERVIEW / max(small.size))
-    size = [max(1, round(side * scale)) for side in small.size]
-    rgb = colour.to_srgb(small, path)
-    return np.asarray(rgb.resize((size[0], size[1]), Image.Resampling.LANCZOS))
 
 
 @dataclass(frozen=True)
