@@ -38,7 +38,7 @@ from bigart.pictures import (
     texture,
 )
 from bigart.sampling import noise, noise_rows
-from bigart.stages import EVERY
+from bigart.stages import STAGES
 from bigart.weights.conversion import save_network
 from bigart.weights.table import read_models
 from parity import fill
@@ -349,7 +349,7 @@ def test_limits_grow_with_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
     small, row = (Artwork(artwork="a", prompt="p", size=size) for size in ("8192", "16384"))
     models = read_models(root=ROOT).set("embedded")
     by_two_models = models | {"enlarger_x2": models["enlarger"]}
-    for stage in (EVERY["enlarged-print"], EVERY["final-print"]):
+    for stage in (STAGES["enlarged-print"], STAGES["final-print"]):
         for limit in (prints.megapixels, prints.runtime, prints.mem_mb, prints.file_bytes):
             by_two = limit(stage, small, by_two_models, 4096)
             by_four = limit(stage, small, models, 4096)

@@ -26,7 +26,7 @@ from bigart.errors import UserError, suggest, together
 from bigart.metadata import made
 from bigart.running import code_version, engines, environment
 from bigart.running.files import sha256
-from bigart.stages import EVERY, NETWORK_STAGES, STAGES
+from bigart.stages import NETWORK_STAGES, STAGES
 
 try:
     CONFIG, ARTWORKS, MODELS = project.load(config, config_files(), MODELS_TABLE, ROOT)
@@ -133,7 +133,7 @@ def picture_to_finish(wildcards):
     source = picture_of_print(wildcards)
     kind = "grained" if source.endswith(STAGES["textured-4096"].file) else "image"
     if enlargements(wildcards.artwork):
-        source = f"{RESULTS}/{wildcards.artwork}/{EVERY['enlarged-print'].file}"
+        source = f"{RESULTS}/{wildcards.artwork}/{STAGES['enlarged-print'].file}"
     return {kind: source}
 
 
@@ -164,7 +164,7 @@ def final_of(wildcards):
 
 
 def proof(artwork):
-    return f"{RESULTS}/{artwork}/{EVERY['proof'].file}"
+    return f"{RESULTS}/{artwork}/{STAGES['proof'].file}"
 
 
 def contact_sheet(artwork):
@@ -228,7 +228,7 @@ def makes(name):
     So Snakemake takes it for a file that nothing makes, like a person's others. Of the two stages
     that write the final file, each has its own artworks.
     """
-    left_out = {*KEPT.get(name, ())}
+    left_out = {*KEPT.get("final" if name == "final-print" else name, ())}
     if name == "final":
         left_out |= PRINTS
     elif name == "final-print":
@@ -242,7 +242,7 @@ def makes(name):
 
 def result(name):
     """Return the outputs: the stage's file, or one for each candidate."""
-    file = f"{RESULTS}/{{artwork}}/{EVERY[name].file}"
+    file = f"{RESULTS}/{{artwork}}/{STAGES[name].file}"
     if "{candidate}" not in file:
         return file
     return expand(file, candidate=CANDIDATES, allow_missing=True)
@@ -250,7 +250,7 @@ def result(name):
 
 def log_file(name, suffix=".log"):
     """Return the log beside the results."""
-    return f"{RESULTS}/{{artwork}}/log/{EVERY[name].log}{suffix}"
+    return f"{RESULTS}/{{artwork}}/log/{STAGES[name].log}{suffix}"
 
 
 def environment_of(architecture, engine=CONFIG.engine):
@@ -260,7 +260,7 @@ def environment_of(architecture, engine=CONFIG.engine):
 
 def limits(name):
     """Return the resources that bound a stage: memory in MB and time in minutes."""
-    stage = EVERY[name]
+    stage = STAGES[name]
     if name in ("enlarged-print", "final-print", "proof"):
         return {
             "mem_mb": grows_with_size(stage, prints.mem_mb),
@@ -313,7 +313,7 @@ def changed(name, pictures=None, options=True):
         pictures: An input: the pictures that it reads.
         options: Whether its options count.
     """
-    stage = EVERY[name]
+    stage = STAGES[name]
     own = [(option, DEFAULTS.get(option)) for option in sorted(stage.options.values())]
     own = own if options else []
     common = ("engine", "precision") if stage.role else ()
@@ -354,7 +354,7 @@ def arguments(name, *fixed):
         name: The stage.
         fixed: Arguments that are the same for every artwork.
     """
-    stage = EVERY[name]
+    stage = STAGES[name]
     if "{candidate}" in stage.file:
         fixed += ("--batch", str(CONFIG.batch))
     if stage.role:

@@ -185,8 +185,9 @@ ALL = (
     ),
 )
 
-#: Those that only some artworks, or some commands, ask for. Their limits are in config/prints.py.
-ON_REQUEST = (
+#: Those that the plain run leaves out, or that only some artworks need. Limits that grow with the
+#: size of a print are in config/prints.py.
+ASIDE = (
     Stage(
         name="enlarged-print",
         command="enlarge_print.py",
@@ -228,10 +229,7 @@ ON_REQUEST = (
 )
 
 #: Name -> stage, in the order of a run.
-STAGES: Mapping[str, Stage] = {stage.name: stage for stage in ALL}
-
-#: The same, and those on request.
-EVERY: Mapping[str, Stage] = {stage.name: stage for stage in (*ALL, *ON_REQUEST)}
+STAGES: Mapping[str, Stage] = {stage.name: stage for stage in (*ALL, *ASIDE)}
 
 #: Those that run a network, as the comparison of the engines takes them.
 NETWORK_STAGES: Mapping[str, Stage] = {stage.name: stage for stage in ALL if stage.role}
@@ -241,7 +239,7 @@ _FILES = {
     name: re.compile(
         re.escape(stage.file).replace(r"\{candidate\}", r"\d+").replace(r"\{format\}", r"\w+")
     )
-    for name, stage in EVERY.items()
+    for name, stage in STAGES.items()
 }
 
 
@@ -250,13 +248,13 @@ def of_file(path: str) -> Stage | None:
     parts = path.split("/")
     tails = (parts[-1], "/".join(parts[-2:]))
     found = (name for name, file in _FILES.items() if any(map(file.fullmatch, tails)))
-    return next((EVERY[name] for name in found), None)
+    return next((STAGES[name] for name in found), None)
 
 
 def table() -> str:
     """Return the stages as the Markdown table of docs/paint.md."""
     lines = ["| file | size | stage | what happens |", "| --- | --- | --- | --- |"]
-    for stage in (*ALL, *ON_REQUEST):
+    for stage in STAGES.values():
         file = stage.file.replace("{candidate}", "1").replace("{format}", "png")
         if "{candidate}" in stage.file:
             shown = f"`{file}` to `7.png`"

@@ -21,7 +21,7 @@ from bigart.config.options import Artwork, Config
 from bigart.config.project import counted
 from bigart.running import environment
 from bigart.running.progress import duration
-from bigart.stages import EVERY, Stage
+from bigart.stages import STAGES, Stage
 from bigart.weights.table import ModelFile
 
 NEWEST = 5  # records of a stage: the median of these counts
@@ -93,18 +93,18 @@ def forecast(
     sized = _Sizes(models)
     seconds = {
         (artwork, name): costs[name].start
-        + costs[name].work * _work(EVERY[name], table[artwork], config.candidates, sized)
+        + costs[name].work * _work(STAGES[name], table[artwork], config.candidates, sized)
         for artwork, name in jobs
     }
     artworks = {artwork for artwork, _ in jobs}
-    stages = {name: 0.0 for name in EVERY if any(name == stage for _, stage in jobs)}
+    stages = {name: 0.0 for name in STAGES if any(name == stage for _, stage in jobs)}
     for (_, name), took in seconds.items():
         stages[name] += took
     longest = max(stages, key=lambda name: stages[name])
     each = stages[longest] / sum(name == longest for _, name in jobs)
     return (
         f"About {duration(_wall(seconds, machine))} for {counted(len(artworks), 'artwork')}, "
-        f"{source}; longest stage: {EVERY[longest].rule}, {duration(each)} an artwork."
+        f"{source}; longest stage: {STAGES[longest].rule}, {duration(each)} an artwork."
     )
 
 
@@ -114,8 +114,8 @@ def _wall(seconds: Mapping[tuple[str, str], float], machine: Machine) -> float:
     networks = all_cores = 0.0
     for (artwork, name), took in seconds.items():
         chains[artwork] = chains.get(artwork, 0) + took
-        networks += took * bool(EVERY[name].role)
-        threads = machine.threads if EVERY[name].role else 1
+        networks += took * bool(STAGES[name].role)
+        threads = machine.threads if STAGES[name].role else 1
         all_cores += took * min(threads, machine.cores)
     return max(*chains.values(), networks / machine.networks, all_cores / machine.cores)
 
@@ -164,13 +164,13 @@ def _costs(
     gpu = environment.expects_gpu(config.device)
     found = {}
     for name in stages:
-        records = _records(EVERY[name], config, table, models, gpu)
+        records = _records(STAGES[name], config, table, models, gpu)
         newest = [cost for _, cost in sorted(records, key=lambda record: -record[0])[:NEWEST]]
         if newest:
             start, work = zip(*((cost.start, cost.work) for cost in newest), strict=True)
             found[name] = _Cost(statistics.median(start), statistics.median(work))
     missing = stages - found.keys()
-    if not any(EVERY[name].role for name in missing):
+    if not any(STAGES[name].role for name in missing):
         # what has no network takes the same everywhere, nearly
         return found | {name: _Cost(*_STATED[name][:2]) for name in missing}, "as earlier ones took"
     if gpu or not machine.here:
@@ -194,7 +194,7 @@ def _records(
     name = Path(models[stage.role].final_path()).name if stage.role else ""
     sizes = _Sizes(models)
     for artwork in table.values():
-        if stage.file == EVERY["final"].file and prints.final_stage(artwork) != stage:
+        if stage.file == STAGES["final"].file and prints.final_stage(artwork) != stage:
             continue  # the log is that of the other one
         log = f"{config.results}/{artwork.artwork}/log/{stage.log.format(format=artwork.format)}"
         try:

@@ -16,7 +16,7 @@ from bigart.config.options import Artwork, Config
 from bigart.errors import UserError, named
 from bigart.running import engines, environment
 from bigart.running.progress import megabytes
-from bigart.stages import ALL, EVERY, NETWORK_STAGES, Stage, of_file
+from bigart.stages import ALL, NETWORK_STAGES, STAGES, Stage, of_file
 from bigart.weights import inspection
 from bigart.weights.table import ModelFile
 
@@ -149,7 +149,7 @@ def all_outputs(
 ) -> set[str]:
     """Return the files of all stages of all artworks, and those of the models that are made."""
     picture = prints.ENLARGED * prints.side(models, weights)
-    larger = (EVERY["enlarged-print"],)
+    larger = (STAGES["enlarged-print"],)
     pictures = (
         f"{config.results}/{name}/{stage.file}".format(candidate=candidate, format=artwork.format)
         for name, artwork in table.items()

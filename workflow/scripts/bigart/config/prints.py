@@ -11,7 +11,7 @@ from bigart.errors import UserError
 from bigart.networks.options import GlideOptions
 from bigart.pictures import frame
 from bigart.running import engines
-from bigart.stages import EVERY, Stage, of_file
+from bigart.stages import STAGES, Stage, of_file
 from bigart.weights import inspection
 from bigart.weights.table import ModelFile
 
@@ -36,7 +36,7 @@ def side(models: Models, weights: Path | str = "weights") -> int:
 
 def final_stage(row: Artwork) -> Stage:
     """Return the stage that writes an artwork's final file."""
-    return EVERY["final-print" if print_size.is_print(row) else "final"]
+    return STAGES["final-print" if print_size.is_print(row) else "final"]
 
 
 def stage_of(path: str, row: Artwork) -> Stage | None:
@@ -98,7 +98,7 @@ def runtime(stage: Stage, row: Artwork, models: Models, picture: int) -> int:
 
 def engine_errors(config: Config, table: Mapping[str, Artwork], outputs: Set[str]) -> list[str]:
     """Return the error that the original packages cannot enlarge for prints, if they are to."""
-    stage = EVERY["enlarged-print"]
+    stage = STAGES["enlarged-print"]
     larger = [name for name in table if f"{config.results}/{name}/{stage.file}" in outputs]
     if config.engine == engines.NATIVE or not larger:
         return []
