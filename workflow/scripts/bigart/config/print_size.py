@@ -4,7 +4,6 @@ Nothing here computes a pixel: ``pictures.frame`` does, from the numbers of this
 """
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 AUTO = "auto"
@@ -124,17 +123,3 @@ def is_print(row: Any) -> bool:
         row: Options, such as an artwork.
     """
     return row.size != AUTO or row.bleed > 0 or row.profile != "sRGB"
-
-
-def described(values: Mapping[str, Any], width: int, height: int) -> str:
-    """Return in words how large a picture of some pixels is on paper.
-
-    Args:
-        values: With ``dpi``.
-        width: In pixels, without bleed.
-        height: The same.
-    """
-    dpi = values["dpi"]
-    in_cm = " x ".join(f"{side * 2.54 / dpi:.1f}" for side in (width, height))
-    in_inches = " x ".join(f"{side / dpi:.1f}" for side in (width, height))
-    return f"{in_cm} cm ({in_inches} in)"

@@ -27,6 +27,7 @@ WIDTH, HEIGHT = 210.0, 297.0
 MARGIN = 15.0
 INNER = WIDTH - 2 * MARGIN
 PICTURE = 108.0  # longer side of the picture on the page
+PROMPT_LINES = 4
 SIDE = 85.0  # of a part in its printed size
 GAP = INNER - 2 * SIDE
 SHEET = (210.0, 297.0)  # drawn beside the print, to compare
@@ -144,6 +145,12 @@ class _Page:
         self.canvas.rect(x * mm, y * mm, width * mm, height * mm, stroke=1, fill=0)
         self.canvas.setDash([])
 
+    def label(self, words: str, x: float, y: float) -> None:
+        """Draw a short text on white."""
+        self.canvas.setFillColorRGB(1, 1, 1)
+        self.canvas.rect(x * mm, y * mm, 3.2 * mm, 3.8 * mm, stroke=0, fill=1)
+        self.text(words, x, y + 0.9, SMALL, INK, 3.2, align=0.5)
+
     def line(self, x: float, y: float, to_x: float, to_y: float, width: float = 0.15) -> None:
         """Draw a line."""
         self.canvas.setStrokeColorRGB(*FAINT)
@@ -166,16 +173,21 @@ class _Page:
         """Write blocks in two columns; return those for which there was no room."""
         width, step = (INNER - 6) / 2, 3.0
         column, y = 0, top
-        left = list(recipe)
+        left = [
+            (heading, words, text_outlines.wrap(words, TINY * _POINT, width, 200))
+            for heading, words in recipe
+        ]
+        high = [step * (1 + len(lines)) + 1.2 for _, _, lines in left]
+        if left:  # columns of about the same height
+            bottom = max(bottom, top - (sum(high) + max(high)) / 2 - step)
         while left:
-            heading, words = left[0]
-            lines = text_outlines.wrap(words, TINY * _POINT, width, 200)
+            heading, _, lines = left[0]
             room = int((y - bottom) / step) - 1
             whole = int((top - bottom) / step) - 1
             if room < min(len(lines), whole):
                 column, y = column + 1, top
                 if column > 1:
-                    return left
+                    break
                 continue
             x = MARGIN + column * (width + 6)
             y -= step
@@ -185,7 +197,7 @@ class _Page:
                 self.text(line, x, y, TINY, FAINT, width, align=float(line.rtl))
             y -= 1.2
             left.pop(0)
-        return left
+        return [(heading, words) for heading, words, _ in left]
 
 
 @dataclass(frozen=True)
@@ -203,9 +215,7 @@ def _parts(overview: Picture, image: Image.Image, sheet: Sheet) -> list[_Part]:
     grey: npt.NDArray[np.float64] = overview.mean(axis=2) / 255
     edges = np.abs(np.diff(grey, axis=0, append=grey[-1:]))
     edges = edges + np.abs(np.diff(grey, axis=1, append=grey[:, -1:]))
-    steps = 12
-    lefts = sorted({sheet.bleed + round((width - across) * i / steps) for i in range(steps + 1)})
-    tops = sorted({sheet.bleed + round((height - down) * i / steps) for i in range(steps + 1)})
+    lefts, tops = (_starts(*sides, sheet.bleed) for sides in ((width, across), (height, down)))
     boxes = [(left, top, left + across, top + down) for top in tops for left in lefts]
 
     def mean(values: npt.NDArray[np.float64], box: Box) -> float:
@@ -214,9 +224,11 @@ def _parts(overview: Picture, image: Image.Image, sheet: Sheet) -> list[_Part]:
 
     busy = [mean(edges, box) for box in boxes]
     light = [mean(grey, box) for box in boxes]
+    # bands show in smooth parts that are neither black nor white
+    smooth = [b + (0 if 0.25 < shade < 0.9 else 1) for b, shade in zip(busy, light, strict=True)]
     wishes = (
         ("most detail", busy, -1),
-        ("least detail", busy, 1),
+        ("least detail", smooth, 1),
         ("darkest", light, 1),
         ("lightest", light, -1),
     )
@@ -227,6 +239,13 @@ def _parts(overview: Picture, image: Image.Image, sheet: Sheet) -> list[_Part]:
         if free:
             found.append(_Part(boxes[free[0]], words))
     return found
+
+
+def _starts(length: int, wanted: int, first: int) -> list[int]:
+    """Return where parts of a side may begin: in steps of half a part, at most 40."""
+    free = length - wanted
+    steps = max(1, min(40, round(2 * free / wanted)))
+    return sorted({first + round(free * i / steps) for i in range(steps + 1)})
 
 
 def _overlap(one: Box, other: Box) -> bool:
@@ -241,7 +260,7 @@ def _first_page(
     """Draw the first page; return what of the recipe has no room on it."""
     y = HEIGHT - MARGIN - 4
     page.text(sheet.title, MARGIN, y, TITLE, width=INNER)
-    for line in text_outlines.wrap(sheet.prompt, BODY * _POINT, INNER, 4):
+    for line in text_outlines.wrap(sheet.prompt, BODY * _POINT, INNER, PROMPT_LINES):
         y -= 5
         page.text(line, MARGIN, y, BODY, FAINT, align=float(line.rtl))
     top = y - 6
@@ -259,7 +278,7 @@ def _first_page(
         left, upper, right, lower = (edge * scale for edge in one.box)
         for ink, line in (((1, 1, 1), 0.5), (INK, 0.2)):
             page.box(MARGIN + left, top - lower, right - left, lower - upper, ink, line)
-        page.text(str(number), MARGIN + left + 1, top - upper - 3.6, SMALL, (1, 1, 1))
+        page.label(str(number), MARGIN + left + 0.3, top - upper - 4.1)
     x = MARGIN + PICTURE + 7
     room = WIDTH - MARGIN - x
     y = top - 3
@@ -273,7 +292,9 @@ def _first_page(
     ramp = bottom - 7
     _ramp(page, ramp)
     page.foot(sheet.title)
-    return page.columns(sheet.recipe, ramp - 19, MARGIN)
+    whole = text_outlines.wrap(sheet.prompt, BODY * _POINT, INNER, PROMPT_LINES + 1)
+    cut = [("prompt", sheet.prompt)] if len(whole) > PROMPT_LINES else []
+    return page.columns([*cut, *sheet.recipe], ramp - 19, MARGIN)
 
 
 def _to_scale(
