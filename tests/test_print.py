@@ -128,14 +128,14 @@ def test_scaling_by_strips_is_that_of_the_whole(source, shrunk, corner) -> None:
     box = left, upper, width, height
     size = max(1, round((width - left) * shrunk[0])), max(1, round((height - upper) * shrunk[1]))
     image = Image.fromarray(picture(height, width))
-    whole = np.asarray(image.crop(box).resize(size, Image.Resampling.LANCZOS))
+    wide = image.crop(box).resize((size[0], height - upper), Image.Resampling.LANCZOS)
+    whole = np.asarray(wide.resize(size, Image.Resampling.LANCZOS))
     with mock.patch.object(print_rows, "ROWS", 7):
         found = joined(print_rows.scaled(image, box, size, "x.png"))
     assert found.shape == whole.shape
-    # Pillow scales in the order that is cheaper, and rounds in between
     difference = np.abs(found.astype(int) - whole)
-    assert difference.max() <= 1
-    assert difference.mean() < 0.1
+    assert difference.max() <= 1  # where a value lies between two levels
+    assert (difference > 0).sum() <= 2 + found.size / 1000
 
 
 def test_scaling_to_the_same_size_changes_nothing() -> None:

@@ -79,8 +79,9 @@ def scaled(
 ) -> Iterator[Picture]:
     """Yield a part of a picture in another size, scaled with Lanczos' window of radius 3.
 
-    It is what Pillow's ``crop(box).resize(size, LANCZOS)`` gives, to rounding by one level: each
-    strip is computed from all the rows that its window reaches.
+    Each strip is computed from all the rows that its window reaches, in width and then in height,
+    as Pillow's ``crop`` and ``resize`` give it for the whole. (In one call, Pillow takes the order
+    that is cheaper for a strip, and rounds in between.)
 
     Args:
         image: An opened picture.
@@ -102,13 +103,9 @@ def scaled(
         last = min(lower, int(upper + bottom * scale) + reach)
         read = part(image, (left, first, right, last), path)
         ends = upper + top * scale - first, min(upper + bottom * scale, lower) - first
-        yield np.asarray(
-            read.resize(
-                (width, bottom - top),
-                Image.Resampling.LANCZOS,
-                box=(0, ends[0], right - left, ends[1]),
-            )
-        )
+        wide = read.resize((width, read.height), Image.Resampling.LANCZOS)
+        edges = 0, ends[0], width, ends[1]
+        yield np.asarray(wide.resize((width, bottom - top), Image.Resampling.LANCZOS, edges))
 
 
 def converted(strips: Iterable[Picture], profile: bytes) -> Iterator[Picture]:

@@ -51,20 +51,27 @@ def enlarge(network: RRDBNet | UnshuffledRRDBNet, rows: Rows, height: int) -> It
 
 
 def _enlarged(network: RRDBNet, rows: Rows, height: int) -> Iterator[Tensor]:
-    skipped: deque[Tensor] = deque()  # features of the first layer that the trunk has not answered
+    layer = partial(in_float32, network.conv_first)
+    waiting: deque[Tensor] = deque()  # rows of the picture that the trunk has not answered
 
-    def first() -> Iterator[Tensor]:
-        read = (part.contiguous(memory_format=torch.channels_last) for part in rows)
-        for features in _rolled(partial(in_float32, network.conv_first), 1, height, read):
-            skipped.append(features)
-            yield features
+    def read() -> Iterator[Tensor]:
+        for part in rows:
+            waiting.append(part.contiguous(memory_format=torch.channels_last))
+            yield waiting[-1]
 
-    features: Rows = first()
+    def again() -> Iterator[Tensor]:
+        while waiting:
+            yield waiting.popleft()
+
+    features: Rows = _rolled(layer, 1, height, read())
     for rrdb in network.RRDB_trunk:
         features = _rrdb(rrdb, features, height)
     features = _rolled(network.trunk_conv, 1, height, features)
-    summed = (part + _taken(skipped, part.shape[2]) for part in features)
-    yield from _rolled(network.tail, TAIL_HALO, height, summed, network.options.scale, TAIL_VALUES)
+    # computed twice, since its features would take more memory than the picture
+    first, ready = _rolled(layer, 1, height, again()), deque[Tensor]()
+    scale = network.options.scale
+    summed = _plus(features, lambda count: _taken(ready, count, first))
+    yield from _rolled(network.tail, TAIL_HALO, height, summed, scale, TAIL_VALUES)
 
 
 def _rrdb(rrdb: nn.Module, rows: Rows, height: int) -> Iterator[Tensor]:
@@ -73,21 +80,36 @@ def _rrdb(rrdb: nn.Module, rows: Rows, height: int) -> Iterator[Tensor]:
     def read() -> Iterator[Tensor]:
         for part in rows:
             skipped.append(part)
-            yield part.to(reduced_dtype(part))
+            handed = [part.to(reduced_dtype(part))]
+            del part
+            yield handed.pop()
 
     features: Rows = read()
     for block in rrdb.children():
         assert isinstance(block, DenseBlock)
         features = _rolled(_dense(block), DENSE_HALO, height, features)
-    for part in features:
-        yield _taken(skipped, part.shape[2]).add_(part, alpha=RESIDUAL)
+    yield from _plus(features, lambda count: _taken(skipped, count), RESIDUAL)
 
 
-def _taken(waiting: deque[Tensor], count: int) -> Tensor:
-    """Take the first rows out of what waits; a copy, so that nothing else stays in memory."""
+def _plus(rows: Rows, skipped: Callable[[int], Tensor], factor: float = 1) -> Iterator[Tensor]:
+    """Yield what was skipped plus ``factor`` times the rows."""
+    for part in rows:
+        handed = [skipped(part.shape[2]).add_(part, alpha=factor)]
+        del part
+        yield handed.pop()
+
+
+def _taken(waiting: deque[Tensor], count: int, more: Iterator[Tensor] | None = None) -> Tensor:
+    """Take the first rows out of what waits; a copy, so that nothing else stays in memory.
+
+    Args:
+        waiting: Rows in their order.
+        count: How many are taken.
+        more: Where the next ones come from, when too few wait.
+    """
     parts = []
     while count:
-        part = waiting.popleft()
+        part = next(more) if more and not waiting else waiting.popleft()
         if part.shape[2] > count:
             waiting.appendleft(part[:, :, count:].clone())
             part = part[:, :, :count]
@@ -147,18 +169,21 @@ def _rolled(
     first = seen = done = 0  # the first row in `kept`, the rows that came, and those that left
     for part in rows:
         step = max(2, (values or VALUES) // (part.shape[1] * part.shape[3] * scale**2))
-        for piece in part.split(step, dim=2):
-            kept = piece if kept is None else torch.cat([kept, piece], dim=2)
-            seen += piece.shape[2]
+        pieces = list(part.split(step, dim=2))[::-1]
+        # a hundred layers wait for each other: none may hold rows that another one has taken
+        del part
+        while pieces:
+            seen += pieces[-1].shape[2]
+            kept = pieces.pop() if kept is None else torch.cat([kept, pieces.pop()], dim=2)
             ready = seen if seen == height else seen - halo
             if ready <= done:
                 continue
-            made = layer(kept)
-            yield made[:, :, times(slice(done - first, ready - first), scale)].clone()
-            del made
+            rows_done = times(slice(done - first, ready - first), scale)
+            handed = [layer(kept)[:, :, rows_done].clone()]
             done, start = ready, max(0, ready - halo)
             kept = kept[:, :, start - first :].clone()
             first = start
+            yield handed.pop()
 
 
 def _unshuffled(network: UnshuffledRRDBNet, rows: Rows, height: int) -> Iterator[Tensor]:
