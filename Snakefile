@@ -3,6 +3,7 @@
 #   snakemake --cores 8                      paint what is not painted yet
 #   snakemake candidates --cores 8           stop at the contact sheets, to choose
 #   snakemake sweeps --cores 8               grids of the rows that list values
+#   snakemake proofs --cores 8               a page for each print, to look at before it is ordered
 #   snakemake weights --cores 1              only fetch the models
 #   snakemake verify --sdm conda --cores 8   compare our networks with the originals
 #
@@ -50,6 +51,12 @@ rule sweeps:
     """For each row that lists values, a grid of the final pictures and one of the candidates."""
     input:
         all_grids,
+
+
+rule proofs:
+    """A page for each artwork, to look at before its print is ordered."""
+    input:
+        [proof(artwork) for artwork in ARTWORKS],
 
 
 rule weights:

@@ -92,7 +92,8 @@ def rules() -> set[tuple[str, str]]:
     found = {(command, file) for file, command in re.findall(fixed, every, re.DOTALL)}
     for stage in STAGES.values():
         if not stage.role:
-            found.add((stage.command, "pictures.yaml"))
+            own = {"proof": "proof.yaml"}
+            found.add((stage.command, own.get(stage.name, "pictures.yaml")))
             continue
         for engine in engines.ENGINES:
             environment = engines.environment(engine, stage.architecture)
@@ -127,5 +128,7 @@ def test_every_rule_declares_what_it_needs() -> None:
             for part in ("log:", "benchmark:", "conda:", "resources:"):
                 assert part in rule, f"{part} is not in {rule}"
             assert "**limits(" in rule or {"mem_mb=", "runtime="} <= {*re.findall(r"\w+=", rule)}
-            runs_a_network = re.search(r"model=(verify_)?network\b", rule) is not None
+            runs_a_network = (
+                re.search(r"model=(verify_)?network\b|networks_of_print", rule) is not None
+            )
             assert ("gpu=1" in rule) == runs_a_network, rule

@@ -17,7 +17,7 @@ MODELS_TABLE = ROOT / "config" / "models.yaml"
 sys.path.insert(0, str(SCRIPTS))
 
 try:
-    from bigart.config import project, sweeps
+    from bigart.config import print_size, prints, project, sweeps
 except ImportError as error:
     sys.exit(f"error: Snakemake's Python needs pandas and pydantic: {error}")
 from bigart.config.options import DEFAULTS, TEXTS
@@ -36,11 +36,15 @@ environment.show_any_text()
 environment.export(SCRIPTS, Path(CONFIG.models_table or MODELS_TABLE).absolute())
 
 RESULTS = CONFIG.results
+# artworks whose final file is a print of a size of its own
+PRINTS = {artwork for artwork, row in ARTWORKS.items() if print_size.is_print(row)}
 VERIFY = f"{RESULTS}/verify"
 SWEEPS = sweeps.grouped(ARTWORKS.values())
 WEIGHTS = "weights"
 CANDIDATES = range(1, CONFIG.candidates + 1)
 WARNINGS_SHOWN = 10
+# how many times it enlarges -> role
+ENLARGERS = {4: "enlarger", 2: "enlarger_x2"}
 SAID = []  # what is said once
 # Stage -> artwork -> pictures that a person put there. A process that runs one job need not know.
 KEPT = {}
@@ -99,8 +103,72 @@ def picture_to_enlarge(wildcards):
     return f"{RESULTS}/{wildcards.artwork}/{stage.file}"
 
 
+@functools.cache
+def picture_side():
+    """Return the side of the picture at `enlarged_4096`, in pixels."""
+    return prints.ENLARGED * prints.side(MODELS, WEIGHTS)
+
+
+def enlargements(artwork):
+    """Return by how much the picture is enlarged for its print, one time after the other."""
+    return prints.factors(ARTWORKS[artwork], MODELS, picture_side())
+
+
+def by_hand_now(artwork, name):
+    """Return whether a person put a picture in a stage's place; every process finds the same."""
+    return bool(made.replaced(Path(RESULTS, artwork), [STAGES[name].file]))
+
+
+@known
+def picture_of_print(wildcards):
+    """Return an input: the picture that a print is made from, before it is enlarged for that.
+
+    It has its grain where it keeps its size, or a person has had it in hand.
+    """
+    artwork, name = row(wildcards), "textured-4096"
+    if artwork.size != print_size.AUTO and not by_hand_now(artwork.artwork, name):
+        name = "enlarged-4096"
+    return f"{RESULTS}/{artwork.artwork}/{STAGES[name].file}"
+
+
+@known
+def picture_to_finish(wildcards):
+    """Return an input of a print: `grained` or, where grain is still to be added, `image`."""
+    source = picture_of_print(wildcards)
+    kind = "grained" if source.endswith(STAGES["textured-4096"].file) else "image"
+    if enlargements(wildcards.artwork):
+        source = f"{RESULTS}/{wildcards.artwork}/{STAGES['enlarged-print'].file}"
+    return {kind: source}
+
+
+@known
+def networks_of_print(wildcards):
+    """Return inputs: the network that enlarges for a print, and `model_x2` where it needs both."""
+    found = enlargements(row(wildcards).artwork)
+    networks = [model(ENLARGERS[factor]) for factor in dict.fromkeys(found)]
+    networks = networks or [model("enlarger")]
+    return dict(zip(["model", "model_x2"], networks))
+
+
+@known
+def networks_identity(wildcards):
+    """Return a param: the identity of these networks, and how often they enlarge."""
+    found = enlargements(row(wildcards).artwork)
+    return [f"x{factor} {MODELS[ENLARGERS[factor]].identity()}" for factor in found]
+
+
 def final_picture(artwork):
     return f"{RESULTS}/{artwork}/final.{ARTWORKS[artwork].format}"
+
+
+@known
+def final_of(wildcards):
+    """Return an input: the final picture."""
+    return final_picture(row(wildcards).artwork)
+
+
+def proof(artwork):
+    return f"{RESULTS}/{artwork}/{STAGES['proof'].file}"
 
 
 def contact_sheet(artwork):
@@ -236,9 +304,18 @@ def verify_source(engine):
 def makes(name):
     """Return the constraint of a stage's artworks: not those where a person put a picture.
 
-    So Snakemake takes it for a file that nothing makes, like a person's others.
+    So Snakemake takes it for a file that nothing makes, like a person's others. Of the two stages
+    that write the final file, each has its own artworks.
     """
-    kept = "|".join(map(re.escape, KEPT.get(name, ())))
+    left_out = {*KEPT.get("final" if name == "final-print" else name, ())}
+    if name == "final":
+        left_out |= PRINTS
+    elif name == "final-print":
+        own = sorted(PRINTS - left_out)
+        if len(PRINTS) == len(ARTWORKS):
+            return "[^/]+" if own else "(?!)"
+        return "|".join(map(re.escape, own)) or "(?!)"
+    kept = "|".join(map(re.escape, sorted(left_out)))
     return rf"(?!(?:{kept})(?:/|$))[^/]+" if kept else "[^/]+"
 
 
@@ -263,6 +340,11 @@ def environment_of(architecture, engine=CONFIG.engine):
 def limits(name):
     """Return the resources that bound a stage: memory in MB and time in minutes."""
     stage = STAGES[name]
+    if name in ("enlarged-print", "final-print", "proof"):
+        return {
+            "mem_mb": grows_with_size(stage, prints.mem_mb),
+            "runtime": grows_with_size(stage, prints.runtime),
+        }
     upstream = CONFIG.engine == engines.UPSTREAM
     return {
         "mem_mb": grows(upstream and stage.upstream_mem_mb or stage.mem_mb),
@@ -274,6 +356,14 @@ def limits(name):
 def grows(limit):
     """Return a resource that doubles when a job is tried again."""
     return known(lambda wildcards, attempt: limit * 2 ** (attempt - 1))
+
+
+def grows_with_size(stage, limit):
+    """Return a resource that depends on the size of the print, and doubles like the others."""
+    return known(
+        lambda wildcards, attempt: limit(stage, row(wildcards), MODELS, picture_side())
+        * 2 ** (attempt - 1)
+    )
 
 
 def as_read(artwork, option):
@@ -291,7 +381,7 @@ def all_of(name):
     )
 
 
-def changed(name, pictures=None):
+def changed(name, pictures=None, options=True):
     """Return a param: what differs from the usual, of what the stage is made with.
 
     Snakemake reruns when it changes. So an option that is new changes nothing, until it is used.
@@ -300,9 +390,11 @@ def changed(name, pictures=None):
     Args:
         name: The stage.
         pictures: An input: the pictures that it reads.
+        options: Whether its options count.
     """
     stage = STAGES[name]
     own = [(option, DEFAULTS.get(option)) for option in sorted(stage.options.values())]
+    own = own if options else []
     common = ("engine", "precision") if stage.role else ()
     of_config = [
         f"{option}={getattr(CONFIG, option)}"

@@ -1,6 +1,7 @@
 # From the chosen candidate to the print:
 # 3-enlarged-1024 -> 4-textured-1024 -> 5-detailed-1024 (optional) -> 6-enlarged-4096
 # -> 7-textured-4096 -> final
+# A print of a size of its own: 6-enlarged-4096 -> 8-enlarged-print (optional) -> final
 
 
 rule enlarged_1024:
@@ -157,3 +158,79 @@ rule final:
         arguments=arguments("final"),
     shell:
         'python "$BIGART_SCRIPTS/finish.py" {params.arguments:q} --log {log:q}'
+
+
+rule enlarged_print:
+    """Larger than 4096 pixels for a print, row by row and without seams."""
+    input:
+        unpack(networks_of_print),
+        image=picture_of_print,
+    output:
+        result("enlarged-print"),
+    log:
+        log_file("enlarged-print"),
+    benchmark:
+        log_file("enlarged-print", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("enlarged-print"),
+    conda:
+        environment_of("rrdbnet")
+    threads: NETWORK_THREADS
+    resources:
+        **limits("enlarged-print"),
+        gpu=1,
+    params:
+        changed=changed("enlarged-print", picture_of_print, options=False),
+        models=networks_identity,
+        code=code("enlarge_print.py"),
+        arguments=arguments("enlarged-print"),
+    shell:
+        'python "$BIGART_SCRIPTS/enlarge_print.py" {params.arguments:q} --threads {threads} --log {log:q}'
+
+
+rule final_print:
+    """A print of a size of its own: cropped, exactly as large, with bleed, in its profile."""
+    input:
+        unpack(picture_to_finish),
+    output:
+        result("final-print"),
+    log:
+        log_file("final-print"),
+    benchmark:
+        log_file("final-print", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("final-print"),
+    conda:
+        "../../envs/pictures.yaml"
+    resources:
+        **limits("final-print"),
+    params:
+        changed=changed("final-print", picture_of_print),
+        code=code("finish_print.py"),
+        arguments=arguments("final-print"),
+    shell:
+        'python "$BIGART_SCRIPTS/finish_print.py" {params.arguments:q} --log {log:q}'
+
+
+rule proof:
+    """A page to look at before the print is ordered: parts of it in their printed size."""
+    input:
+        image=final_of,
+    output:
+        result("proof"),
+    log:
+        log_file("proof"),
+    benchmark:
+        log_file("proof", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("proof"),
+    conda:
+        "../../envs/proof.yaml"
+    resources:
+        **limits("proof"),
+    params:
+        changed=changed("proof", final_of),
+        code=code("proof.py"),
+        arguments=arguments("proof"),
+    shell:
+        'python "$BIGART_SCRIPTS/proof.py" {params.arguments:q} --log {log:q}'

@@ -97,10 +97,14 @@ def options_table() -> str:
     lines = ["| option | meaning | allowed | default | column |", "| --- | --- | --- | --- | --- |"]
     for name, default in DEFAULTS.items():
         meaning, allowed = options.PROPERTIES[name]["description"], options.allowed(name)
-        written = "blank" if default == "" else f"`{str(default).lower()}`"
+        written = "blank" if default == "" else f"`{_written(default)}`"
         column = "yes" if name in COLUMNS else ""
         lines.append(f"| `{name}` | {meaning} | {allowed} | {written} | {column} |")
     return "\n".join(lines)
+
+
+def _written(default: object) -> str:
+    return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def schemas() -> dict[Path, str]:

@@ -12,9 +12,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--image", required=True, help="the picture to finish")
     parser.add_argument("--out", required=True, help="the final file: .png, .jpg or .tif")
-    parser.add_argument("--dpi", type=float, default=300, help="pixels per inch (default: 300)")
+    parser.add_argument("--dpi", type=_number, default=300, help="pixels per inch (default: 300)")
     parser.add_argument("--quality", type=int, default=95, help="of a JPEG, 1-100 (default: 95)")
     command.main(parser, run)
+
+
+def _number(text: str) -> float:
+    """Return a number; a whole one without a point, as recipes have it."""
+    return int(text) if text.isdecimal() else float(text)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -180,12 +180,56 @@ ALL = (
         file="final.{format}",
         size="4096 x 4096",
         purpose="the same picture with 300 DPI, sRGB and its recipe in the file",
+        options={"--dpi": "dpi", "--quality": "jpeg_quality"},
         file_bytes=28_500_000,
     ),
 )
 
+#: Those that the plain run leaves out, or that only some artworks need. Limits that grow with the
+#: size of a print are in config/prints.py.
+ASIDE = (
+    Stage(
+        name="enlarged-print",
+        command="enlarge_print.py",
+        file="8-enlarged-print.png",
+        size="up to 16384 x 16384",
+        purpose="larger again, once or twice, where `size` asks for more pixels",
+        options={"--size": "size", "--dpi": "dpi"},
+        role="enlarger",
+        architecture="rrdbnet",
+    ),
+    Stage(
+        name="final-print",
+        command="finish_print.py",
+        file="final.{format}",
+        size="as `size` says",
+        purpose="cropped, exactly as large as `size`, with grain, `bleed` and `profile`",
+        options={
+            "--size": "size",
+            "--dpi": "dpi",
+            "--crop": "crop",
+            "--bleed": "bleed",
+            "--profile": "profile",
+            "--quality": "jpeg_quality",
+            "--amount": "final_texture_amount",
+            "--texture-size": "final_texture_size",
+            **_GRAIN,
+        },
+    ),
+    Stage(
+        name="proof",
+        command="proof.py",
+        file="proof.pdf",
+        size="A4",
+        purpose="`snakemake proofs`: picture, recipe, parts in their printed size, bleed to scale",
+        options={"--prompt": "prompt", "--dpi": "dpi", "--bleed": "bleed"},
+        file_bytes=9_000_000,
+        mem_mb=3500,
+    ),
+)
+
 #: Name -> stage, in the order of a run.
-STAGES: Mapping[str, Stage] = {stage.name: stage for stage in ALL}
+STAGES: Mapping[str, Stage] = {stage.name: stage for stage in (*ALL, *ASIDE)}
 
 #: Those that run a network, as the comparison of the engines takes them.
 NETWORK_STAGES: Mapping[str, Stage] = {stage.name: stage for stage in ALL if stage.role}
@@ -210,7 +254,7 @@ def of_file(path: str) -> Stage | None:
 def table() -> str:
     """Return the stages as the Markdown table of docs/paint.md."""
     lines = ["| file | size | stage | what happens |", "| --- | --- | --- | --- |"]
-    for stage in ALL:
+    for stage in STAGES.values():
         file = stage.file.replace("{candidate}", "1").replace("{format}", "png")
         if "{candidate}" in stage.file:
             shown = f"`{file}` to `7.png`"

@@ -69,6 +69,10 @@ def read(
         for column in wrong.keys() & {*names}:
             for message in wrong[column]:
                 error(line, message, label, f"column {named(column)}")
+        if not wrong.keys() & {*names}:  # config.yaml's value does not go with this row's
+            for column in wrong.keys() - {*REQUIRED}:
+                for message in wrong[column]:
+                    error(line, message, label, f"{named(column)} of config.yaml")
         taken = [(name, "names"), *((one.artwork, "makes") for one in made if one.sweep)]
         twins = [
             earlier[own.casefold()]

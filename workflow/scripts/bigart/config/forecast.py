@@ -7,6 +7,7 @@ short calculation here.
 """
 
 import csv
+import functools
 import os
 import re
 import statistics
@@ -15,12 +16,13 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from bigart.config import prints
 from bigart.config.options import Artwork, Config
 from bigart.config.project import counted
 from bigart.running import environment
 from bigart.running.engines import NATIVE
 from bigart.running.progress import duration
-from bigart.stages import ALL, STAGES, Stage, of_file
+from bigart.stages import STAGES, Stage
 from bigart.weights.table import ModelFile
 
 NEWEST = 5  # records of a stage: the median of these counts
@@ -40,7 +42,12 @@ _STATED = {
     "enlarged-4096": (3.5, 14.3, 107),
     "textured-4096": (3, 0, 0),
     "final": (0.6, 0, 0),
+    "proof": (3, 0, 0),
+    # for a million pixels: of the result, and of the picture that is read
+    "enlarged-print": (3.5, 1.0, 8.0),
+    "final-print": (1, 0.2, 0.2),
 }
+_PRINTS = ("enlarged-print", "final-print")
 _STATED_GFLOPS = 290  # of a product of matrices there
 # How many times faster the network is in bf16 with AMX, embedded and at the published sizes.
 _AMX = {
@@ -81,24 +88,25 @@ def forecast(
         None where none of them paints.
     """
     prefix = f"{config.results}/"
-    jobs = {
-        (path.removeprefix(prefix).partition("/")[0], stage.name)
-        for path in outputs
-        if path.startswith(prefix) and (stage := of_file(path))
-    }
-    jobs = {(artwork, name) for artwork, name in jobs if artwork in table}
+    jobs = set()
+    for path in outputs:
+        row = table.get(path.removeprefix(prefix).partition("/")[0])
+        stage = prints.stage_of(path, row) if row and path.startswith(prefix) else None
+        if row and stage and stage.name in _STATED:
+            jobs.add((row.artwork, stage.name))
     if not jobs:
         return None
     costs, source = _costs(config, table, models, {name for _, name in jobs}, machine)
     if costs is None:
         return "How long the artworks take is said once one has been painted here."
+    sized = _Sizes(models)
     seconds = {
         (artwork, name): costs[name].start
-        + costs[name].work * _work(STAGES[name], table[artwork], config.candidates)
+        + costs[name].work * _work(STAGES[name], table[artwork], config.candidates, sized)
         for artwork, name in jobs
     }
     artworks = {artwork for artwork, _ in jobs}
-    stages = {stage.name: 0.0 for stage in ALL if any(name == stage.name for _, name in jobs)}
+    stages = {name: 0.0 for name in STAGES if any(name == stage for _, stage in jobs)}
     for (_, name), took in seconds.items():
         stages[name] += took
     longest = max(stages, key=lambda name: stages[name])
@@ -121,8 +129,24 @@ def _wall(seconds: Mapping[tuple[str, str], float], machine: Machine) -> float:
     return max(*chains.values(), networks / machine.networks, all_cores / machine.cores)
 
 
-def _work(stage: Stage, artwork: Artwork, candidates: int) -> float:
-    """Return how often the network of a stage sees a picture."""
+@dataclass(frozen=True)
+class _Sizes:
+    """Sizes of prints, for a set of models."""
+
+    models: Mapping[str, ModelFile]
+
+    @functools.cached_property
+    def _picture(self) -> int:
+        return prints.ENLARGED * prints.side(self.models)
+
+    def megapixels(self, stage: Stage, artwork: Artwork) -> float:
+        return prints.megapixels(stage, artwork, self.models, self._picture)
+
+
+def _work(stage: Stage, artwork: Artwork, candidates: int, sizes: _Sizes) -> float:
+    """Return how often the network of a stage sees a picture, or the million pixels of a print."""
+    if stage.name in _PRINTS:
+        return sizes.megapixels(stage, artwork)
     if stage.name == "thumbnails":
         return candidates * artwork.steps * _passes(stage, artwork)
     if stage.name == "upsampled":
@@ -157,9 +181,7 @@ def _costs(
     missing = stages - found.keys()
     if not any(STAGES[name].role for name in missing):
         # what has no network takes the same everywhere, nearly
-        return found | {
-            name: _Cost(_STATED[name][0], 0) for name in missing
-        }, "as earlier ones took"
+        return found | {name: _Cost(*_STATED[name][:2]) for name in missing}, "as earlier ones took"
     if gpu or not machine.here:
         return None, ""
     slower = _STATED_GFLOPS / _gflops()
@@ -183,7 +205,10 @@ def _records(
     """Yield the time of a stage's earlier runs with the settings at hand, and what they cost."""
     name = Path(models[stage.role].final_path()).name if stage.role else ""
     wanted = _precisions(config, gpu, machine)
+    sizes = _Sizes(models)
     for artwork in table.values():
+        if stage.file == STAGES["final"].file and prints.final_stage(artwork) != stage:
+            continue  # the log is that of the other one
         log = f"{config.results}/{artwork.artwork}/log/{stage.log.format(format=artwork.format)}"
         try:
             with open(f"{log}.benchmark.tsv", encoding="utf-8") as file:  # noqa: PTH123 (thousands)
@@ -193,7 +218,8 @@ def _records(
         except (OSError, ValueError, LookupError, StopIteration):
             continue
         if not stage.role:
-            yield when, _Cost(total, 0)
+            units = sizes.megapixels(stage, artwork) if stage.name in _PRINTS else 0
+            yield when, _Cost(0, total / units) if units else _Cost(total, 0)
             continue
         opened, took, steps = _OPENED.search(text), _NETWORK.search(text), _STEPS.search(text)
         if not opened or not took or "resuming" in text:
@@ -201,7 +227,9 @@ def _records(
         model, device, precision, engine = opened.groups()
         same = Path(model).name == name and engine == config.engine
         if same and (device != "cpu") == gpu and precision in wanted:
-            units = int(steps[1]) * int(steps[2]) * _passes(stage, artwork) if steps else 1
+            units = int(steps[1]) * int(steps[2]) * _passes(stage, artwork) if steps else 1.0
+            if stage.name in _PRINTS and not (units := sizes.megapixels(stage, artwork)):
+                continue
             network = min(float(took[1]), total)
             yield when, _Cost(total - network, network / units)
 

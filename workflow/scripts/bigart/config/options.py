@@ -25,6 +25,7 @@ from pydantic import (
     field_validator,
 )
 
+from bigart.config import print_size
 from bigart.config.plain_text import plain, plain_number
 from bigart.errors import listed, show, suggest
 
@@ -87,6 +88,31 @@ def _ascending(text: str) -> str:
     return f"{begin:.15g} to {end:.15g}"
 
 
+def _refuse(error: str | None) -> None:
+    if error:
+        raise ValueError(error)
+
+
+def _print_size(size: int | str, info: Any) -> str:
+    """Return a size in the one form that counts as the same; refuse what cannot be printed."""
+    text = print_size.normal(str(size))
+    if "dpi" in info.data:  # else that is wrong
+        _refuse(print_size.size_error(text, info.data["dpi"]))
+    return text
+
+
+def _centre(text: str, info: Any) -> str:
+    if {"dpi", "size"} <= info.data.keys():
+        _refuse(print_size.crop_error(text, info.data["size"], info.data["dpi"]))
+    return print_size.normal_centre(text)
+
+
+def _mirrored(bleed: float, info: Any) -> float:
+    if {"dpi", "size"} <= info.data.keys():
+        _refuse(print_size.bleed_error(bleed, info.data["size"], info.data["dpi"]))
+    return bleed
+
+
 _Set = Annotated[str, _allowed("the name of a set in config/models.yaml")]
 _Count = Annotated[int, Field(ge=1, le=100)]
 _PATH = "a path (`~` is your home), without { and }"
@@ -119,6 +145,22 @@ _UpsampleSteps = Annotated[
 ]
 _Grain = Annotated[float, Field(ge=0, le=0.15)]
 _Size = Literal[1, 3, 5, 7, 9]
+_Dpi = Annotated[int, Field(ge=20, le=2400)]
+_PrintSize = Annotated[
+    Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=print_size.PATTERN)],
+    _allowed(
+        "`auto` (as it is), pixels such as `8192` or `6000x4000`, or lengths such as `50 cm`, "
+        "`20x30 in` or `210x297 mm`; at most 16384 pixels a side"
+    ),
+    AfterValidator(_print_size),
+]
+_Crop = Annotated[
+    str,
+    _allowed("two percentages, from the left and from above", pattern=print_size.CENTRE),
+    AfterValidator(_centre),
+]
+_Bleed = Annotated[float, Field(ge=0, le=100), AfterValidator(_mirrored)]
+_Quality = Annotated[int, Field(ge=1, le=100)]
 _Switch = Annotated[bool, _allowed("`true` or `false`")]
 # Windows reserves some names for devices, whatever follows the first point; others are taken
 _NAME = (
@@ -204,6 +246,14 @@ class Options(_Model):
     final_texture_amount: _Grain = _option(0.05, "coloured grain added at 4096 pixels")
     final_texture_size: _Size = _option(3, "size of that grain, in pixels")
     format: Literal["png", "jpg", "tif"] = _option("png", "the file type of the final picture")
+    dpi: _Dpi = _option(300, "pixels per inch of the final picture")
+    size: _PrintSize = _option("auto", "width and height of the final picture, or one for both")
+    crop: _Crop = _option(
+        "50% 50%", "where the middle of the print is in the picture, if `size` is no square"
+    )
+    bleed: _Bleed = _option(0.0, "mirrored edge that is added on each side, in mm")
+    profile: Literal["sRGB", "Adobe RGB"] = _option("sRGB", "colours of the final picture")
+    jpeg_quality: _Quality = _option(95, "quality of a final picture in JPEG")
 
 
 class Config(Options, RunOptions):

@@ -11,17 +11,15 @@ import sys
 from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
+from bigart.config import prints
 from bigart.config.options import Artwork, Config
 from bigart.errors import UserError, named
-from bigart.networks.options import GlideOptions
 from bigart.running import engines, environment
 from bigart.running.progress import megabytes
-from bigart.stages import ALL, NETWORK_STAGES, Stage, of_file
+from bigart.stages import ALL, NETWORK_STAGES, STAGES, Stage, of_file
 from bigart.weights import inspection
 from bigart.weights.table import ModelFile
 
-#: Side in pixels of the pictures that ``Stage.file_bytes`` was measured with, at `upsampled`.
-SIDE = 256
 #: What is left of a checkpoint when it is converted, at least: of a VQGAN only a part is.
 CONVERTED = 0.3
 
@@ -50,7 +48,8 @@ def errors(
     return [
         *(inspection.check_set(models, weights) if reads_models else []),
         *([speech] if speech else []),
-        *room_errors(outputs, models, weights),
+        *prints.engine_errors(config, table, outputs),
+        *room_errors(outputs, models, weights, table),
     ]
 
 
@@ -100,16 +99,25 @@ def locale_error(table: Mapping[str, Artwork]) -> str | None:
     )
 
 
-def room_errors(outputs: Set[str], models: Models, weights: Path | str = "weights") -> list[str]:
+def room_errors(
+    outputs: Set[str],
+    models: Models,
+    weights: Path | str = "weights",
+    table: Mapping[str, Artwork] | None = None,
+) -> list[str]:
     """Return an error for each disk with too little room for the files, or that is read-only."""
-    scale = (_side(models, weights) / SIDE) ** 2
+    side = prints.side(models, weights)
+    scale = (side / prints.SIDE) ** 2
     sizes = _model_bytes(models, weights)
     needed: dict[str, float] = {}  # folder -> bytes; paths are text, since there may be thousands
     for path in outputs:
-        stage, before = of_file(path), 0
+        row = (table or {}).get(path.rpartition("/")[0].rpartition("/")[2])
+        stage, before = prints.stage_of(path, row) if row else of_file(path), 0
         with contextlib.suppress(OSError):
             before = os.path.getsize(path)  # noqa: PTH202
         size = stage.file_bytes * scale if stage else sizes.get(path, 0)
+        if row and stage and stage.name in ("enlarged-print", "final-print"):
+            size = prints.file_bytes(stage, row, models, prints.ENLARGED * side)
         parent = path.rpartition("/")[0] or "."
         needed[parent] = needed.get(parent, 0) + max(0, size - before)
     disks: dict[int, tuple[Path, float]] = {}
@@ -140,10 +148,12 @@ def all_outputs(
     weights: Path | str = "weights",
 ) -> set[str]:
     """Return the files of all stages of all artworks, and those of the models that are made."""
+    picture = prints.ENLARGED * prints.side(models, weights)
+    larger = (STAGES["enlarged-print"],)
     pictures = (
         f"{config.results}/{name}/{stage.file}".format(candidate=candidate, format=artwork.format)
         for name, artwork in table.items()
-        for stage in ALL
+        for stage in (*ALL, *(larger if prints.factors(artwork, models, picture) else ()))
         if stage.name != "detailed" or artwork.detail
         for candidate in range(1, config.candidates + 1 if "{candidate}" in stage.file else 2)
     )
@@ -159,17 +169,6 @@ def _networks(config: Config, outputs: Set[str]) -> Iterator[tuple[str, Stage]]:
             yield config.engine, stage
         elif (name := Path(path).stem) in NETWORK_STAGES:  # of the comparison of the engines
             yield Path(path).parent.name, NETWORK_STAGES[name]
-
-
-def _side(models: Models, weights: Path | str) -> int:
-    """Return the side in pixels of the pictures that become larger ones."""
-    file = models["upsampler"]
-    path = file.final_path(weights)
-    with contextlib.suppress(UserError):
-        if path.is_file():
-            options = inspection.inspect(path, file.architecture, converted=True).options
-            return options.image_size if isinstance(options, GlideOptions) else SIDE
-    return SIDE
 
 
 def _model_bytes(models: Models, weights: Path | str) -> dict[str, float]:

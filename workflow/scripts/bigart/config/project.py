@@ -137,8 +137,8 @@ def _read_config(
     for key, message in wrong.items():
         is_sweep = key in sweeps.COLUMNS and sweeps.lists(values[key])
         error(key, sweeps.with_more(message, sweeps.IN_THE_TABLE if is_sweep else ""))
-    if config is None:  # any choice is right with the default of `candidates`
-        right = values.keys() - wrong.keys() - {"choose"}
+    if config is None:  # without those that are right or wrong by what another option says
+        right = values.keys() - wrong.keys() - {"choose", "size", "crop", "bleed"}
         config = Config(**{key: values[key] for key in right})
     if (config.device, config.precision) == ("cpu", "fp16"):
         error("precision", "found 'fp16', and `device` is cpu; a CPU takes auto, fp32 or bf16")

@@ -4,11 +4,12 @@ The same picture and recipe give the same bytes. A file is written under a tempo
 so a file under its final name is whole.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import TiffTags
+from PIL import Image, TiffTags
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
@@ -79,9 +80,28 @@ def _content(
     _check_dpi(dpi)
     if not 1 <= quality <= 100:
         raise UserError(f"quality is {quality}; allowed are 1 to 100")
-    size = picture.shape[1], picture.shape[0]
-    metadata = {"PNG": _png, "JPEG": _jpeg, "TIFF": _tiff}[kind](recipe, dpi, size)
+    metadata = notes(kind, recipe, dpi, (picture.shape[1], picture.shape[0]))
     return encode(picture, kind, quality, icc_profile=colour.srgb_profile(), **metadata)
+
+
+def notes(
+    kind: str, recipe: Recipe, dpi: float | None, size: Size, *, srgb: bool = True
+) -> dict[str, Any]:
+    """Return Pillow's options for what a file of that format says of itself, but for its colours.
+
+    Args:
+        kind: Pillow's name of the format.
+        recipe: How the picture was made.
+        dpi: Print resolution in pixels per inch, or None.
+        size: Width and height.
+        srgb: Whether the colours are sRGB's.
+
+    Raises:
+        UserError: A JPEG has no room for the recipe.
+    """
+    if kind == "JPEG":
+        return _jpeg(recipe, dpi, size, srgb)
+    return {"PNG": _png, "TIFF": _tiff}[kind](recipe, dpi, size)
 
 
 def copy_pixels(
@@ -149,7 +169,7 @@ def _png(
     return {"pnginfo": info} | ({"dpi": (dpi, dpi)} if dpi else {})
 
 
-def _jpeg(recipe: Recipe, dpi: float | None, size: Size) -> dict[str, Any]:
+def _jpeg(recipe: Recipe, dpi: float | None, size: Size, srgb: bool) -> dict[str, Any]:
     """Return Pillow's options; a very long prompt stands in the recipe alone."""
     xmp = recipes.to_xmp(recipe)
     if len(xmp) > recipes.JPEG_ROOM:
@@ -160,11 +180,11 @@ def _jpeg(recipe: Recipe, dpi: float | None, size: Size) -> dict[str, Any]:
             "shorten the prompt, or choose the format png or tif"
         )
     comment = parameters.user_comment(parameters.text(recipe, size))
-    exif = _exif(dpi, size, comment if len(comment) <= recipes.JPEG_ROOM else b"")
+    exif = _exif(dpi, size, comment if len(comment) <= recipes.JPEG_ROOM else b"", srgb)
     return {"xmp": xmp, "exif": exif} | ({"dpi": (round(dpi), round(dpi))} if dpi else {})
 
 
-def _exif(dpi: float | None, size: Size, comment: bytes) -> bytes:
+def _exif(dpi: float | None, size: Size, comment: bytes, srgb: bool) -> bytes:
     """Return a block of Exif (2.32); Pillow's own would give the comment another type."""
     head = b"MM\0*\0\0\0\x08"  # big-endian, as the comment is
     main, own = ImageFileDirectory_v2(head), ImageFileDirectory_v2(head, group=0x8769)
@@ -173,7 +193,7 @@ def _exif(dpi: float | None, size: Size, comment: bytes) -> bytes:
     if dpi:
         main[0x011A] = main[0x011B] = float(dpi)  # XResolution, YResolution
         main[0x0128] = 2  # ResolutionUnit: inch
-    own[0xA001] = 1  # ColorSpace: sRGB
+    own[0xA001] = 1 if srgb else 0xFFFF  # ColorSpace: sRGB, or what the profile says
     own[0xA002], own[0xA003] = size  # of the picture
     texts = {0x9000: b"0232", 0x9101: b"\1\2\3\0", 0x9286: comment}  # version, channels, comment
     for tag, content in texts.items():
@@ -219,12 +239,22 @@ def recipe_so_far(path: Path | str) -> Recipe:
     return _read(path) or recipes.extend(start, "picture from elsewhere", file=Path(path).name)
 
 
+@contextlib.contextmanager
+def _of_any_size() -> Iterator[None]:
+    """Let Pillow open pictures of any size: a print has more pixels than it takes by itself."""
+    former, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = former
+
+
 def _read(path: Path | str) -> Recipe | None:
     return _recipe_and_size(path)[0]
 
 
 def _recipe_and_size(path: Path | str) -> tuple[Recipe | None, Size]:
-    with opened(path) as image:
+    with _of_any_size(), opened(path) as image:
         size = image.size
         if image.format == "PNG" and not {recipes.CHUNK, "xmp"} & image.info.keys():
             image.load()  # other programs may write their notes behind the pixels

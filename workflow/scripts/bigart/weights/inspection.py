@@ -25,8 +25,8 @@ from bigart.weights.forms import check_header, options_form
 from bigart.weights.layouts import Recognised, recognise
 from bigart.weights.table import ModelFile
 
-#: How many times the enlarger of a set enlarges
-SCALE = 4
+#: How many times the enlargers of a set enlarge
+SCALES = {"enlarger": 4, "enlarger_x2": 2}
 
 # Bytes of a number in torch's storages
 _SIZES = {"Double": 8, "Long": 8, "Float": 4, "Int": 4, "Half": 2, "BFloat16": 2, "Short": 2}
@@ -119,10 +119,10 @@ def check_set(files: Mapping[str, ModelFile], weights: Path | str = "weights") -
 
 
 def _check_role(role: str, options: Any) -> None:
-    if role == "enlarger" and options.scale != SCALE:
+    if role in SCALES and options.scale != SCALES[role]:
         raise UserError(
-            f"it enlarges {options.scale} times, and a set's enlarger must enlarge {SCALE} times. "
-            f"Name another file in models.yaml; this one works by hand, with enlarge.py"
+            f"it enlarges {options.scale} times, and a set's {role} must enlarge {SCALES[role]} "
+            f"times. Name another file in models.yaml; this one works by hand, with enlarge.py"
         )
     if role in ("base", "upsampler"):
         if options.super_res != (role == "upsampler"):

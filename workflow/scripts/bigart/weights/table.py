@@ -35,6 +35,9 @@ ROLES: Mapping[str, str] = {
     "vocabulary": "vocabulary",
     "merges": "merges",
 }
+#: What a set need not have: where a factor of two is enough, this one enlarges.
+OPTIONAL_ROLES: Mapping[str, str] = {"enlarger_x2": "rrdbnet"}
+_EVERY_ROLE = {**ROLES, **OPTIONAL_ROLES}
 _Error = tuple[str, str]  # the dotted key and a message
 _Group = Mapping[str, Mapping[str, Any]]
 
@@ -265,12 +268,12 @@ def _set_errors(name: str, sets: _Group, files: _Group) -> Iterator[_Error]:
     for role, word in sets[name].items():
         place, known = f"sets.{name}.{role}", sets if role == "like" else files
         entry = known.get(str(word), {})
-        if role not in ("like", *ROLES):
-            yield place, f"no such role.{_hint(str(role), ROLES)}"
+        if role not in ("like", *_EVERY_ROLE):
+            yield place, f"no such role.{_hint(str(role), _EVERY_ROLE)}"
         elif str(word) not in known:
             yield place, f"nothing is called `{word}`.{_hint(str(word), known)}"
-        elif role != "like" and (found := entry.get("architecture")) != ROLES[role]:
-            yield place, f"`{word}` is of architecture {found}; {ROLES[role]} is needed"
+        elif role != "like" and (found := entry.get("architecture")) != _EVERY_ROLE[role]:
+            yield place, f"`{word}` is of architecture {found}; {_EVERY_ROLE[role]} is needed"
         elif role in ("base", "upsampler") and isinstance(stated := entry.get("options"), dict):
             # of what is not stated, the file tells when it is converted
             for option, value in {"super_res": role == "upsampler", "inpaint": False}.items():
@@ -286,7 +289,7 @@ def _roles(name: str, sets: _Group) -> dict[str, str]:
         seen.add(name)
         roles = {**sets[name], **roles}
         name = str(sets[name].get("like"))
-    return {role: str(roles[role]) for role in ROLES if role in roles}
+    return {role: str(roles[role]) for role in _EVERY_ROLE if role in roles}
 
 
 def _group(content: Any, key: str) -> _Group:

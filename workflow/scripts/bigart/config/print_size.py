@@ -1,0 +1,125 @@
+"""The size of a print: what a person writes, and how many pixels that is. No numpy.
+
+Nothing here computes a pixel: ``pictures.frame`` does, from the numbers of this module.
+"""
+
+import re
+from typing import Any
+
+AUTO = "auto"
+LARGEST, SMALLEST = 16384, 16  # pixels of a side, without bleed
+INCH = {"mm": 25.4, "cm": 2.54, "in": 1.0}
+
+_NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
+_SIZE = re.compile(rf"({_NUMBER})(?: *[x×] *({_NUMBER}))? *(px|mm|cm|in)?", re.IGNORECASE)
+PATTERN = rf"^(?i:auto|{_NUMBER}( *[x×] *{_NUMBER})? *(px|mm|cm|in)?)$"
+CENTRE = rf"^{_NUMBER}%? +{_NUMBER}%?$"
+
+
+def normal(text: str) -> str:
+    """Return a size in the one form that counts as the same: ``50x70 cm``, ``8192x8192``."""
+    if text.lower() == AUTO:
+        return AUTO
+    width, height, unit = _parts(text)
+    sides = f"{width:.15g}x{height:.15g}"
+    return sides if unit == "px" else f"{sides} {unit}"
+
+
+def pixels(text: str, dpi: float) -> tuple[int, int] | None:
+    """Return width and height in pixels; None is the size that the picture has.
+
+    Args:
+        text: ``auto``, ``8192``, ``6000x4000``, ``50 cm``, ``20x30 in``: width before height.
+        dpi: Pixels per inch.
+    """
+    if text.lower() == AUTO:
+        return None
+    width, height, unit = _parts(text)
+    each = 1 if unit == "px" else dpi / INCH[unit]
+    return round(width * each), round(height * each)
+
+
+def of_length(length: float, unit: str, dpi: float) -> int:
+    """Return a length in whole pixels."""
+    return round(length / INCH[unit] * dpi)
+
+
+def size_error(text: str, dpi: float) -> str | None:
+    """Return what is wrong with a size at that resolution."""
+    size = pixels(text, dpi)
+    if size is None or (min(size) >= SMALLEST and max(size) <= LARGEST):
+        return None
+    found = "x".join(map(str, size))
+    allowed = f"{SMALLEST} to {LARGEST} pixels a side are possible"
+    *sides, unit = _parts(text)
+    if unit == "px":
+        return f"Of {found} pixels, {allowed}." if max(size) > LARGEST else f"{allowed}."
+    most = int(LARGEST * INCH[unit] / max(sides))
+    hint = f"; `dpi` can be {most} at most for that length" if max(size) > LARGEST else ""
+    return f"At {dpi:g} DPI these are {found} pixels, and {allowed}{hint}."
+
+
+def bleed_error(bleed: float, text: str, dpi: float, side: int = LARGEST) -> str | None:
+    """Return what is wrong with a bleed in mm: at most half the shorter side can be mirrored.
+
+    Args:
+        bleed: In mm.
+        text: The size.
+        dpi: Pixels per inch.
+        side: The pixels of a picture whose size is ``auto``.
+    """
+    shorter = min(pixels(text, dpi) or (side, side))
+    if of_length(bleed, "mm", dpi) <= shorter // 2:
+        return None
+    return (
+        f"A bleed of {bleed:g} mm is more than half of the shorter side, "
+        f"{shorter * 25.4 / dpi:.0f} mm at {dpi:g} DPI."
+    )
+
+
+def centre(text: str) -> tuple[float, float]:
+    """Return the shares of width and height before the centre of a crop: ``50% 40%``."""
+    across, down = (float(part.rstrip("%")) / 100 for part in text.split())
+    return across, down
+
+
+def normal_centre(text: str) -> str:
+    """Return a crop in the one form that counts as the same."""
+    across, down = (float(part.rstrip("%")) for part in text.split())
+    return f"{across:.15g}% {down:.15g}%"
+
+
+def crop_error(text: str, size: str, dpi: float) -> str | None:
+    """Return what is wrong with the centre of a crop from a square picture."""
+    across, down = centre(text)
+    if max(across, down) > 1:
+        return "Percentages are 0 to 100."
+    target = pixels(size, dpi)
+    if target is None:
+        return None
+    for share, place, words in zip(target, (across, down), ("width", "height"), strict=True):
+        half = share / max(target) / 2
+        if half < 0.5 and not half - 1e-9 <= place <= 1 - half + 1e-9:
+            first, last = 100 * half, 100 - 100 * half
+            return (
+                f"A {size} print takes {200 * half:.4g}% of the {words}, and would lie outside "
+                f"of the picture: its centre can be at {first:.4g}% to {last:.4g}% of the {words}."
+            )
+    return None
+
+
+def _parts(text: str) -> tuple[float, float, str]:
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is no size")
+    width, height, unit = found.groups()
+    return float(width), float(height or width), (unit or "px").lower()
+
+
+def is_print(row: Any) -> bool:
+    """Return whether an artwork's final file is more than its last picture with notes.
+
+    Args:
+        row: Options, such as an artwork.
+    """
+    return row.size != AUTO or row.bleed > 0 or row.profile != "sRGB"

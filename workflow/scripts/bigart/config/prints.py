@@ -1,0 +1,115 @@
+"""What the print of an artwork takes: which stages, how many pixels, how much memory and time."""
+
+import contextlib
+import math
+from collections.abc import Mapping, Set
+from pathlib import Path
+
+from bigart.config import print_size
+from bigart.config.options import Artwork, Config
+from bigart.errors import UserError
+from bigart.networks.options import GlideOptions
+from bigart.pictures import frame
+from bigart.running import engines
+from bigart.stages import STAGES, Stage, of_file
+from bigart.weights import inspection
+from bigart.weights.table import ModelFile
+
+#: Side in pixels of the pictures that become larger ones, where nothing else is known.
+SIDE = 256
+#: By how much the stages before a print enlarge them.
+ENLARGED = 16
+
+Models = Mapping[str, ModelFile]
+
+
+def side(models: Models, weights: Path | str = "weights") -> int:
+    """Return the side in pixels of the pictures at `upsampled`, which become larger ones."""
+    file = models["upsampler"]
+    path = file.final_path(weights)
+    with contextlib.suppress(UserError):
+        if path.is_file():
+            options = inspection.inspect(path, file.architecture, converted=True).options
+            return options.image_size if isinstance(options, GlideOptions) else SIDE
+    return SIDE
+
+
+def final_stage(row: Artwork) -> Stage:
+    """Return the stage that writes an artwork's final file."""
+    return STAGES["final-print" if print_size.is_print(row) else "final"]
+
+
+def stage_of(path: str, row: Artwork) -> Stage | None:
+    """Return the stage that writes a file of an artwork, or None where none does."""
+    stage = of_file(path)
+    return final_stage(row) if stage and stage.name in ("final", "final-print") else stage
+
+
+def factors(row: Artwork, models: Models, picture: int) -> tuple[int, ...]:
+    """Return by how much an artwork's picture is enlarged for its print, one time after the other.
+
+    Args:
+        row: The artwork.
+        models: The model file of each role.
+        picture: Side of the picture in pixels, before that.
+    """
+    target = print_size.pixels(row.size, row.dpi)
+    scales = (2, 4) if "enlarger_x2" in models else (4,)
+    return frame.factors((picture, picture), target, scales) if target else ()
+
+
+def megapixels(stage: Stage, row: Artwork, models: Models, picture: int) -> float:
+    """Return the million pixels that a stage on request reads or makes, whichever are more."""
+    if stage.name not in ("enlarged-print", "final-print", "proof"):
+        return 0
+    enlarged = picture * math.prod(factors(row, models, picture))
+    width, height = _whole(row, picture)
+    read = width * height if stage.name == "proof" else enlarged**2
+    return max(read, width * height) / 1e6
+
+
+def file_bytes(stage: Stage, row: Artwork, models: Models, picture: int) -> float:
+    """Return about what a file of a stage on request takes."""
+    if stage.name == "enlarged-print":  # without grain
+        return 1e6 * megapixels(stage, row, models, picture)
+    width, height = _whole(row, picture)
+    return {"png": 2.0, "tif": 3.4, "jpg": 1.6}[row.format] * width * height
+
+
+def mem_mb(stage: Stage, row: Artwork, models: Models, picture: int) -> int:
+    """Return at least twice the memory that a stage was measured to take, in MB.
+
+    An enlargement's grows with the width that its network reads, in which it takes 64 features
+    (docs/speed.md); the others decode a picture, with four bytes a pixel.
+    """
+    million = megapixels(stage, row, models, picture)
+    if stage.name == "enlarged-print":
+        found = factors(row, models, picture)
+        width = picture * math.prod(found[:-1])
+        return round(1500 + width * 0.9 + 8 * width**2 / 1e6)
+    return round(700 + 10 * million)
+
+
+def runtime(stage: Stage, row: Artwork, models: Models, picture: int) -> int:
+    """Return a stage's time limit in minutes, at least twice the longest that was measured."""
+    each = 0.6 if stage.role else 0.05
+    return round(10 + each * megapixels(stage, row, models, picture))
+
+
+def engine_errors(config: Config, table: Mapping[str, Artwork], outputs: Set[str]) -> list[str]:
+    """Return the error that the original packages cannot enlarge for prints, if they are to."""
+    stage = STAGES["enlarged-print"]
+    larger = [name for name in table if f"{config.results}/{name}/{stage.file}" in outputs]
+    if config.engine == engines.NATIVE or not larger:
+        return []
+    return [
+        f"`size` of the artwork `{larger[0]}` needs an enlargement for which the original packages "
+        "would take more memory than a machine has; use `engine: native`"
+    ]
+
+
+def _whole(row: Artwork, picture: int) -> tuple[int, int]:
+    """Return width and height of the final file in pixels."""
+    width, height = print_size.pixels(row.size, row.dpi) or (picture, picture)
+    bleed = 2 * print_size.of_length(row.bleed, "mm", row.dpi)
+    return width + bleed, height + bleed

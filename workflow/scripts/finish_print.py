@@ -1,0 +1,96 @@
+"""Write a print of some size: cropped, exactly as large, with grain, bleed, profile and recipe."""
+
+import argparse
+
+from bigart.commands import command
+from bigart.config import print_size
+from bigart.config.options import Config, add_option, checked
+from bigart.errors import UserError, together
+from bigart.metadata import picture_file, print_file, recipe
+from bigart.pictures import frame, print_grain, print_rows
+from bigart.sampling import noise_rows
+
+#: The grain is that of this stage: a print of 4096 pixels has the same one.
+GRAIN = "textured-4096"
+#: Checked together, since one depends on another.
+OPTIONS = {
+    "size": "width and height: `auto`, `8192`, `6000x4000`, `50 cm`, `20x30 in`",
+    "dpi": "pixels per inch",
+    "crop": "the middle of the print in the picture, as two percentages",
+    "bleed": "mirrored edge on each side, in mm",
+    "profile": "`sRGB` or `Adobe RGB`",
+    "quality": "of a JPEG, 1-100",
+}
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--image", help="the picture to finish")
+    source.add_argument("--grained", help="the same, where it has its grain")
+    parser.add_argument("--out", required=True, help="the print: .png, .jpg or .tif")
+    for name, words in OPTIONS.items():
+        default = getattr(Config(), _option(name))
+        help_words = f"{words} (default: {default})".replace("%", "%%")
+        parser.add_argument(f"--{name}", default=default, help=help_words)
+    add_option(parser, "--amount", "final_texture_amount")
+    add_option(parser, "--texture-size", "final_texture_size")
+    add_option(parser, "--seed", "seed")
+    add_option(parser, "--candidate", "choose")
+    command.main(parser, run)
+
+
+def _option(name: str) -> str:
+    return {"quality": "jpeg_quality"}.get(name, name)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the print."""
+    stated = {_option(name): getattr(arguments, name) for name in OPTIONS}
+    options, wrong = checked(Config, stated)
+    if options is None:
+        raise together([f"{name}: {message}" for name, message in wrong.items()])
+    path, dpi = arguments.image or arguments.grained, options.dpi
+    made = picture_file.recipe_so_far(path)
+    with print_rows.opened_large(path) as image:
+        size = print_size.pixels(options.size, dpi) or image.size
+        if error := print_size.bleed_error(options.bleed, options.size, dpi, min(image.size)):
+            raise UserError(error)
+        box = frame.box(image.size, size, print_size.centre(options.crop))
+        if box[2] - box[0] < size[0] or box[3] - box[1] < size[1]:
+            raise UserError(
+                f"{path} has {image.width} x {image.height} pixels, of which the print takes "
+                f"{box[2] - box[0]} x {box[3] - box[1]}, and needs {size[0]} x {size[1]}: enlarge "
+                "it first, with enlarge_print.py"
+            )
+        strips = print_rows.scaled(image, box, size, path)
+        if arguments.image:
+            grain = {"seed": arguments.seed, "candidate": arguments.candidate}
+            noises = [
+                noise_rows.rows_of(stage=GRAIN, draw=draw, width=size[0], **grain)
+                for draw in range(3)
+            ]
+            amount, grain_size = arguments.amount, arguments.texture_size
+            if amount:
+                strips = print_grain.grained(strips, size[1], noises, amount, grain_size)
+            facts = {"amount": amount, "size": grain_size, "colour": True}
+            made = recipe.extend(made, GRAIN, **facts, **grain)
+        profile = None
+        if options.profile != "sRGB":
+            profile = print_rows.adobe_rgb_profile()
+            strips = print_rows.converted(strips, profile)
+        bleed = print_size.of_length(options.bleed, "mm", dpi)
+        strips = print_rows.with_bleed(strips, bleed)
+        kind = picture_file.format_of(arguments.out)
+        record = {"format": kind, "dpi": dpi, "size": options.size, "pixels": [*size]}
+        record |= {"crop": options.crop, "bleed": options.bleed, "profile": options.profile}
+        if kind == "JPEG":
+            record["quality"] = options.jpeg_quality
+        made = recipe.extend(made, "final", **record)
+        whole = size[0] + 2 * bleed, size[1] + 2 * bleed
+        print_file.write(arguments.out, whole, strips, made, dpi, options.jpeg_quality, profile)
+
+
+if __name__ == "__main__":
+    main()
