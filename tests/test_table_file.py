@@ -286,7 +286,7 @@ import sys
 from bigart.config.table_file import append_row
 from bigart.errors import UserError
 
-for number in range(10):
+for number in range(5):
     while True:
         try:
             append_row(sys.argv[1], {"artwork": f"{sys.argv[2]}-{number}", "prompt": "x"})
@@ -296,7 +296,7 @@ for number in range(10):
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow/scripts")}
     command = [sys.executable, "-c", code, str(path)]
-    writers = [subprocess.Popen([*command, name], env=environment) for name in "abc"]
-    assert [writer.wait(timeout=120) for writer in writers] == [0, 0, 0]
+    writers = [subprocess.Popen([*command, name], env=environment) for name in "ab"]
+    assert [writer.wait(timeout=120) for writer in writers] == [0, 0]
     found = sorted(row[0] for row in cells(path.read_bytes())[1:])
-    assert found == sorted(f"{name}-{number}" for name in "abc" for number in range(10))
+    assert found == sorted(f"{name}-{number}" for name in "ab" for number in range(5))
