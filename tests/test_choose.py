@@ -121,6 +121,10 @@ def test_the_page_and_its_files(server):
         assert (found.status, found.headers["Location"]) == (302, f"/{server.token}/index.html")
 
 
+def test_a_browser_that_asks_for_an_icon_gets_none_and_no_error(server):
+    assert ask(server, "GET", "/favicon.ico", whole=True).status == 204
+
+
 def test_a_file_is_sent_again_only_when_it_has_changed(server, folder):
     found = ask(server, "GET", "lake/1.jpg")
     assert found.headers["Cache-Control"] == "private, no-cache"
@@ -171,7 +175,7 @@ def test_a_table_that_changed_meanwhile_is_left_alone_until_it_has_been_looked_a
     table.write_bytes(edited)
     for refused in (choose(server, "lake", 3), ask(server, "POST", "api/undo", {})):
         assert refused.status == 409
-        assert "has changed meanwhile, so nothing was written" in refused.json["error"]
+        assert "has changed meanwhile, and is left as it is." in refused.json["error"]
     assert table.read_bytes() == edited
     state = ask(server, "GET", "api/state").json
     assert (state["choices"]["hill"], state["undo"]) == (1, None)

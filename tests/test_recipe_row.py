@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bigart.config import artworks, project, recipe_row
 from bigart.config.options import Artwork, Config, checked
+from bigart.config.plain_text import plain
 from bigart.errors import UserError
 from bigart.metadata import picture_file, recipe
 from bigart.running import files
@@ -100,14 +101,14 @@ def test_a_row_and_a_config_are_printed(tmp_path, capsysbinary):
 values = st.fixed_dictionaries(
     {
         "artwork": st.just("lake"),
-        "prompt": st.text(max_size=30),
+        "prompt": st.text(max_size=30).filter(plain),
         "seed": st.integers(0, 2**32 - 1),
         "choose": st.integers(1, 100),
         "steps": st.integers(2, 1000),
         "sampler": st.sampled_from(["ancestral", "ddim", "dpm++", "dpm++sde"]),
         "guidance": st.floats(0, 20),
         "guidance_interval": st.sampled_from(["0 to 1", "0.2 to 0.85"]),
-        "negative_prompt": st.text(max_size=10),
+        "negative_prompt": st.just("") | st.text(max_size=10).filter(plain),
         "upsample_temp": st.floats(0, 2),
         "upsample_steps": st.sampled_from(["fast27", "ddim50", "3"]),
         "texture_amount": st.floats(0, 0.15),
@@ -120,6 +121,7 @@ values = st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=30)
 @given(values)
 def test_any_artwork_comes_back_from_its_recipe(tmp_path_factory, row):
     artwork, _ = checked(Artwork, row, 100)

@@ -208,7 +208,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _answer(self, answer: Callable[[list[str]], None]) -> None:
         try:
-            answer(self._place())
+            place = self._place()
+            if place is None:
+                self._head(204, _TYPES[".ico"], {})
+                return
+            answer(place)
         except _RefusedError as refused:
             self.send_error(refused.status, str(refused))
         except (ConnectionError, TimeoutError):
@@ -218,12 +222,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             self._json({"error": "an error of the program: see the terminal"}, 500)
 
-    def _place(self) -> list[str]:
-        """Return the parts of the path behind the token, once the request may be answered."""
+    def _place(self) -> list[str] | None:
+        """Return the parts of the path behind the token, once the request may be answered.
+
+        None stands for the site's icon: browsers ask for it, without the token.
+        """
         hosts = self.headers.get_all("Host", [])
         if len(hosts) != 1 or not _HOSTS.fullmatch(hosts[0]):
             message = f"Only {HOST} and localhost are answered."
             raise _RefusedError(HTTPStatus.MISDIRECTED_REQUEST, message)
+        if (self.command, self.path) == ("GET", "/favicon.ico"):
+            return None
         try:
             path = self.path.partition("?")[0].partition("#")[0]
             start, token, *parts = (unquote(part, errors="strict") for part in path.split("/"))

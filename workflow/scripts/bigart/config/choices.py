@@ -120,7 +120,7 @@ class Choices:
     def _check_unchanged(self) -> None:
         if TableFile.read(self.path).content != self._seen.content:
             raise UserError(
-                f"{self.path} has changed meanwhile, so nothing was written: reload the page, and "
+                f"{self.path} has changed meanwhile, and is left as it is. Reload the page, and "
                 "choose again"
             )
 

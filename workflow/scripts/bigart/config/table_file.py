@@ -142,6 +142,7 @@ class TableFile:
         value = _as_read(value)
         place = names.index(column) if column in names else len(names)
         head = {place: column} if column not in names else {}
+        self._check_room(table.rows, head)
         edits = _edits(table.text, table.rows[0], head) + _edits(table.text, row, {place: value})
         cells = [known.cells for known in table.rows]
         cells[0] = _with(cells[0], head)
@@ -161,6 +162,7 @@ class TableFile:
         names = [*map(plain, known[0].cells)] if known else []
         added = [*dict.fromkeys(name for row in new for name in row if name not in names)]
         head = dict(enumerate(added, start=len(names)))
+        self._check_room(known, head)
         names += added
         lines = [[_as_read(row.get(name, "")) for name in names] for row in new]
         lines = lines if known else [names, *lines]
@@ -216,6 +218,13 @@ class TableFile:
         if found and found[0].wrong:
             raise UserError(f"{self.path}, line {found[0].line}: {found[0].wrong}")
         return _Parsed(text, found)
+
+    def _check_room(self, known: Sequence[Row], head: Mapping[int, str]) -> None:
+        """Raise a UserError where new columns would give a meaning to fields that have none."""
+        for row in known[1:] if head else ():
+            if len(row.cells) > len(known[0].cells):
+                message = f"found more fields than the {len(known[0].cells)} columns"
+                raise UserError(f"{self.path}, line {row.line}: {message}")
 
     def _row(self, artwork: str) -> tuple["_Parsed", list[str], Row]:
         """Return the parsed table, the names of its columns and the row of an artwork."""
@@ -343,7 +352,7 @@ def _all_quoted(text: str, row: Row) -> bool:
 
 def _field(value: str, quoted: bool, *, first: bool) -> str:
     """Return a value as it stands in the file."""
-    if quoted or value.startswith('"') or (first and value.startswith("#")):
+    if quoted or value.startswith('"') or (first and value.startswith(("#", "\ufeff"))):
         return '"' + value.replace('"', '""') + '"'
     return value
 
