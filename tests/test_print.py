@@ -530,6 +530,7 @@ MEASURED = """
 import resource, runpy, sys
 script, *sys.argv[1:] = sys.argv[1:]
 sys.argv[0] = script
+sys.path.insert(0, script.rpartition("/")[0])
 try:
     runpy.run_path(script, run_name="__main__")
 except SystemExit as leaving:
