@@ -530,6 +530,7 @@ MEASURED = """
 import resource, runpy, sys
 script, *sys.argv[1:] = sys.argv[1:]
 sys.argv[0] = script
+sys.path.insert(0, script.rpartition("/")[0])
 try:
     runpy.run_path(script, run_name="__main__")
 except SystemExit as leaving:
@@ -573,6 +574,6 @@ def test_the_widest_enlargement_takes_little_memory(tmp_path: Path) -> None:
     fill(network, gain=0.5)
     model, small = tmp_path / "bsrgan.safetensors", tmp_path / "small.png"
     save_network(network, model, "rrdbnet")
-    picture_file.write_picture(small, picture(480, 4096), recipe.start())
-    arguments = ["--model", model, "--image", small, "--size", "16384x1900"]
+    picture_file.write_picture(small, picture(400, 4096), recipe.start())
+    arguments = ["--model", model, "--image", small, "--size", "16384x1600"]
     assert peak("enlarge_print", *arguments, "--out", tmp_path / "large.png") < 2.5e9

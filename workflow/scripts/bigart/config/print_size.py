@@ -25,14 +25,14 @@ def normal(text: str) -> str:
     return sides if unit == "px" else f"{sides} {unit}"
 
 
-def pixels(text: str, dpi: float) -> tuple[int, int] | None:
+def pixels(size: str | int, dpi: float) -> tuple[int, int] | None:
     """Return width and height in pixels; None is the size that the picture has.
 
     Args:
-        text: ``auto``, ``8192``, ``6000x4000``, ``50 cm``, ``20x30 in``: width before height.
+        size: ``auto``, ``8192``, ``6000x4000``, ``50 cm``, ``20x30 in``: width before height.
         dpi: Pixels per inch.
     """
-    if text.lower() == AUTO:
+    if (text := str(size)).lower() == AUTO:
         return None
     width, height, unit = _parts(text)
     each = 1 if unit == "px" else dpi / INCH[unit]
@@ -59,16 +59,16 @@ def size_error(text: str, dpi: float) -> str | None:
     return f"At {dpi:g} DPI these are {found} pixels, and {allowed}{hint}."
 
 
-def bleed_error(bleed: float, text: str, dpi: float, side: int = LARGEST) -> str | None:
+def bleed_error(bleed: float, size: str | int, dpi: float, side: int = LARGEST) -> str | None:
     """Return what is wrong with a bleed in mm: at most half the shorter side can be mirrored.
 
     Args:
         bleed: In mm.
-        text: The size.
+        size: Of the print.
         dpi: Pixels per inch.
         side: The pixels of a picture whose size is ``auto``.
     """
-    shorter = min(pixels(text, dpi) or (side, side))
+    shorter = min(pixels(size, dpi) or (side, side))
     if of_length(bleed, "mm", dpi) <= shorter // 2:
         return None
     return (

@@ -142,7 +142,7 @@ def _names(suffix: str, candidates: int) -> dict[str, tuple[str, ...]]:
         return tuple(dict.fromkeys(stage.file.format(candidate=k, format=suffix) for k in numbers))
 
     # two stages write the final file, each that of other artworks
-    first = {stage.file: stage for stage in reversed(STAGES.values())}
+    first = {stage.file: stage for stage in reversed([*STAGES.values()])}
     return {stage.name: names(stage) for stage in STAGES.values() if first[stage.file] == stage}
 
 

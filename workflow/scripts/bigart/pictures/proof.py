@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from reportlab import rl_config
-from reportlab.lib.pagesizes import A4
-from reportlab.lib.units import mm
-from reportlab.lib.utils import ImageReader
-from reportlab.pdfgen.canvas import Canvas
+from reportlab import rl_config  # type: ignore[import-untyped]
+from reportlab.lib.pagesizes import A4  # type: ignore[import-untyped]
+from reportlab.lib.units import mm  # type: ignore[import-untyped]
+from reportlab.lib.utils import ImageReader  # type: ignore[import-untyped]
+from reportlab.pdfgen.canvas import Canvas  # type: ignore[import-untyped]
 
 from bigart.pictures import text_outlines
 from bigart.pictures.frame import Box
@@ -276,8 +276,8 @@ def _first_page(
         )
     for number, one in enumerate(parts, 1):
         left, upper, right, lower = (edge * scale for edge in one.box)
-        for ink, line in (((1, 1, 1), 0.5), (INK, 0.2)):
-            page.box(MARGIN + left, top - lower, right - left, lower - upper, ink, line)
+        for ink, thick in (((1, 1, 1), 0.5), (INK, 0.2)):
+            page.box(MARGIN + left, top - lower, right - left, lower - upper, ink, thick)
         page.label(str(number), MARGIN + left + 0.3, top - upper - 4.1)
     x = MARGIN + PICTURE + 7
     room = WIDTH - MARGIN - x

@@ -30,7 +30,7 @@ Rows = Iterable[Tensor]
 
 #: Values of one tensor that a layer makes at once: more take less time and more memory. The tail
 #: computes its rows of context sixteen times larger.
-VALUES, TAIL_VALUES = 2**23, 2**25
+VALUES, TAIL_VALUES = 2**23, 2**24
 
 
 def enlarge(network: RRDBNet | UnshuffledRRDBNet, rows: Rows, height: int) -> Iterator[Tensor]:
