@@ -28,7 +28,7 @@ from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.native.vqgan import VQGAN
 from bigart.networks.options import GlideOptions, RRDBNetOptions, VQGANOptions
-from bigart.stages import STAGES
+from bigart.stages import ALL
 from bigart.weights.conversion import save_network
 
 ROOT = Path(__file__).parent.parent
@@ -38,8 +38,8 @@ PARTS = ["Snakefile", "workflow", "config", "envs", "profiles", "models"]
 CORES = 1
 
 #: Rule -> the file of an artwork that it makes last, and its command, in the order of a run.
-FILES = {s.rule: s.file.format(candidate=2, format="png") for s in STAGES.values()}
-COMMANDS = {stage.rule: stage.command for stage in STAGES.values()}
+FILES = {s.rule: s.file.format(candidate=2, format="png") for s in ALL}
+COMMANDS = {stage.rule: stage.command for stage in ALL}
 
 TABLE = """\
 artwork\tprompt\tseed\tchoose\tdetail

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bigart.pictures import images
-from bigart.stages import STAGES
+from bigart.stages import ALL
 from projects import Project, run_command
 
 
@@ -66,8 +66,8 @@ def test_a_stage_says_its_device_and_time(painted: Project) -> None:
 def test_a_stage_takes_less_than_its_rule_asks_for(painted: Project) -> None:
     """Next to Snakemake in a job of its own, which takes some 300 MB."""
     measured = sorted((painted.folder / "results/lake/log").glob("*.benchmark.tsv"))
-    assert len(measured) == len(STAGES)
-    stages = {stage.log.format(format="png"): stage for stage in STAGES.values()}
+    assert len(measured) == len(ALL)
+    stages = {stage.log.format(format="png"): stage for stage in ALL}
     for path in measured:
         header, values = (line.split("\t") for line in path.read_text().splitlines())
         took = dict(zip(header, values, strict=True))

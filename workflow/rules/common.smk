@@ -37,6 +37,7 @@ environment.export(SCRIPTS, Path(CONFIG.models_table or MODELS_TABLE).absolute()
 
 RESULTS = CONFIG.results
 VERIFY = f"{RESULTS}/verify"
+GALLERY = f"{RESULTS}/gallery"
 WEIGHTS = "weights"
 CANDIDATES = range(1, CONFIG.candidates + 1)
 WARNINGS_SHOWN = 10
@@ -237,20 +238,25 @@ def changed(name, pictures=None):
         differing = [
             f"{option}={value}" for option, value, usual in found if value != usual
         ]
-        return differing + of_config + by_hand(wildcards)
-
-    def by_hand(wildcards):
-        if not PUT_BY_HAND or not pictures:
-            return []
-        paths = pictures(wildcards)
-        paths = [paths] if isinstance(paths, str) else paths
-        return [
-            f"{path} by hand: {PUT_BY_HAND[path]}"
-            for path in paths
-            if path in PUT_BY_HAND
-        ]
+        return differing + of_config + by_hand(pictures, wildcards)
 
     return known(differences)
+
+
+def by_hand(pictures, wildcards):
+    """Return which pictures of an input were put there by hand, and their hashes.
+
+    Args:
+        pictures: The input, a function of the wildcards; or None.
+        wildcards: Those of the job.
+    """
+    if not PUT_BY_HAND or not pictures:
+        return []
+    paths = pictures(wildcards)
+    paths = [paths] if isinstance(paths, str) else paths
+    return [
+        f"{path} by hand: {PUT_BY_HAND[path]}" for path in paths if path in PUT_BY_HAND
+    ]
 
 
 def arguments(name, *fixed):

@@ -95,6 +95,18 @@ def read(path: Path, config: Config) -> tuple[dict[str, Artwork], list[InputErro
     return artworks, errors
 
 
+def cells(path: Path) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the names of the columns, and the cells of each row as text, by the row's artwork.
+
+    Raises:
+        OSError, ValueError: The table cannot be read.
+    """
+    (_, _, names), *rows = _rows(_decoded(path.read_bytes()))
+    names = [*map(plain, names)]
+    place = names.index("artwork")
+    return names, {plain(row[place]): row for _, _, row in rows if len(row) > place}
+
+
 def _header_errors(names: list[str]) -> Iterator[tuple[str, str]]:
     """Yield column and message."""
     for place, name in enumerate(names, start=1):

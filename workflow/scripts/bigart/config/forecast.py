@@ -19,7 +19,7 @@ from bigart.config.options import Artwork, Config
 from bigart.config.project import counted
 from bigart.running import environment
 from bigart.running.progress import duration
-from bigart.stages import ALL, STAGES, Stage, of_file
+from bigart.stages import STAGES, Stage, of_file
 from bigart.weights.table import ModelFile
 
 NEWEST = 5  # records of a stage: the median of these counts
@@ -39,6 +39,7 @@ _STATED = {
     "enlarged-4096": (3.5, 14.3, 107),
     "textured-4096": (3, 0, 0),
     "final": (0.6, 0, 0),
+    "preview": (1, 0, 0),
 }
 _STATED_GFLOPS = 290  # of a product of matrices there
 
@@ -89,7 +90,7 @@ def forecast(
         for artwork, name in jobs
     }
     artworks = {artwork for artwork, _ in jobs}
-    stages = {stage.name: 0.0 for stage in ALL if any(name == stage.name for _, name in jobs)}
+    stages = {each: 0.0 for each in STAGES if any(name == each for _, name in jobs)}
     for (_, name), took in seconds.items():
         stages[name] += took
     longest = max(stages, key=lambda name: stages[name])

@@ -112,16 +112,18 @@ _UpsampleSteps = Annotated[
 _Grain = Annotated[float, Field(ge=0, le=0.15)]
 _Size = Literal[1, 3, 5, 7, 9]
 _Switch = Annotated[bool, _allowed("`true` or `false`")]
-# Windows reserves some names for devices, whatever follows the first point; `verify` is taken
+# Windows reserves some names for devices, whatever follows the first point; other folders under
+# `results` have the last three
 _NAME = (
-    r"^(?!(?i:(con|prn|aux|nul|(com|lpt)[0-9])(\.|$)|verify$))"
+    r"^(?!(?i:(con|prn|aux|nul|(com|lpt)[0-9])(\.|$)|(gallery|proofs|verify)$))"
     r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$"
 )
 _Name = Annotated[
     str,
     _allowed(
         "letters A-Z and a-z, digits, `-`, `_` and `.`, a letter or digit first, no `.` last, "
-        "at most 100 characters, not `verify` nor a device name of Windows (`con`, `com1`, ...)",
+        "at most 100 characters, not `gallery`, `proofs`, `verify` nor a device name of Windows "
+        "(`con`, `com1`, ...)",
         pattern=_NAME,
     ),
 ]

@@ -25,6 +25,9 @@ SIDE = 256
 #: What is left of a checkpoint when it is converted, at least: of a VQGAN only a part is.
 CONVERTED = 0.3
 
+#: How the folders of the gallery's renderings end -> what they take, in bytes, as measured.
+VIEWS = {"/final": 8_000_000, "/candidates": 300_000}
+
 Models = Mapping[str, ModelFile]
 
 
@@ -109,7 +112,8 @@ def room_errors(outputs: Set[str], models: Models, weights: Path | str = "weight
         stage, before = of_file(path), 0
         with contextlib.suppress(OSError):
             before = os.path.getsize(path)  # noqa: PTH202
-        size = stage.file_bytes * scale if stage else sizes.get(path, 0)
+        views = next((size for end, size in VIEWS.items() if path.endswith(end)), 0)
+        size = stage.file_bytes * scale if stage else sizes.get(path, views)
         parent = path.rpartition("/")[0] or "."
         needed[parent] = needed.get(parent, 0) + max(0, size - before)
     disks: dict[int, tuple[Path, float]] = {}

@@ -22,7 +22,7 @@ from typing import NotRequired, TypedDict
 from bigart.errors import UserError, listed
 from bigart.metadata import recipe
 from bigart.running import files
-from bigart.stages import ALL, Stage
+from bigart.stages import STAGES, Stage
 
 RECORD = "log/made.json"
 _SIGNS = re.compile(
@@ -140,7 +140,7 @@ def _names(suffix: str, candidates: int) -> dict[str, tuple[str, ...]]:
         # of a stage with one file all are the same
         return tuple(dict.fromkeys(stage.file.format(candidate=k, format=suffix) for k in numbers))
 
-    return {stage.name: names(stage) for stage in ALL}
+    return {stage.name: names(stage) for stage in STAGES.values()}
 
 
 def _look(record: _Record, folder: Path, names: Iterable[str]) -> tuple[dict[str, str], bool]:
