@@ -129,16 +129,17 @@
       tray.hidden = !undoable && !waiting.length;
       $("#undo").disabled = !undoable;
       $("#tray-text").textContent = waiting.length
-        ? `Choices are in ${TABLE.table}. To paint ${count(waiting.length, "artwork")} again: snakemake gallery`
+        ? `Choices are in ${TABLE.table}. “snakemake gallery” paints ${count(waiting.length, "artwork")} again.`
         : `Choices are in ${TABLE.table}.`;
     } else {
       tray.hidden = !names.length && !past.length;
       $("#undo").disabled = !past.length;
       $("#copy-rows").disabled = $("#download-rows").disabled = !names.length;
       $("#tray-text").textContent = names.length
-        ? `${count(names.length, "choice")} changed here, not yet in ${TABLE.table}. Put the rows there, ` +
-          "or open this page with: python workflow/scripts/choose.py"
+        ? `${count(names.length, "choice")} changed, not yet in ${TABLE.table}. `
         : "The choices are those of the table again.";
+      $("#tray-more").textContent = names.length
+        ? "Put the rows there, or open this page with “python workflow/scripts/choose.py”." : "";
     }
     document.body.style.paddingBottom = tray.hidden ? "" : "6rem";
   }
@@ -430,7 +431,13 @@
       showNavigationControl: false,
       showNavigator: mode === "zoom" && innerWidth > 700,
       navigatorPosition: "TOP_RIGHT",
-      navigatorSizeRatio: 0.14,
+      navigatorWidth: `${Math.round(150 * Math.min(1, final.width / final.height))}px`,
+      navigatorHeight: `${Math.round(150 * Math.min(1, final.height / final.width))}px`,
+      navigatorMaintainSizeRatio: false,
+      navigatorBackground: "transparent",
+      navigatorBorderColor: "#8886",
+      navigatorDisplayRegionColor: "#f0a070",
+      navigatorOpacity: 1,
       navigatorAutoFade: false,
       keyboardNavEnabled: false,
       animationTime: still.matches ? 0 : 0.5,
@@ -574,6 +581,7 @@
     $("[data-do='print']").setAttribute("aria-pressed", Boolean(final.dpi) && near(here, printed()));
     const home = leader.viewport.getHomeZoom() * unit();
     $("[data-do='whole']").setAttribute("aria-pressed", near(here, home));
+    if (leader.navigator) leader.navigator.element.style.visibility = here > home * 1.01 ? "" : "hidden";
     $("[data-do='print']").disabled = !final.dpi;
     $(".scales").hidden = $("#print-note").hidden = $("#calibrate").hidden = !final.dpi;
     if (!final.dpi) return;
