@@ -191,7 +191,7 @@
     if (served) {
       try {
         take(await ask("choose", { artwork: name, choose: choice }));
-        say(`Candidate ${choice} of ${name} is in the table.`);
+        say(`Candidate ${choice} is in the table.`);
       } catch (error) {
         say(`Not written: ${error.message}`);
       }
@@ -201,7 +201,7 @@
     now[name] = choice;
     remember();
     showChoice(name);
-    say(`Candidate ${choice} of ${name} is chosen here.`);
+    say(`Candidate ${choice} is chosen.`);
   }
 
   async function undo() {
