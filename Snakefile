@@ -4,6 +4,8 @@
 #   snakemake candidates --cores 8           stop at the contact sheets, to choose
 #   snakemake sweeps --cores 8               grids of the rows that list values
 #   snakemake proofs --cores 8               a page for each print, to look at before it is ordered
+#   snakemake gallery --cores 8              paint, and write results/gallery/index.html
+#   snakemake gallery_candidates --cores 8   the same with the candidates only
 #   snakemake weights --cores 1              only fetch the models
 #   snakemake verify --sdm conda --cores 8   compare our networks with the originals
 #
@@ -24,11 +26,14 @@ gc.set_threshold(100_000)
 configfile: "config/config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/weights.smk"
 include: "workflow/rules/glide.smk"
 include: "workflow/rules/finishing.smk"
-include: "workflow/rules/preview.smk"
+include: "workflow/rules/gallery.smk"
 include: "workflow/rules/sweeps.smk"
 include: "workflow/rules/verify.smk"
 
@@ -39,6 +44,7 @@ rule all:
     input:
         [final_picture(artwork) for artwork in ARTWORKS],
         [contact_sheet(artwork) for artwork in ARTWORKS],
+        shown_in_report,
 
 
 rule candidates:
@@ -57,6 +63,39 @@ rule proofs:
     """A page for each artwork, to look at before its print is ordered."""
     input:
         [proof(artwork) for artwork in ARTWORKS],
+
+
+ruleorder: gallery > gallery_candidates
+
+
+rule gallery:
+    """The page that shows all artworks; `gallery_candidates` asks for no more than candidates."""
+    input:
+        [views(artwork) for artwork in ARTWORKS],
+        [views(artwork, "candidates") for artwork in ARTWORKS],
+    output:
+        page=f"{GALLERY}/index.html",
+        assets=directory(f"{GALLERY}/_assets"),
+    log:
+        f"{GALLERY}/_log/gallery.log",
+    localrule: True
+    conda:
+        "envs/gallery.yaml"
+    params:
+        said=said_on_page,
+        settings=settings_of_page(),
+    shell:
+        'python "$BIGART_SCRIPTS/gallery.py" --settings {params.settings:q} --out {output.page:q}'
+        " --out-assets {output.assets:q} --log {log:q}"
+
+
+use rule gallery as gallery_candidates with:
+    input:
+        [views(artwork, "candidates") for artwork in ARTWORKS],
+    params:
+        said=said_on_page,
+        settings=settings_of_page(),
+        finals=finals_shown,
 
 
 rule weights:

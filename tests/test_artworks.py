@@ -234,6 +234,8 @@ def test_any_prompt_survives_the_way_through_a_spreadsheet(prompt, quoting):
 @example("a" * 101)
 @example("a.")
 @example("Verify")
+@example("gallery")
+@example("Proofs")
 def test_an_accepted_id_is_a_folder_right_under_results(name):
     artwork, _ = options.checked(Artwork, {"artwork": name, "prompt": "a boat"})
     if artwork is None:
@@ -249,6 +251,8 @@ def test_an_accepted_id_is_a_folder_right_under_results(name):
         "aux",
         "lpt1",
         "verify",
+        "gallery",
+        "proofs",
     }
 
 

@@ -23,7 +23,10 @@ PAGES = [
     *ROOT.glob("tests/**/README.md"),
 ]
 #: What a target may look like here: a file, or a rule of the Snakefile.
-TARGETS = r"[\w./-]+\.(png|safetensors)|candidates|sweeps|proofs|weights|verify"
+TARGETS = (
+    r"[\w./-]+\.(png|safetensors)|candidates|gallery|gallery_candidates|sweeps|proofs|weights"
+    r"|verify"
+)
 #: Messages of other programs in the table of docs/when-it-stops.md.
 FOREIGN = re.compile(
     "error:|Directory cannot|UnicodeDecodeError|_read_locks|--unlock|Killed|Nothing to|"

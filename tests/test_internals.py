@@ -5,6 +5,7 @@ import re
 import subprocess
 import sysconfig
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,27 @@ def test_a_package_is_missing_only_where_jobs_have_no_environment_of_their_own(
     assert done.returncode == 1
     assert "\n  the upstream engine needs" in done.stderr
     tiny.snakemake(*upstream, "--sdm", "env-modules")
+
+
+def test_a_report_of_the_plain_run_shows_what_the_gallery_has_made(tiny: Project) -> None:
+    """Previews, contact sheets, recipes; the plain run itself makes none of them."""
+    tiny.snakemake("gallery")
+    tiny.snakemake("--report", "report.zip")
+    with zipfile.ZipFile(tiny.folder / "report.zip") as report:
+        names = report.namelist()
+        pictures = [name for name in names if name.endswith((".jpg", "recipe.html"))]
+        assert len(pictures) == 6
+        size = sum(report.getinfo(name).compress_size for name in names)
+    assert size < 8e6
+    tiny.snakemake("--report", "report.html")
+    page = (tiny.folder / "report.html").read_text()
+    for part in (
+        "Final pictures",
+        "Candidates",
+        "Recipes, time and memory",
+        "a painting of a sunset",
+    ):
+        assert part in page
 
 
 @pytest.mark.cluster

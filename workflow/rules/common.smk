@@ -40,6 +40,7 @@ RESULTS = CONFIG.results
 PRINTS = {artwork for artwork, row in ARTWORKS.items() if print_size.is_print(row)}
 VERIFY = f"{RESULTS}/verify"
 SWEEPS = sweeps.grouped(ARTWORKS.values())
+GALLERY = f"{RESULTS}/gallery"
 WEIGHTS = "weights"
 CANDIDATES = range(1, CONFIG.candidates + 1)
 WARNINGS_SHOWN = 10
@@ -271,13 +272,6 @@ def grids():
     ]
 
 
-@known
-def final_of(wildcards):
-    """Return an input: the final picture."""
-    row(wildcards)
-    return final_picture(wildcards.artwork)
-
-
 # Verification
 
 
@@ -408,20 +402,25 @@ def changed(name, pictures=None, options=True):
         differing = [
             f"{option}={value}" for option, value, usual in found if value != usual
         ]
-        return differing + of_config + by_hand(wildcards)
-
-    def by_hand(wildcards):
-        if not PUT_BY_HAND or not pictures:
-            return []
-        paths = pictures(wildcards)
-        paths = [paths] if isinstance(paths, str) else paths
-        return [
-            f"{path} by hand: {PUT_BY_HAND[path]}"
-            for path in paths
-            if path in PUT_BY_HAND
-        ]
+        return differing + of_config + by_hand(pictures, wildcards)
 
     return known(differences)
+
+
+def by_hand(pictures, wildcards):
+    """Return which pictures of an input were put there by hand, and their hashes.
+
+    Args:
+        pictures: The input, a function of the wildcards; or None.
+        wildcards: Those of the job.
+    """
+    if not PUT_BY_HAND or not pictures:
+        return []
+    paths = pictures(wildcards)
+    paths = [paths] if isinstance(paths, str) else paths
+    return [
+        f"{path} by hand: {PUT_BY_HAND[path]}" for path in paths if path in PUT_BY_HAND
+    ]
 
 
 def arguments(name, *fixed):

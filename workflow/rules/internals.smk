@@ -39,6 +39,15 @@ def runs_here():
     return workflow.local_exec and not workflow.dryrun
 
 
+def only_described():
+    """Return whether the jobs are only described, as `--report` does, and none will run.
+
+    Reason: the report of a plain run shows previews where there are some. The run itself makes
+    none. What the settings say is known when the jobs are listed, not before.
+    """
+    return workflow.execution_settings is None
+
+
 def side_by_side():
     """Return how many cores and jobs with a network there are at once; cores are None on a cluster.
 
@@ -154,7 +163,8 @@ def keep_former_files(results, made):
         if not command(job) or artwork is None:
             return None
         folder = f"{results}/{artwork}/"
-        return Path(folder), [str(file).rpartition(folder)[2] for file in job.output]
+        parts = [str(file).rpartition(folder) for file in job.output]
+        return Path(folder), [name for _, found, name in parts if found]
 
     async def remove_existing_output(job):
         if not command(job):

@@ -4,8 +4,7 @@ import argparse
 
 from bigart.commands import command
 from bigart.metadata import picture_file, recipe
-from bigart.pictures import images
-from bigart.pictures.sweep_grid import shrunk
+from bigart.pictures import views
 
 SIDE, QUALITY = 1500, 88
 
@@ -20,8 +19,11 @@ def main() -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the preview."""
-    picture = shrunk(images.read_rgb(arguments.image), (SIDE, SIDE))
-    made = recipe.extend(picture_file.recipe_so_far(arguments.image), "preview", quality=QUALITY)
+    picture = views.shrunk(arguments.image, SIDE)
+    made = picture_file.recipe_so_far(arguments.image)
+    if len(recipe.to_xmp(made)) > recipe.JPEG_ROOM / 2:  # of a very long prompt
+        made = recipe.start()
+    made = recipe.extend(made, "preview", quality=QUALITY)
     picture_file.write_picture(arguments.out, picture, made, quality=QUALITY)
 
 

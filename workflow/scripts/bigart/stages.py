@@ -226,6 +226,14 @@ ASIDE = (
         file_bytes=9_000_000,
         mem_mb=3500,
     ),
+    Stage(
+        name="preview",
+        command="preview.py",
+        file="preview.jpg",
+        size="1500 x 1500",
+        purpose="a smaller JPEG, for screens and the report",
+        file_bytes=800_000,
+    ),
 )
 
 #: Name -> stage, in the order of a run.

@@ -87,6 +87,18 @@ def read(
     return artworks, errors
 
 
+def cells(path: Path) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the names of the columns, and the cells of each row as text, by the row's artwork.
+
+    Raises:
+        OSError, ValueError: The table cannot be read.
+    """
+    header, *rows = table_file.rows(table_file.decoded(path.read_bytes()))
+    names = [*map(plain, header.cells)]
+    place = names.index("artwork")
+    return names, {plain(row.cells[place]): row.cells for row in rows if len(row.cells) > place}
+
+
 def _header_errors(names: list[str]) -> Iterator[tuple[str, str]]:
     """Yield column and message."""
     for place, name in enumerate(names, start=1):

@@ -46,6 +46,7 @@ _STATED = {
     # for a million pixels: of the result, and of the picture that is read
     "enlarged-print": (3.5, 1.0, 8.0),
     "final-print": (1, 0.2, 0.2),
+    "preview": (1, 0, 0),
 }
 _PRINTS = ("enlarged-print", "final-print")
 _STATED_GFLOPS = 290  # of a product of matrices there
@@ -106,7 +107,7 @@ def forecast(
         for artwork, name in jobs
     }
     artworks = {artwork for artwork, _ in jobs}
-    stages = {name: 0.0 for name in STAGES if any(name == stage for _, stage in jobs)}
+    stages = {each: 0.0 for each in STAGES if any(name == each for _, name in jobs)}
     for (_, name), took in seconds.items():
         stages[name] += took
     longest = max(stages, key=lambda name: stages[name])

@@ -23,6 +23,9 @@ from bigart.weights.table import ModelFile
 #: What is left of a checkpoint when it is converted, at least: of a VQGAN only a part is.
 CONVERTED = 0.3
 
+#: How the folders of the gallery's renderings end -> what they take, in bytes, as measured.
+VIEWS = {"/final": 8_000_000, "/candidates": 300_000}
+
 Models = Mapping[str, ModelFile]
 
 
@@ -115,7 +118,8 @@ def room_errors(
         stage, before = prints.stage_of(path, row) if row else of_file(path), 0
         with contextlib.suppress(OSError):
             before = os.path.getsize(path)  # noqa: PTH202
-        size = stage.file_bytes * scale if stage else sizes.get(path, 0)
+        views = next((size for end, size in VIEWS.items() if path.endswith(end)), 0)
+        size = stage.file_bytes * scale if stage else sizes.get(path, views)
         if row and stage and stage.name in ("enlarged-print", "final-print"):
             size = prints.file_bytes(stage, row, models, prints.ENLARGED * side)
         parent = path.rpartition("/")[0] or "."

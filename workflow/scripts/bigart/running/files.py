@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -60,6 +61,34 @@ def atomic_together(paths: Sequence[Path | str]) -> Iterator[list[Path]]:
     finally:
         for temporary in temporaries:
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+    """Do as ``atomic`` for a folder: it takes the place of the old one when the block succeeds.
+
+    Raises:
+        OSError: The disk is full or the folder cannot be written.
+    """
+    target = Path(path)
+    temporary = _temporary(target)
+    former = temporary.with_name(f"{temporary.name}-former")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for old in target.parent.glob(f".{target.name}{PARTIAL}{_HOST}-*"):
+        if not _lives(old.name.removesuffix("-former").rpartition("-")[2]):
+            shutil.rmtree(old, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _flush(file)
+        if target.exists():
+            target.replace(former)
+        temporary.replace(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(former, ignore_errors=True)
 
 
 def _temporary(path: Path) -> Path:
