@@ -276,8 +276,9 @@
   let address = null, before = null; // now, and where one came from
 
   function route() {
-    before = address;
-    address = decodeURIComponent(location.hash.slice(1));
+    const next = decodeURIComponent(location.hash.slice(1));
+    if (next === address) return;
+    before = address, address = next;
     const [name, what = "", detail = ""] = address.split("/");
     const article = articles.get(name);
     if (name !== shown || !article || before === null) {
@@ -319,9 +320,9 @@
     }
   }
 
-  const go = (address) => { location.hash = address; };
+  const go = (to) => { location.hash = to; route(); };
   // inside the viewer the way back leads out of it
-  const swap = (address) => location.replace(`#${address}`);
+  const swap = (to) => { location.replace(`#${to}`); route(); };
 
   // The viewer
 

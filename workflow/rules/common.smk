@@ -459,6 +459,106 @@ def code(command, engine=CONFIG.engine):
     return code_version.version(SCRIPTS / command, engine)
 
 
+# The gallery and the report
+
+
+def preview_of(artwork):
+    return f"{RESULTS}/{artwork}/{STAGES['preview'].file}"
+
+
+def views(artwork, kind="final"):
+    """Return the folder of an artwork's renderings: `final` or `candidates`."""
+    return f"{GALLERY}/{artwork}/{kind}"
+
+
+@known
+def compared_stages(wildcards):
+    """Return an input: the pictures that are laid beside the final one, one a stage."""
+    files = {
+        "upsampled": chosen_candidate(wildcards),
+        **{
+            name: f"{RESULTS}/{wildcards.artwork}/{STAGES[name].file}"
+            for name in ("enlarged-1024", "textured-1024")
+        },
+        "detailed": picture_to_enlarge(wildcards),
+    }
+    return [files[name] for name in compared(row(wildcards))]
+
+
+def compared(artwork):
+    """Return the names of the stages that are laid beside the final picture."""
+    names = ["upsampled", "enlarged-1024", "textured-1024"]
+    return [*names, "detailed"] if artwork.detail else names
+
+
+@known
+def stage_arguments(wildcards, input):
+    """Return a param: a flag and the file for each stage."""
+    names = compared(row(wildcards))
+    pairs = zip(names, input.stages, strict=True)
+    return [word for name, file in pairs for word in (f"--{name}", file)]
+
+
+@known
+def views_by_hand(wildcards):
+    """Return a param: pictures by hand among those of the final's renderings."""
+    stages = by_hand(compared_stages, wildcards)
+    return by_hand(final_of, wildcards) + stages
+
+
+@known
+def candidates_by_hand(wildcards):
+    """Return a param: pictures by hand among the candidates."""
+    return by_hand(all_of("upsampled"), wildcards)
+
+
+@known
+def said_on_page(wildcards):
+    """Return a param: a hash of what the page says besides the pictures."""
+    from bigart.config import gallery
+
+    return gallery.digest(CONFIG, ARTWORKS)
+
+
+@known
+def finals_shown(wildcards):
+    """Return a param: the artworks whose final pictures are shown beside the candidates."""
+    return [name for name in ARTWORKS if Path(views(name)).exists()]
+
+
+def settings_of_page():
+    """Return a param: the config as JSON, without what the page does not depend on."""
+    return CONFIG.model_dump_json(exclude={"device", "batch", "precision"})
+
+
+@known
+def shown_in_report(wildcards):
+    """Return an input of `all` in a report: what `gallery` has made for it."""
+    if not only_described():
+        return []
+    files = [
+        file
+        for name in ARTWORKS
+        for file in (
+            preview_of(name),
+            f"{GALLERY}/{name}/candidates.jpg",
+            f"{GALLERY}/{name}/recipe.html",
+        )
+    ]
+    return [file for file in files if Path(file).exists()]
+
+
+def labels(wildcards):
+    """Return what the report says beside a picture."""
+    artwork = row(wildcards)
+    return {
+        "artwork": artwork.artwork,
+        "prompt": artwork.prompt,
+        "seed": str(artwork.seed),
+        "candidate": f"{artwork.choose} of {CONFIG.candidates}",
+    }
+
+
 # What a person is told
 
 

@@ -203,8 +203,8 @@ def placement(facts: Mapping[str, Any]) -> dict[str, float]:
 
     A print may be a part of it, with mirrored edges beyond.
     """
-    record: Mapping[str, Any]
-    record = next((s for s in reversed(facts["recipe"]["stages"]) if s.get("stage") == "final"), {})
+    found = [stage for stage in facts["recipe"]["stages"] if stage.get("stage") == "final"]
+    record: dict[str, Any] = found[-1] if found else {}
     width, height = record.get("pixels") or (facts["width"], facts["height"])
     last = facts["stages"][-1] if facts["stages"] else {"width": width, "height": height}
     across, down = (float(part.rstrip("%")) / 100 for part in record.get("crop", "50% 50%").split())

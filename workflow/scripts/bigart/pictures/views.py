@@ -11,7 +11,7 @@ from pathlib import Path
 
 os.environ.setdefault("VIPS_CONCURRENCY", "1")  # the other cores are for other jobs
 
-import pyvips
+import pyvips  # type: ignore[import-untyped]
 
 from bigart.errors import UserError
 from bigart.pictures import colour
