@@ -1,5 +1,6 @@
 """The gallery: what is rendered for it and when, its page, and the page in a browser."""
 
+import contextlib
 import html.parser
 import io
 import json
@@ -17,8 +18,10 @@ import pytest
 from PIL import Image
 
 import browser
+from bigart.config import gallery as pages
 from bigart.metadata import picture_file, recipe
 from bigart.pictures import images
+from bigart.running import files
 from projects import Project, missing, run_command
 
 PROMPTS = {
@@ -188,6 +191,40 @@ def test_the_recipe_has_time_and_memory(rendered: Path) -> None:
     text = " ".join(Text((gallery(rendered) / "lake/recipe.html").read_text()).parts)
     for part in ("thumbnails", "1 min 16 s", "2.1 GB", "17.3 × 17.3 cm", "6.8 × 6.8 in", "300 dpi"):
         assert part in text
+
+
+@pytest.mark.parametrize(
+    ("record", "size", "place"),
+    [
+        ({}, (4096, 4096), (0, 0, 1)),
+        ({"pixels": [2000, 3000], "crop": "50% 50%"}, (2000, 3000), (1 / 6, 0, 2 / 3)),
+        ({"pixels": [3000, 1500], "crop": "50% 30%"}, (3000, 1500), (0, 0.05, 1)),
+        ({"pixels": [1000, 1000], "crop": "50% 50%"}, (1100, 1100), (-0.05, -0.05, 1.1)),
+    ],
+)
+def test_a_print_lies_on_the_stage_that_it_is_a_part_of(
+    record: dict[str, Any], size: tuple[int, int], place: tuple[float, float, float]
+) -> None:
+    """Cropped around its centre, with a mirrored edge beyond."""
+    made = recipe.extend(recipe.start(), "final", **record)
+    stages = [{"name": "detailed", "width": 1024, "height": 1024}]
+    facts = {"width": size[0], "height": size[1], "stages": stages, "recipe": made}
+    found = pages.placement(facts)
+    assert (found["x"], found["y"], found["width"]) == pytest.approx(place)
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "final"
+    abandoned = tmp_path / f".final{files.PARTIAL}{files._HOST}-999999999"
+    abandoned.mkdir()
+    for content in ("former", "new"):
+        with files.atomic_folder(target) as folder:
+            (folder / content).touch()
+    with contextlib.suppress(KeyError), files.atomic_folder(target) as folder:
+        (folder / "half").touch()
+        raise KeyError
+    assert [path.name for path in target.iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["final"]
 
 
 # When

@@ -276,7 +276,8 @@
   let address = null, before = null; // now, and where one came from
 
   function route() {
-    const next = decodeURIComponent(location.hash.slice(1));
+    let next = location.hash.slice(1);
+    try { next = decodeURIComponent(next); } catch { /* not an address of this page */ }
     if (next === address) return;
     before = address, address = next;
     const [name, what = "", detail = ""] = address.split("/");
