@@ -25,8 +25,8 @@ from bigart.running.progress import Progress
 from bigart.weights import network_file
 
 STAGE = "enlarged-print"
-#: Bytes of the largest array that is kept for reuse: of what is larger there are few sizes.
-HEAP = 2**26
+#: Bytes of the largest array that comes from the heap: rows of many heights would fragment it.
+HEAP = 2**22
 Network = RRDBNet | UnshuffledRRDBNet
 
 
