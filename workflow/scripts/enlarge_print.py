@@ -18,12 +18,15 @@ from bigart.networks.native.unshuffled import UnshuffledRRDBNet
 from bigart.networks.upstream.rrdbnet import UpstreamRRDBNet
 from bigart.pictures import frame, images, print_rows
 from bigart.pictures.images import Picture
+from bigart.running.allocator import keep_freed_memory
 from bigart.running.device import Device
 from bigart.running.engines import UPSTREAM
 from bigart.running.progress import Progress
 from bigart.weights import network_file
 
 STAGE = "enlarged-print"
+#: Bytes of the largest array that comes from the heap: rows of many heights would fragment it.
+HEAP = 2**22
 Network = RRDBNet | UnshuffledRRDBNet
 
 
@@ -48,6 +51,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError("engine: upstream cannot enlarge for a print; use --engine native")
     so_far = picture_file.recipe_so_far(arguments.image)
     networks, device, made_with = _opened(arguments)
+    if device.device.type == "cpu":
+        keep_freed_memory(HEAP)
     with print_rows.opened_large(arguments.image) as image:
         target = print_size.pixels(arguments.size, arguments.dpi) or image.size
         factors = frame.factors(image.size, target, networks)

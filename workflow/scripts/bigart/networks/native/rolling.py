@@ -138,11 +138,10 @@ _WINOGRAD: dict[tuple[torch.Size, tuple[int, ...]], DenseWinograd] = {}
 
 
 def _winograd(x: Tensor, growth: tuple[int, ...]) -> DenseWinograd:
-    """Return one for inputs of that shape; the two of two enlargements are remembered."""
+    """Return one for inputs of that shape; that of the shape before is forgotten."""
     key = x.shape, growth
     if key not in _WINOGRAD:
-        if len(_WINOGRAD) > 1:
-            _WINOGRAD.clear()
+        _WINOGRAD.clear()
         _WINOGRAD[key] = DenseWinograd(x, growth, SLOPE, RESIDUAL)
     return _WINOGRAD[key]
 
