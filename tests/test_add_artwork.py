@@ -57,8 +57,9 @@ def test_a_row_is_added_with_a_name_and_a_new_seed(folder, capsys):
 
 
 def test_every_column_has_a_flag(folder, capsys):
-    usual = {name: str(DEFAULTS[name]).lower() for name in Options.model_fields}
-    values = {name: value for name, value in usual.items() if value} | {"negative_prompt": "dark"}
+    usual = {name: DEFAULTS[name] for name in Options.model_fields}
+    texts = {n: str(v).lower() if isinstance(v, bool) else str(v) for n, v in usual.items()}
+    values = {name: text for name, text in texts.items() if text} | {"negative_prompt": "dark"}
     flags = {f"--{name.replace('_', '-')}": value for name, value in values.items()}
     flags = [word for flag in flags.items() for word in flag]
     assert run_command("add_artwork", "the sea", "--artwork", "mine", *flags) == 0

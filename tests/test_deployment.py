@@ -56,6 +56,7 @@ def own_config(checkout: Project, folder: Path) -> None:
 # As a part of another workflow
 
 
+@pytest.mark.exhaustive
 def test_as_a_module_of_another_workflow(checkout: Project, sheet: bytes, tmp_path: Path) -> None:
     """Its own table and folder of results, rules under other names, and the same pictures."""
     config = yaml.safe_load((checkout.folder / "config/config.yaml").read_text())
@@ -233,6 +234,7 @@ def test_from_a_checkout_that_cannot_be_written(
     assert "profiles/default" in done.stderr  # the checkout's, since there is no other
 
 
+@pytest.mark.exhaustive
 def test_a_table_of_models_of_ones_own(checkout: Project, tmp_path: Path) -> None:
     """Beside one's own config; what it does not name in full is in the checkout."""
     own_config(checkout, tmp_path)
@@ -266,6 +268,7 @@ def test_in_another_directory(
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
+@pytest.mark.exhaustive
 def test_another_place_changes_nothing(checkout: Project, sheet: bytes, tmp_path: Path) -> None:
     """Neither of the installation nor of the folder that it is used in."""
     work = tmp_path / "work"

@@ -10,7 +10,7 @@ import pytest
 import conda_stub
 import upstream
 from bigart.running import code_version, engines
-from bigart.stages import ALL
+from bigart.stages import STAGES
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
@@ -90,9 +90,9 @@ def rules() -> set[tuple[str, str]]:
     every = "".join(path.read_text() for path in [ROOT / "Snakefile", *RULES])
     fixed = r"    conda:\n\s+\"[./]*envs/([\w.-]+)\"\n(?:(?!\nrule ).)*?BIGART_SCRIPTS/([\w.]+)"
     found = {(command, file) for file, command in re.findall(fixed, every, re.DOTALL)}
-    for stage in ALL:
+    for stage in STAGES.values():
         if not stage.role:
-            own = {"proof": "proof.yaml"}
+            own = {"proof": "proof.yaml", "preview": "gallery.yaml"}
             found.add((stage.command, own.get(stage.name, "pictures.yaml")))
             continue
         for engine in engines.ENGINES:

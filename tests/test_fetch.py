@@ -462,6 +462,7 @@ include: {str(SCRIPTS.parent / "rules" / "weights.smk")!r}
 """
 
 
+@pytest.mark.exhaustive
 def test_the_rules_fetch_a_file_once_however_its_entry_is_edited(server, tmp_path):
     content = network(tmp_path / "first.pt")
     (tmp_path / "Snakefile").write_text(SNAKEFILE)

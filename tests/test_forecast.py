@@ -12,7 +12,7 @@ from bigart.config.forecast import Machine
 from bigart.config.options import Artwork, Config
 from bigart.stages import ALL, STAGES
 
-CPU = {"device": "cpu", "candidates": 7, "steps": 60, "upsample_steps": "4"}
+CPU = {"device": "cpu", "precision": "fp32", "candidates": 7, "steps": 60, "upsample_steps": "4"}
 MACHINE = Machine(cores=2, networks=1, threads=2)
 #: Seconds that a stage really takes: start, and network for each unit of work.
 TRUTH = {stage.name: (2.0, 0.01 if "{candidate}" in stage.file else 5.0) for stage in ALL}

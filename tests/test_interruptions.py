@@ -20,8 +20,8 @@ import pytest
 
 from projects import FILES, Project, missing
 
-# The kills that `make test` has: each signal in a sampling and in a picture stage.
-FIRST = ("thumbnails", "textured_1024")
+# The kills that `make test` has: each signal in a sampling.
+FIRST = ("thumbnails",)
 
 
 def rounds(rules: list[str], signals: list[signal.Signals], seeds: int) -> list[object]:
@@ -257,6 +257,7 @@ def test_the_disk_is_full_for_the_comparison_of_the_engines(disturbed: Disturbed
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.exhaustive
 def test_results_are_read_only(disturbed: Disturbed) -> None:
     results = disturbed.project.folder / "results"
     disturbed.forget("textured_1024")

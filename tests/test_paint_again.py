@@ -9,10 +9,9 @@ import pytest
 
 from projects import Project
 
-VILLA = pytest.param("villa", marks=pytest.mark.exhaustive)  # without detail, at the defaults
 
-
-@pytest.mark.parametrize("artwork", ["lake", VILLA])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("artwork", ["lake", "villa"])  # the latter without detail, at the defaults
 def test_a_picture_is_painted_again_from_its_recipe_to_the_byte(
     tiny: Project, artwork: str, tmp_path: Path
 ) -> None:

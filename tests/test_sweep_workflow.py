@@ -81,6 +81,7 @@ def test_a_value_that_is_added_paints_that_one_only(project: Project, table: Pat
     assert "lake" in {job.split()[1] for job in project.jobs("all")}  # an artwork of its own now
 
 
+@pytest.mark.exhaustive
 def test_moving_columns_and_writing_values_otherwise_changes_nothing(
     project: Project, table: Path
 ) -> None:
