@@ -3,7 +3,7 @@
 #   snakemake --cores 8                      paint what is not painted yet
 #   snakemake candidates --cores 8           stop at the contact sheets, to choose
 #   snakemake sweeps --cores 8               grids of the rows that list values
-#   snakemake proofs --cores 8               a page for each print, to look at before it is ordered
+#   snakemake proofs --cores 8               a PDF for each print, to look at before it is ordered
 #   snakemake gallery --cores 8              paint, and write results/gallery/index.html
 #   snakemake gallery_candidates --cores 8   the same with the candidates only
 #   snakemake weights --cores 1              only fetch the models

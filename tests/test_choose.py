@@ -495,7 +495,7 @@ def test_the_command_says_its_address_and_ends_with_ctrl_c(folder, table):
     _, told = running.communicate(timeout=20)
     assert running.returncode == 0
     assert "lake: candidate 3 (before: 1)" in told
-    assert told.endswith("Ended. `snakemake --cores 8` paints what was chosen.\n")
+    assert told.endswith("Ended. `snakemake gallery --cores 8` paints what was chosen.\n")
     assert "\tchoose\r\n" in table.read_bytes().decode()
 
 

@@ -100,7 +100,7 @@
     const outdated = $("[data-outdated]", article);
     outdated.hidden = !painted || painted === choice;
     outdated.textContent =
-      `The final picture is still that of candidate ${painted}. The command “snakemake gallery” paints it again.`;
+      `The final picture is still that of candidate ${painted}. The command “snakemake gallery --cores 8” paints it again.`;
     const state = $(".state", cardOf.get(name)), differs = now[name] !== base[name];
     state.dataset.usual ??= state.textContent;
     state.classList.toggle("changed", differs || (painted > 0 && painted !== choice));
@@ -129,7 +129,7 @@
       tray.hidden = !undoable && !waiting.length;
       $("#undo").disabled = !undoable;
       $("#tray-text").textContent = waiting.length
-        ? `Choices are in ${TABLE.table}. “snakemake gallery” paints ${count(waiting.length, "artwork")} again.`
+        ? `Choices are in ${TABLE.table}. “snakemake gallery --cores 8” paints ${count(waiting.length, "artwork")} again.`
         : `Choices are in ${TABLE.table}.`;
     } else {
       tray.hidden = !names.length && !past.length;

@@ -75,7 +75,7 @@ def _cut_prompts(table: Mapping[str, Artwork], files: Mapping[str, ModelFile]) -
     """Yield a warning for each prompt that is longer than the models read."""
     paths = [files[role].final_path() for role in ("base", "vocabulary", "merges")]
     if not all(path.is_file() for path in paths):
-        yield "whether the prompts are too long shows once `snakemake weights` has run"
+        yield "whether the prompts are too long shows once `snakemake weights --cores 1` has run"
         return
     # only here, since torch comes with them
     from bigart.networks.tokenizer import Tokenizer

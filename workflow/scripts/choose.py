@@ -2,8 +2,8 @@
 
 Prints the address to open. Only this machine can reach it, and only with the token in it. A click
 on a candidate writes its number into the column `choose` of the artwork's row; all else in the
-table stays as it is. Nothing is painted here: end with Ctrl-C, then `snakemake --cores 8` paints
-what follows from the choices, and samples nothing again.
+table stays as it is. Nothing is painted here: end with Ctrl-C, then `snakemake gallery --cores 8`
+paints what follows from the choices, and samples nothing again.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            log.info("\nEnded. `snakemake --cores 8` paints what was chosen.")
+            log.info("\nEnded. `snakemake gallery --cores 8` paints what was chosen.")
         finally:
             choices.close()
 

@@ -27,8 +27,8 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--image", help="the picture to finish")
-    source.add_argument("--grained", help="the same, where it has its grain")
+    source.add_argument("--image", help="the picture to finish, without grain")
+    source.add_argument("--grained", help="the same, with its grain: none is added")
     parser.add_argument("--out", required=True, help="the print: .png, .jpg or .tif")
     for name, words in OPTIONS.items():
         default = getattr(Config(), _option(name))

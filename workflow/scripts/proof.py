@@ -9,7 +9,6 @@ from PIL import Image
 from bigart import __version__
 from bigart.commands import command
 from bigart.config import print_size
-from bigart.config.options import add_option
 from bigart.metadata import picture_file, recipe
 from bigart.pictures import print_rows, proof
 from bigart.running import files
@@ -23,15 +22,18 @@ def main() -> None:
     parser.add_argument("--image", required=True, help="the final picture")
     parser.add_argument("--out", required=True, help="the PDF to write")
     parser.add_argument("--artwork", default="", help="the artwork's name, the title")
-    add_option(parser, "--prompt", "prompt")
-    parser.add_argument("--dpi", type=float, default=300, help="pixels per inch (default: 300)")
-    parser.add_argument("--bleed", type=float, default=0, help="of the picture, in mm (default: 0)")
+    parser.add_argument("--prompt", help="written as --prompt='...' (default: the recipe's)")
+    parser.add_argument("--dpi", type=float, help="pixels per inch (default: the recipe's, or 300)")
+    parser.add_argument("--bleed", type=float, help="in mm (default: the recipe's, or 0)")
     command.main(parser, run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the proof."""
     made = picture_file.recipe_so_far(arguments.image)
+    for name, default in (("prompt", ""), ("dpi", 300), ("bleed", 0)):
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, recipe.find(made, name) or default)
     bleed = print_size.of_length(arguments.bleed, "mm", arguments.dpi)
     with print_rows.opened_large(arguments.image) as image:
         sheet = proof.Sheet(
