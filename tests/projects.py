@@ -46,7 +46,10 @@ artwork\tprompt\tseed\tchoose\tdetail
 lake\ta painting of a sunset over a lake\t3\t2\tyes
 villa\tan "Italian" villa; $HOME `ls` 'é' 🎨\t\t\tno
 """
-SETTINGS = {"candidates": 2, "steps": 4, "upsample_steps": 3, "texture_amount": 0.05}
+SETTINGS = {
+    **{"candidates": 2, "steps": 4, "upsample_steps": 3, "texture_amount": 0.05},
+    "precision": "fp32",  # on every machine
+}
 
 # Devices that compute on the CPU and write down who computed when on which of them
 STAND_INS = """

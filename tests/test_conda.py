@@ -28,13 +28,16 @@ from test_environment import ENVIRONMENTS, OWN_ENVIRONMENTS, locked, pins, rules
 
 pytestmark = pytest.mark.cluster
 
-ARTWORK = "artwork\tprompt\tdetail\nlake\ta painting of a sunset over a lake\tyes\n"
+ARTWORKS = "artwork\tprompt\tsize\nlake\ta painting of a sunset over a lake\tauto|2000\n"
+TARGETS = ("all", "gallery", "proofs", "sweeps")
 
-# Command and environment of every rule that paints with the native engine
+# Command and environment of every rule that paints with the native engine, but for the enlargement
+# to 16384 pixels, which takes minutes and has the environment of the others
 PAINTING = {
     (command, environment)
     for command, environment in rules()
-    if not command.startswith("verify") and not environment.startswith("upstream-")
+    if not command.startswith(("verify", "enlarge_print"))
+    and not environment.startswith("upstream-")
 }
 USED = [path for path in OWN_ENVIRONMENTS if path.name in {pair[1] for pair in PAINTING}]
 
@@ -77,14 +80,14 @@ def painted_in_conda(conda: Path, tmp_path_factory: pytest.TempPathFactory) -> R
     if done.returncode:
         missing(f"pip cannot install here: {done.stderr[-500:]}")
     project = Project(folder / "checkout")
-    project.table.write_text(ARTWORK)
+    project.table.write_text(ARTWORKS)
     variables = {"PATH": f"{conda / 'bin'}:{PATH}", "NO_PROXY": "127.0.0.1"}
     options = {"python": python, "variables": variables}
     handler = partial(SimpleHTTPRequestHandler, directory=project.folder / "models/embedded")
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         needs_every_rule(project, f"http://127.0.0.1:{server.server_port}/encoder.json")
-        project.snakemake("--sdm", "conda", **options)
+        project.snakemake(*TARGETS, "--sdm", "conda", **options)
         server.shutdown()
     environments = {}
     for copy in (project.folder / ".snakemake/conda").glob("*.yaml"):
@@ -132,7 +135,7 @@ def test_every_rule_runs_in_its_own_environment(painted_in_conda: Run) -> None:
 
 
 def test_the_artwork_is_whole(painted_in_conda: Run) -> None:
-    final = painted_in_conda.project.folder / "results/lake/final.png"
+    final = painted_in_conda.project.folder / "results/lake-size-auto/final.png"
     assert images.read_rgb(final).shape == (4096, 4096, 3)
     versions = picture_file.read_recipe(final)["versions"]
     assert versions.pop("python").startswith("3.11.")
@@ -157,7 +160,7 @@ def test_an_environment_holds_its_pins_and_what_they_need(
 
 def test_then_there_is_nothing_to_do(painted_in_conda: Run) -> None:
     run = painted_in_conda
-    done = run.project.snakemake("--dry-run", "--sdm", "conda", **run.options)
+    done = run.project.snakemake(*TARGETS, "--dry-run", "--sdm", "conda", **run.options)
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
