@@ -214,6 +214,7 @@ def content(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(f): (f.stat().st_size, f.stat().st_mtime_ns) for f in files}
 
 
+@pytest.mark.exhaustive
 def test_from_a_checkout_that_cannot_be_written(
     checkout: Project, sheet: bytes, tmp_path: Path
 ) -> None:
@@ -250,7 +251,10 @@ def test_a_table_of_models_of_ones_own(checkout: Project, tmp_path: Path) -> Non
     assert "`mine` is not a model set" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("snakefile", ["Snakefile", "workflow/Snakefile"])
+@pytest.mark.parametrize(
+    "snakefile",
+    ["Snakefile", pytest.param("workflow/Snakefile", marks=pytest.mark.exhaustive)],
+)
 def test_in_another_directory(
     snakefile: str, checkout: Project, sheet: bytes, tmp_path: Path
 ) -> None:
