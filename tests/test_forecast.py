@@ -110,6 +110,28 @@ def test_records_of_other_settings_do_not_count(tmp_path):
     assert stated in said(tmp_path, rows, rows[2:], engine="upstream")
 
 
+@pytest.mark.parametrize(("auto", "other"), [("bf16", "fp32"), ("fp32", "bf16")])
+def test_auto_counts_records_of_the_precision_that_it_means_here(
+    tmp_path, monkeypatch, auto, other
+):
+    monkeypatch.setattr(forecast.environment, "best_precision", {"cpu": auto}.get)
+    rows = [artwork("one"), artwork("other"), artwork("new")]
+    paint(tmp_path, rows[0], precision=other)
+    assert "another machine's figures" in said(tmp_path, rows, rows[2:], precision="auto")
+    paint(tmp_path, rows[1], precision=auto)
+    assert "as earlier ones took" in said(tmp_path, rows, rows[2:], precision="auto")
+
+
+@pytest.mark.parametrize(("gpu", "precision"), [("cuda:0 (NVIDIA H100)", "fp16"), ("mps", "fp32")])
+def test_auto_counts_records_of_every_precision_on_a_gpu(tmp_path, monkeypatch, gpu, precision):
+    """Whose the GPU is, is not known without torch."""
+    monkeypatch.setattr(forecast.environment, "expects_gpu", lambda device: True)
+    rows = [artwork("one"), artwork("new")]
+    paint(tmp_path, rows[0], precision=precision, device=gpu)
+    auto = {"device": "auto", "precision": "auto"}
+    assert "as earlier ones took" in said(tmp_path, rows, rows[1:], **auto)
+
+
 def test_where_nothing_is_known_it_is_said_later(tmp_path):
     rows = [artwork("new")]
     assert "once one has been painted here" in said(tmp_path, rows, rows, device="cuda")

@@ -37,7 +37,7 @@ from bigart.pictures import (
     text_outlines,
     texture,
 )
-from bigart.sampling import noise, noise_rows
+from bigart.sampling import noise
 from bigart.stages import STAGES
 from bigart.weights.conversion import save_network
 from bigart.weights.table import read_models
@@ -151,7 +151,7 @@ def test_grain_by_strips_is_that_of_a_whole_picture(size: int) -> None:
     expected = texture.texture_picture(
         whole, lambda draw: noise.standard_normal(3, "t", 2, draw, (90, 31)), 0.05, size, True
     )
-    noises = [noise_rows.rows_of(3, "t", 2, draw, 31) for draw in range(3)]
+    noises = [noise.rows_of(3, "t", 2, draw, 31) for draw in range(3)]
     parts = print_grain.grained(strips(whole, 1, 3, 4, 60), 90, noises, 0.05, size)
     assert (joined(parts) == expected).all()
 

@@ -17,7 +17,7 @@ import torch
 
 from bigart.config.choices import Choices
 from bigart.config.options import Config
-from bigart.config.table_file import set_cell
+from bigart.config.table_file import TableFile
 from bigart.metadata import picture_file, recipe
 from bigart.pictures import images
 from projects import COMMANDS, FILES, ROOT, TABLE, Project, add_models
@@ -107,7 +107,8 @@ def test_editing_a_cell_reruns_from_the_stage_that_it_changes(
 
 
 def test_choosing_in_the_gallery_samples_nothing_again(project: Project) -> None:
-    set_cell(project.table, "lake", "format", "png")  # a new column at its default
+    table = TableFile.read(project.table)
+    table.with_cell("lake", "format", "png").save(table)  # a new column at its default
     choices = Choices(project.table, Config(candidates=2))
     choices.choose("lake", 1)
     choices.choose("villa", 1)  # what it was, by the config

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bigart.config import table_file
 from bigart.config.plain_text import plain
-from bigart.config.table_file import TableFile, append_row, rows, set_cell
+from bigart.config.table_file import TableFile, rows
 from bigart.errors import UserError
 from projects import ROOT
 
@@ -40,6 +40,11 @@ def cells(content: bytes) -> list[list[str]]:
 def changed(content: str | bytes, artwork: str, column: str, value: str) -> bytes:
     content = content if isinstance(content, bytes) else content.encode()
     return TableFile(PATH, content).with_cell(artwork, column, value).content
+
+
+def set_cell(path: Path, artwork: str, column: str, value: str) -> None:
+    table = TableFile.read(path)
+    table.with_cell(artwork, column, value).save(table)
 
 
 # What stays
@@ -260,7 +265,8 @@ def test_permissions_and_links_stay_and_nothing_is_left(tmp_path):
     real.chmod(0o640)
     link.symlink_to(real)
     set_cell(link, "lake", "choose", "5")
-    append_row(link, {"artwork": "ice", "prompt": "cold"})
+    table = TableFile.read(link)
+    table.with_rows([{"artwork": "ice", "prompt": "cold"}]).save(table)
     assert link.is_symlink()
     assert real.read_text() == TABLE.replace("a lake\t2", "a lake\t5") + "ice\tcold\t\n"
     assert stat.S_IMODE(real.stat().st_mode) == 0o640
@@ -283,13 +289,15 @@ def test_two_writers_at_once_lose_nothing(tmp_path):
     path.write_text("artwork\tprompt\n")
     code = """
 import sys
-from bigart.config.table_file import append_row
+from bigart.config.table_file import TableFile
 from bigart.errors import UserError
 
 for number in range(5):
     while True:
         try:
-            append_row(sys.argv[1], {"artwork": f"{sys.argv[2]}-{number}", "prompt": "x"})
+            table = TableFile.read(sys.argv[1])
+            row = {"artwork": f"{sys.argv[2]}-{number}", "prompt": "x"}
+            table.with_rows([row]).save(table)
             break
         except UserError as error:
             assert "has changed" in str(error)

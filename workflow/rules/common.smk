@@ -220,7 +220,7 @@ def swept(wildcards):
 @known
 def swept_pictures(wildcards):
     """Return an input: the previews of the final pictures, or all candidates."""
-    files = ["preview.jpg"]
+    files = [STAGES["preview"].file]
     if wildcards.shows == "candidates":
         file = STAGES["upsampled"].file
         files = [file.format(candidate=candidate) for candidate in CANDIDATES]
@@ -231,12 +231,7 @@ def swept_pictures(wildcards):
 @known
 def swept_by_hand(wildcards):
     """Return a param: which of the pictures were put there by hand, and their hashes."""
-    pictures = swept_pictures(wildcards) if PUT_BY_HAND else []
-    return [
-        f"{path} by hand: {PUT_BY_HAND[path]}"
-        for path in pictures
-        if path in PUT_BY_HAND
-    ]
+    return by_hand(swept_pictures, wildcards)
 
 
 @known

@@ -8,7 +8,7 @@ from bigart.config.options import Config, add_option, checked
 from bigart.errors import UserError, together
 from bigart.metadata import picture_file, print_file, recipe
 from bigart.pictures import frame, print_grain, print_rows
-from bigart.sampling import noise_rows
+from bigart.sampling import noise
 
 #: The grain is that of this stage: a print of 4096 pixels has the same one.
 GRAIN = "textured-4096"
@@ -68,8 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.image:
             grain = {"seed": arguments.seed, "candidate": arguments.candidate}
             noises = [
-                noise_rows.rows_of(stage=GRAIN, draw=draw, width=size[0], **grain)
-                for draw in range(3)
+                noise.rows_of(stage=GRAIN, draw=draw, width=size[0], **grain) for draw in range(3)
             ]
             amount, grain_size = arguments.amount, arguments.texture_size
             if amount:

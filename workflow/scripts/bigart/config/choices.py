@@ -146,7 +146,7 @@ def _sweeps(table: Mapping[str, Artwork]) -> dict[str, str]:
     """Return why choices cannot be written: of the artworks of sweeps, and of their rows' names."""
     found = {}
     for name, artwork in table.items():
-        if sweep := getattr(artwork, "sweep", ""):
+        if sweep := artwork.sweep:
             found[name] = found[sweep] = (
                 f"the row {named(sweep)} is a sweep, one row for several artworks: write its "
                 "`choose` by hand, or give this artwork a row of its own"

@@ -35,7 +35,7 @@ def with_artworks(
         UserError: The table would refuse a row, or has errors already; the message lists all.
     """
     known, _ = artworks.read(table.path, config, table.content)
-    sweeps = (getattr(artwork, "sweep", "") for artwork in known.values())
+    sweeps = (artwork.sweep for artwork in known.values())
     taken = {*map(str.casefold, [*known, *sweeps]), *_former(Path(config.results))}
     rows = []
     for prompt in prompts:

@@ -251,28 +251,6 @@ class TableFile:
         return changed
 
 
-def set_cell(path: Path | str, artwork: str, column: str, value: str) -> None:
-    """Write a value into a row's cell; add the column where there is none.
-
-    Raises:
-        UserError: There is no such row, or the file changed meanwhile.
-        OSError: It cannot be read or written.
-    """
-    table = TableFile.read(path)
-    table.with_cell(artwork, column, value).save(table)
-
-
-def append_row(path: Path | str, cells: Mapping[str, str]) -> None:
-    """Write a row at the end of the table; add the columns that there are not.
-
-    Raises:
-        UserError: The table cannot be read, or changed meanwhile.
-        OSError: It cannot be read or written.
-    """
-    table = TableFile.read(path)
-    table.with_rows([cells]).save(table)
-
-
 _Edit = tuple[int, int, str]  # begin and end in the text without marks, and what stands there then
 
 

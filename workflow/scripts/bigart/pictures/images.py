@@ -69,13 +69,22 @@ def read_rgb(path: Path | str) -> Picture:
         OSError: The disk refuses.
     """
     with opened(path) as image:
-        _check_form(image, path)
-        ImageOps.exif_transpose(image, in_place=True)
-        if image.has_transparency_data:
-            opaque, _ = image.convert("RGBA").getchannel("A").getextrema()
-            if opaque != 255:
-                raise UserError(f"{path} is partly transparent; save it without transparency")
+        set_upright(image, path)
         return np.array(colour.to_srgb(image, path))
+
+
+def set_upright(image: Image.Image, path: Path | str) -> None:
+    """Turn an opened picture as its orientation says, once it is one that is read whole.
+
+    Raises:
+        UserError: As ``read_rgb``, but for damage and colours.
+    """
+    _check_form(image, path)
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.has_transparency_data:
+        opaque, _ = image.convert("RGBA").getchannel("A").getextrema()
+        if opaque != 255:
+            raise UserError(f"{path} is partly transparent; save it without transparency")
 
 
 def _check_form(image: Image.Image, path: Path | str) -> None:

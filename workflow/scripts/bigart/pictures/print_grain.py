@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigart.pictures.images import Picture
-from bigart.pictures.texture import grain_of_rows
+from bigart.pictures.texture import grain_of_rows, with_grain
 
 Noise = Callable[[int], npt.NDArray[np.float32]]
 
@@ -33,12 +33,8 @@ def grained(
         result = np.empty_like(strip)
         for channel, noise in enumerate(noises):
             window = np.concatenate([windows[channel], noise(new)])
-            values = strip[:, :, channel].astype(np.float32)
-            values /= 255
-            values += grain_of_rows(window, amount, size, slice(top - first, bottom - first))
-            np.clip(values, 0, 1, out=values)
-            values *= 255
-            result[:, :, channel] = np.rint(values, out=values)
+            added = grain_of_rows(window, amount, size, slice(top - first, bottom - first))
+            result[:, :, channel] = with_grain(strip[:, :, channel], added)
             windows[channel] = window[max(0, bottom - radius) - first :].copy()
         first, top = max(0, bottom - radius), bottom
         yield result

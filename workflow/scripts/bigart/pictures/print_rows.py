@@ -10,12 +10,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms
 
-from bigart.errors import UserError
 from bigart.pictures import colour
 from bigart.pictures.frame import Box
-from bigart.pictures.images import Picture, _check_form, opened
+from bigart.pictures.images import Picture, opened, set_upright
 
 ROWS = 64  # of a strip
 _REACH = 3  # of a Lanczos window, in pixels of the smaller picture
@@ -36,12 +35,7 @@ def opened_large(path: Path | str) -> Iterator[Image.Image]:
     Image.MAX_IMAGE_PIXELS = _MOST_PIXELS
     try:
         with opened(path) as image:
-            _check_form(image, path)
-            ImageOps.exif_transpose(image, in_place=True)
-            if image.has_transparency_data:
-                opaque, _ = image.convert("RGBA").getchannel("A").getextrema()
-                if opaque != 255:
-                    raise UserError(f"{path} is partly transparent; save it without transparency")
+            set_upright(image, path)
             image.load()
             yield image
     finally:

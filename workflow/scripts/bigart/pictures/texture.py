@@ -50,17 +50,22 @@ def texture_picture(
         for channel in range(3):
             if channel < len(noises):
                 added = grain_of_rows(noises[channel], amount, size, part)
-            values: Plane = picture[part, :, channel].astype(np.float32)
-            values /= 255
-            values += added
-            np.clip(values, 0, 1, out=values)
-            values *= 255
-            result[part, :, channel] = np.rint(values, out=values)
+            result[part, :, channel] = with_grain(picture[part, :, channel], added)
 
     with ThreadPoolExecutor(cores()) as pool:
         noises = list(pool.map(noise, range(3 if colour else 1)))
         list(pool.map(lambda start: add(noises, start), range(0, height, rows)))
     return result
+
+
+def with_grain(levels: npt.NDArray[np.uint8], grain: Plane) -> Plane:
+    """Return levels of one channel with grain added, rounded and in their range."""
+    values: Plane = levels.astype(np.float32)
+    values /= 255
+    values += grain
+    np.clip(values, 0, 1, out=values)
+    values *= 255
+    return np.rint(values, out=values)
 
 
 def grain(noise: Plane, amount: float, size: int) -> Plane:

@@ -1,6 +1,7 @@
 """Noise that belongs to one candidate of one seed, whatever else is computed beside it."""
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,29 @@ def standard_normal(
     Returns:
         float32 array of ``shape``.
     """
+    generator = _generator(seed, stage, candidate, draw)
+    return generator.standard_normal(shape, dtype=np.float32)
+
+
+def rows_of(
+    seed: int, stage: str, candidate: int, draw: int, width: int
+) -> Callable[[int], NDArray[np.float32]]:
+    """Return a function that draws the next rows of ``standard_normal``, (rows, width).
+
+    It is for pictures whose noise does not fit into memory.
+
+    Args:
+        seed: As there, like the others.
+        stage: The same.
+        candidate: The same.
+        draw: The same.
+        width: Pixels of a row.
+    """
+    generator = _generator(seed, stage, candidate, draw)
+    return lambda count: generator.standard_normal((count, width), dtype=np.float32)
+
+
+def _generator(seed: int, stage: str, candidate: int, draw: int) -> np.random.Generator:
     name = f"{seed}/{stage}/{candidate}/{draw}"
     key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:16], "little")
-    generator = np.random.Generator(np.random.Philox(key=key))
-    return generator.standard_normal(shape, dtype=np.float32)
+    return np.random.Generator(np.random.Philox(key=key))
