@@ -36,6 +36,8 @@ from widen import widen
 
 Network = TypeVar("Network", bound=nn.Module)
 Picture = NDArray[np.uint8]
+#: Of a step, for the log; tensors are read when the log is written, so that a GPU need not wait.
+Figures = dict[str, Tensor | float]
 
 
 class Stateful(Protocol):
@@ -130,7 +132,7 @@ class Job:
     network: nn.Module
     rate: float
     batch: int
-    step: Callable[[int, float], tuple[Tensor, dict[str, float]]]
+    step: Callable[[int, float], tuple[Tensor, Figures]]
     evaluate: Callable[[nn.Module], dict[str, Any]]
     decay: float = 0.998
     beside: Mapping[str, Stateful] = field(default_factory=dict)
@@ -370,8 +372,9 @@ def prepared(run: Run, make: Callable[[np.random.Generator], Any], use: int) -> 
         return batches(lambda: make(rng))
     workers = min(12, run.cores - 2)
     loader = torch.utils.data.DataLoader(
-        Batches(make, seed), batch_size=None, num_workers=workers, prefetch_factor=4
-    )
+        Batches(make, seed), batch_size=None, num_workers=workers, prefetch_factor=4,
+        pin_memory=run.device != "cpu",
+    )  # fmt: skip
     return iter(loader)
 
 
@@ -472,9 +475,9 @@ def train(run: Run, job: Job, seconds: float, save_every: float = 120.0) -> None
         save_every: Seconds between two times that it saves.
     """
     network, state = job.network, run.out / f"state-{job.name}.pt"
-    average = Average(network, job.decay)
+    average, on_gpu = Average(network, job.decay), run.device != "cpu"
     optimizer = torch.optim.AdamW(
-        network.parameters(), job.rate, (0.9, 0.99), weight_decay=0.01, fused=run.device != "cpu"
+        network.parameters(), job.rate, (0.9, 0.99), weight_decay=0.01, fused=on_gpu
     )
     before = run.start / state.name if run.start else state
     if job.beside and before.exists():
@@ -501,7 +504,7 @@ def train(run: Run, job: Job, seconds: float, save_every: float = 120.0) -> None
         write_figures(run.out / "figures.json", run.history() | {job.name: now | figures})
 
     print(f"{job.name}: {parameters(network) / 1e6:.2f} M parameters", flush=True)
-    lately: dict[str, list[float]] = {}
+    lately: dict[str, list[Tensor | float]] = {}
     while elapsed < seconds or number < FEWEST:
         start = time.monotonic()
         progress = min(1.0, elapsed / max(seconds, 1.0))
@@ -512,17 +515,22 @@ def train(run: Run, job: Job, seconds: float, save_every: float = 120.0) -> None
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        if torch.isfinite(norm):
+        if on_gpu:  # it skips the step itself
+            optimizer.found_inf = (~torch.isfinite(norm)).float()  # type: ignore[attr-defined]
+        if on_gpu or torch.isfinite(norm):
             optimizer.step()
         number += 1
         average.update(network, number)
         elapsed += min(time.monotonic() - start, PAUSE)
-        for key, value in {"loss": float(loss.detach()), "norm": float(norm), **figures}.items():
-            lately.setdefault(key, []).append(float(value))
+        for key, value in {"loss": loss.detach(), "norm": norm, **figures}.items():
+            lately.setdefault(key, []).append(value)
         if elapsed - last_log > 20 or number == FEWEST:
             line = {"step": number, "minutes": round(elapsed / 60, 2)}
             line["seconds_per_step"] = round((elapsed - last_log) / len(lately["loss"]), 4)
-            line |= {key: round(float(np.mean(values)), 5) for key, values in lately.items()}
+            line |= {
+                key: round(sum(float(value) for value in values) / len(values), 5)
+                for key, values in lately.items()
+            }
             print(job.name, json.dumps(line), flush=True)
             last_log, lately = elapsed, {}
             torch.set_num_threads(idle_cores(run.cores))
