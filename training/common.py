@@ -117,7 +117,7 @@ class Job:
 
     Attributes:
         name: Of the network, and of its weights file.
-        architecture: For the weights file.
+        architecture: For the weights file; empty where each part has its own.
         network: Trained in place.
         rate: Highest learning rate.
         batch: Pictures of a step, for the record.
@@ -125,6 +125,8 @@ class Job:
         evaluate: Averaged network -> figures.
         decay: Of the moving average.
         beside: What else is kept to go on from, by name.
+        parts: Attributes of the network, each a network with a file of its own, NAME-PART; when
+            empty the network is one file, NAME.
     """
 
     name: str
@@ -136,6 +138,16 @@ class Job:
     evaluate: Callable[[nn.Module], dict[str, Any]]
     decay: float = 0.998
     beside: Mapping[str, Stateful] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
+
+    def files(self, network: nn.Module, out: Path) -> dict[Path, nn.Module]:
+        """Return the weights files of a network of this job in a folder, and what each holds."""
+        if not self.parts:
+            return {out / f"{self.name}.safetensors": network}
+        return {
+            out / f"{self.name}-{part}.safetensors": network.get_submodule(part)
+            for part in self.parts
+        }
 
 
 # -- pictures ------------------------------------------------------------------------------
@@ -476,6 +488,7 @@ def train(run: Run, job: Job, seconds: float, save_every: float = 120.0) -> None
     """
     network, state = job.network, run.out / f"state-{job.name}.pt"
     average, on_gpu = Average(network, job.decay), run.device != "cpu"
+    files = job.files(average.network, run.out)
     optimizer = torch.optim.AdamW(
         network.parameters(), job.rate, (0.9, 0.99), weight_decay=0.01, fused=on_gpu
     )
@@ -492,13 +505,13 @@ def train(run: Run, job: Job, seconds: float, save_every: float = 120.0) -> None
     earlier = history.get("runs", [])
 
     def save(**figures: Any) -> None:
-        weights = run.out / f"{job.name}.safetensors"
-        save_network(average.network, weights, job.architecture)
+        for path, part in files.items():
+            save_network(part, path, job.architecture or part.architecture)  # type: ignore[arg-type]
         if job.beside:
             with atomic(state) as path:
                 torch.save({name: one.state_dict() for name, one in job.beside.items()}, path)
         now = {
-            "parameters": parameters(network), "bytes": weights.stat().st_size,
+            "parameters": parameters(network), "bytes": sum(path.stat().st_size for path in files),
             "runs": [*earlier, record | {"steps": number, "minutes": round(elapsed / 60, 1)}],
         }  # fmt: skip
         write_figures(run.out / "figures.json", run.history() | {job.name: now | figures})
@@ -538,8 +551,8 @@ def train(run: Run, job: Job, seconds: float, save_every: float = 120.0) -> None
             save()
             last_save = elapsed
     save()
-    stored = load_file(run.out / f"{job.name}.safetensors", str(torch.device(run.device)))
-    average.network.load_state_dict(stored)
+    for path, part in files.items():
+        part.load_state_dict(load_file(path, str(torch.device(run.device))))
     figures = job.evaluate(average.network)
     save(**figures)
     print(job.name, json.dumps(figures), flush=True)
