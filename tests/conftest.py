@@ -58,7 +58,8 @@ def vectors() -> dict[str, dict]:
 
 @pytest.fixture(scope="session")
 def published_shapes() -> dict[str, dict[str, list[int]]]:
-    return json.loads((parity.PARITY / "state_dicts.json").read_text())
+    files = (parity.PARITY / name for name in ("state_dicts.json", "state_dicts_clip.json"))
+    return {name: shapes for file in files for name, shapes in json.loads(file.read_text()).items()}
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bigart.networks.clip_options import ClipImageOptions, ClipTextOptions
+from bigart.networks.clip_tokenizer import ClipTokenizer
+from bigart.networks.native.clip import ClipImage, ClipText
 from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.native.vqgan import VQGAN
@@ -39,6 +42,11 @@ def read_tokenizer() -> Tokenizer:
     return Tokenizer.from_files(bpe / "encoder.json.gz", bpe / "vocab.bpe.gz")
 
 
+def clip_tokenizer() -> ClipTokenizer:
+    """Return CLIP's."""
+    return ClipTokenizer.from_file(DATA / "clip-bpe/bpe_simple_vocab_16e6.txt.gz")
+
+
 def normal(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Return the noise of a name."""
     generator = np.random.RandomState(zlib.crc32(name.encode()))
@@ -59,7 +67,7 @@ def rule_weight(name: str, shape: tuple[int, ...], gain: float = 1.0) -> Tensor:
     if len(shape) >= 2:
         fan = 2500 if "embedding" in name else int(np.prod(shape[1:]))
         return torch.from_numpy((values * (gain / np.sqrt(fan))).astype(np.float32))
-    if name.endswith("weight"):
+    if name.endswith(("weight", ".g")):
         return torch.from_numpy(1 + np.float32(0.1) * values)
     return torch.from_numpy(np.float32(0.05) * values)
 
@@ -118,6 +126,51 @@ def glide(name: str, device: str = "cpu") -> Compared:
     yield "noise and variance", y[..., ::step, ::step], recorded["y"]
 
 
+def clip_networks(name: str, device: str = "cpu") -> tuple[ClipText, ClipImage]:
+    """Return both encoders of noised CLIP, in the size of a vector."""
+    o = guiding_vectors()[f"clip/{name}"]["options"]
+    text = ClipTextOptions(
+        vocab=o["n_vocab"],
+        text_ctx=o["max_text_len"],
+        width=o["n_head_text"] * o["n_head_state"],
+        layers=o["n_xf_blocks_text"],
+        heads=o["n_head_text"],
+        embedding=o["n_embd"],
+    )
+    image = ClipImageOptions(
+        image_size=o["image_size"],
+        patch_size=o["patch_size"],
+        timesteps=o["n_timesteps"],
+        width=o["n_head_image"] * o["n_head_state"],
+        layers=o["n_xf_blocks_image"],
+        heads=o["n_head_image"],
+        embedding=o["n_embd"],
+    )
+    return fill(ClipText(text)).to(device), fill(ClipImage(image)).to(device)
+
+
+def guiding_vectors() -> dict[str, dict[str, Any]]:
+    """Return how each vector of CLIP was made, by its name."""
+    read: dict[str, dict[str, Any]] = json.loads((PARITY / "vectors_guiding.json").read_text())
+    return read
+
+
+def clip(name: str, device: str = "cpu") -> Compared:
+    """Compare the unit vectors of prompts and of noisy pictures."""
+    vector, tokenizer = guiding_vectors()[f"clip/{name}"], clip_tokenizer()
+    text, image = clip_networks(name, device)
+    read = [tokenizer.context(prompt, text.options.text_ctx) for prompt in vector["prompts"]]
+    tokens, lengths = (torch.tensor(part, device=device) for part in zip(*read, strict=True))
+    recorded = np.load(PARITY / f"clip_{name}.npz")
+    prompts = text.embed(tokens, lengths)
+    yield "text", prompts, recorded["text"]
+    side = image.options.image_size
+    x = torch.from_numpy(normal(f"clip/{name}/x", (2, 3, side, side)).clip(-2, 2)).to(device)
+    pictures = image.embed(x, torch.tensor(vector["timesteps"], device=device))
+    yield "image", pictures, recorded["image"]
+    yield "score", (prompts * pictures).sum(dim=1), recorded["score"]
+
+
 def rrdbnet(name: str, device: str = "cpu") -> Compared:
     """Compare an enlargement of the whole frame, and one in strips."""
     vector = vectors()[f"bsrgan/{name}"]
@@ -162,4 +215,5 @@ FAMILIES: dict[str, tuple[Callable[..., Compared], list[str], list[str]]] = {
     ),
     "bsrgan": (rrdbnet, ["small_x4", "small_x2"], ["full_x4"]),
     "vqgan": (vqgan, ["small"], ["full_f16_16384"]),
+    "clip": (clip, ["small"], ["full"]),
 }

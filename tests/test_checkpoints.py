@@ -32,6 +32,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bigart.errors import UserError
+from bigart.networks.clip_options import ClipImageOptions, ClipTextOptions
 from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.native.vqgan import VQGAN
@@ -112,6 +113,8 @@ def recognised(architecture: str, shapes: Mapping[str, Sequence[int]]) -> Option
         ("bsrgan/BSRGANx2", "rrdbnet", RRDBNetOptions(scale=2)),
         ("vqgan/imagenet_f16_16384", "vqgan", VQGANOptions()),
         ("vqgan/imagenet_f16_1024", "vqgan", VQGANOptions(codes=1024)),
+        ("clip/text_full", "clip-text", ClipTextOptions()),
+        ("clip/image_full", "clip-image", ClipImageOptions()),
     ],
 )
 def test_every_published_layout_is_recognised(published_shapes, layout, architecture, options):

@@ -22,6 +22,7 @@ from torch import Tensor
 
 import enlarge
 from bigart.errors import UserError
+from bigart.networks.clip_options import ClipImageOptions, ClipTextOptions
 from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.native.unshuffled import UnshuffledRRDBNet
 from bigart.networks.native.vqgan import VQGAN
@@ -473,3 +474,31 @@ def test_a_converted_file_may_be_of_an_earlier_checkpoint(tmp_path):
     convert(saved(source, unshuffled_state()), target, "rrdbnet")
     source.unlink()
     assert "must enlarge 4 times" in "".join(inspection.check_set(files, tmp_path))
+
+
+SMALL_CLIP = {
+    "clip-text": ClipTextOptions(vocab=90, text_ctx=7, width=32, layers=2, heads=2, embedding=8),
+    "clip-image": ClipImageOptions(image_size=8, timesteps=9, width=32, layers=2, embedding=8),
+}
+
+
+@pytest.mark.parametrize("architecture", SMALL_CLIP)
+def test_the_encoders_of_noised_clip_are_known_by_their_names(tmp_path, architecture):
+    state = state_of(architecture, replace(SMALL_CLIP[architecture], heads=1))
+    for content in (state, {"model": wrapped(state, "module.")}):
+        network = converted(tmp_path, content, architecture)
+        assert equal(network, state)
+        assert network.options == replace(SMALL_CLIP[architecture], heads=1)
+    found = inspect(tmp_path / "target.safetensors", architecture, {"heads": 1}, converted=True)
+    assert found.architecture == architecture
+    assert recognise(state, architecture, {"heads": 4}).options.heads == 4
+    with pytest.raises(UserError, match=r"options state layers 3, and the shapes .* say layers 2"):
+        recognise(state, architecture, {"layers": 3})
+    other = next(kind for kind in SMALL_CLIP if kind != architecture)
+    with pytest.raises(
+        UserError, match=r"this is the (text|image) encoder of noised CLIP, not the"
+    ):
+        converted(tmp_path, state, other)
+    del state["blocks.output.f.w"]
+    with pytest.raises(UserError, match=r"incomplete or damaged: blocks\.output\.f\.w is missing"):
+        converted(tmp_path, state, architecture)

@@ -134,7 +134,7 @@ def test_all_errors_come_at_once_with_their_lines(tmp_path):
         "files.bsrgan-x2.bytes: found 'many'; allowed: a valid integer",
         "files.bsrgan-x2.options.featurs: no such key. Did you mean `features`?",
         "files.bsrgan-x2.options.scale: found 3; allowed: 2 or 4",
-        "'vocabulary' or 'merges'. Did you mean `vqgan`?",
+        "'merges' or 'clip-vocabulary'. Did you mean `vqgan`?",
         "files.vqgan-wikiart.urls.0: found 'ftp://host/file'; allowed: pattern '^https?://",
         "files.gpt2-merges.path: found 'here'; allowed: either `urls` or `path`",
         "files.glide-base.path: found None; allowed: either `urls` or `path`",
@@ -234,3 +234,12 @@ def test_reading_the_table_needs_no_torch():
     code += "sys.exit('torch' in sys.modules)"
     scripts = str(ROOT / "workflow" / "scripts")
     subprocess.run([sys.executable, "-c", code, scripts], check=True)
+
+
+def test_the_files_of_clip_come_together(tmp_path):
+    def add(table: dict[str, Any]) -> None:
+        table["sets"]["half"] = {"like": "embedded", "clip_text": "glide-clip-text"}
+
+    message = errors_of(written(tmp_path / "models.yaml", add))
+    assert "sets.half: no file for clip_image, clip_vocabulary, which the others" in message
+    assert read_models().file("clip-vocabulary").final_path("w").name == "clip-vocabulary.txt.gz"

@@ -6,6 +6,7 @@ parameters' names, so no checkpoint is needed; full-size networks are compared t
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,10 @@ import torch
 from torch import nn
 
 import parity
+from bigart.errors import UserError
+from bigart.networks.clip_options import ClipImageOptions, ClipTextOptions
+from bigart.networks.clip_tokenizer import ClipTokenizer
+from bigart.networks.native.clip import ClipImage, ClipText
 from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.native.vqgan import VQGAN, Codebook
@@ -32,6 +37,8 @@ PUBLISHED: dict[str, tuple[type[Network], object]] = {
     "bsrgan/BSRGANx2": (RRDBNet, RRDBNetOptions(scale=2)),
     "vqgan/imagenet_f16_16384": (VQGAN, VQGANOptions()),
     "vqgan/imagenet_f16_1024": (VQGAN, VQGANOptions(codes=1024)),
+    "clip/text_full": (ClipText, ClipTextOptions()),
+    "clip/image_full": (ClipImage, ClipImageOptions()),
 }
 
 
@@ -81,6 +88,11 @@ def test_vqgan(name: str) -> None:
     _assert_close(parity.vqgan(name))
 
 
+@pytest.mark.parametrize("name", _vectors("clip"))
+def test_clip(name: str) -> None:
+    _assert_close(parity.clip(name))
+
+
 def test_codes_are_compared_in_float32() -> None:
     """Also where the convolutions run in bf16, in which every third code would be another one."""
     codebook = Codebook(1024, 16)
@@ -94,3 +106,26 @@ def test_tokens(tokenizer: Tokenizer) -> None:
     for case in json.loads((PARITY / "tokens.json").read_text()):
         assert tokenizer.encode(case["prompt"]) == case["tokens"], case["prompt"]
         assert tokenizer.decode(case["tokens"]) == case["prompt"].lower()
+
+
+def test_clip_tokens() -> None:
+    tokenizer = parity.clip_tokenizer()
+    for case in json.loads((PARITY / "clip_tokens.json").read_text()):
+        assert tokenizer.encode(case["prompt"]) == case["encoded"], case["prompt"]
+        assert tokenizer.context(case["prompt"], 77) == (case["tokens"], case["length"])
+
+
+def test_what_clip_does_not_read_of_a_prompt_is_told_in_words() -> None:
+    tokenizer = parity.clip_tokenizer()
+    assert tokenizer.cut("a " * 75, 77) == (75, "")
+    assert tokenizer.cut("A CORGI, " * 25 + "caf\u00e9  lake", 77) == (77, "caf\u00e9 lake")
+    for special in ("<|endoftext|>", "a \U0001f3a8 \u65e5\u672c", ""):
+        assert tokenizer.decode(tokenizer.encode(special)).strip() == special
+
+
+def test_another_file_is_no_vocabulary_of_clip(tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary.txt.gz"
+    for content, message in ((b"#version\ni n\n", "cannot be read"), (b"\x1f\x8b", "cannot be")):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=message):
+            ClipTokenizer.from_file(path)

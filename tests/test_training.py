@@ -12,14 +12,25 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 import train_all
+from bigart.networks.clip_words import END, ClipWords
 from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.options import GlideOptions
-from common import Batches, Pool, Run, batches, draw, prepared, read_vocabulary
+from bigart.weights.conversion import open_network
+from common import Batches, Pool, Run, batches, draw, parameters, prepared, read_vocabulary
 from dead_leaves import dead_leaves
 from degrade import jag
 from diffusion_loss import Process
 from painter import FAMILIES
+from painter.colours import NAMED
 from train_base import glide_options, start_well
+from train_judge import (
+    colour_tokens,
+    contrastive_loss,
+    ended,
+    new_judge,
+    shifted,
+    with_wrong_colours,
+)
 from train_upsampler import faulty, shrunk
 from widen import widen
 from wiener_start import gains, start_as_wiener_filter
@@ -106,6 +117,66 @@ def test_half_of_what_the_upsampler_learns_from_is_as_the_workflow_makes_it() ->
     assert differences.max() < 0.2
 
 
+def test_the_judge_learns_from_what_its_encoders_compute_and_fits_in_3_mb() -> None:
+    torch.manual_seed(0)
+    judge = new_judge(tiny=False).eval()
+    assert parameters(judge) <= 1_500_000
+    words = ClipWords(read_vocabulary())
+    captions = ("a red circle", "two blue squares next to a corgi in the snow", "")
+    tokens, lengths = map(torch.tensor, zip(*(words.context(c, 64) for c in captions), strict=True))
+    pictures, times = torch.randn(3, 3, 64, 64), torch.tensor([0, 500, 999])
+    with torch.no_grad():
+        seen, said = judge(pictures, times, tokens[:, :16], lengths)
+        torch.testing.assert_close(seen, judge.image.embed(pictures, times))
+        torch.testing.assert_close(said, judge.text.embed(tokens, lengths))
+
+
+def test_captions_get_one_wrong_colour_and_an_end() -> None:
+    vocabulary = read_vocabulary()
+    words = np.full((4, 12), -1)
+    captions = ("a red circle", "a red house and red and blue tiles", "a corgi", "one " * 12)
+    for line, text in zip(words, captions, strict=True):
+        ids = vocabulary.encode(text)[:12]
+        line[: len(ids)] = ids
+    colours = colour_tokens(vocabulary)
+    assert len(colours) == len(NAMED)
+    wrong, rows = with_wrong_colours(np.random.default_rng(1), words, colours)
+    assert rows.tolist() == [0, 1]
+    for line, text in zip(wrong, captions, strict=False):
+        lie = vocabulary.decode(line[line >= 0].tolist())
+        changed = {pair for pair in zip(text.split(), lie.split(), strict=True) if len({*pair}) > 1}
+        assert len(changed) == 1
+        assert changed.pop()[1] in set(NAMED) - set(text.split())
+    ids, lengths = ended(words, vocabulary.encoder[END])
+    written = ClipWords(vocabulary)
+    for line, length, text in zip(ids, lengths, captions, strict=True):
+        assert (line.tolist(), length) == written.context(text, 12)
+    assert written.cut("red circle", 12) == (2, "")
+    assert written.cut("red " * 12 + "circle", 12) == (13, "red circle")
+
+
+def test_the_judge_is_told_neither_right_nor_wrong_of_pictures_that_a_caption_fits_too() -> None:
+    vectors = F.normalize(torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]), dim=1)
+    texts = torch.cat([vectors, vectors[:1], vectors[:1]])
+    same, unused = torch.zeros(3, 3, dtype=torch.bool), torch.tensor([True, True])
+    scale = torch.tensor(100.0)
+    confused = contrastive_loss(vectors, texts, scale, same, unused)
+    same[0, 1] = same[1, 0] = True
+    assert contrastive_loss(vectors, texts, scale, same, unused) < 1e-6 < confused
+    unused[0] = False  # a wrong caption that looks like the first one's own
+    assert contrastive_loss(vectors, texts, scale, same, unused) > 0.1
+
+
+def test_the_judge_sees_pictures_moved_a_little() -> None:
+    torch.manual_seed(0)
+    picture = torch.arange(64, dtype=torch.uint8).reshape(1, 1, 8, 8).expand(50, 3, 8, 8)
+    moved = shifted(picture, 1)
+    assert moved.shape == picture.shape
+    expected = F.pad(picture[:1].float(), (1, 1, 1, 1), mode="replicate")[0, 0]
+    crops = {expected[y : y + 8, x : x + 8].numpy().tobytes() for y in range(3) for x in range(3)}
+    assert {one[0].float().contiguous().numpy().tobytes() for one in moved} == crops
+
+
 def _grey(index: int, size: int) -> np.ndarray:
     return np.full((size, size, 3), 10 + index, np.uint8)
 
@@ -178,7 +249,8 @@ def test_all_networks_are_trained_in_small_and_again_from_there(tmp_path: Path) 
     ]  # fmt: skip
     train_all.main(["--minutes", "0.1", *options])
     names = list(train_all.NETWORKS)
-    files = {f"{name}.safetensors" for name in names} | {"figures.json", "state-detailer.pt"}
+    weights = {*names, "judge-text", "judge-image"} - {"judge"}
+    files = {f"{name}.safetensors" for name in weights} | {"figures.json", "state-detailer.pt"}
     assert {path.name for path in out.iterdir()} == files
     before = load_file(out / "base.safetensors")
     with pytest.raises(SystemExit):
@@ -189,6 +261,10 @@ def test_all_networks_are_trained_in_small_and_again_from_there(tmp_path: Path) 
     for name in names:
         assert [run["steps"] > 0 for run in figures[name]["runs"]] == [True, True]
     assert {"held_out_mse", "parameters", "bytes"} <= set(figures["base"])
+    assert {"found", "colours"} <= set(figures["judge"])
+    for part in ("text", "image"):
+        encoder, header = open_network(out / f"judge-{part}.safetensors")
+        assert header["architecture"] == encoder.architecture == f"clip-{part}"
     after = load_file(out / "base.safetensors")
     moved = [float((after[key] - before[key]).float().abs().max()) for key in before]
     assert 0 < max(moved) < 0.1, "a few small steps on"

@@ -36,6 +36,8 @@ from widen import widen
 
 Network = TypeVar("Network", bound=nn.Module)
 Picture = NDArray[np.uint8]
+#: Of a step, for the log; tensors are read when the log is written, so that a GPU need not wait.
+Figures = dict[str, Tensor | float]
 
 
 class Stateful(Protocol):
@@ -115,7 +117,7 @@ class Job:
 
     Attributes:
         name: Of the network, and of its weights file.
-        architecture: For the weights file.
+        architecture: For the weights file; empty where each part has its own.
         network: Trained in place.
         rate: Highest learning rate.
         batch: Pictures of a step, for the record.
@@ -123,6 +125,8 @@ class Job:
         evaluate: Averaged network -> figures.
         decay: Of the moving average.
         beside: What else is kept to go on from, by name.
+        parts: Attributes of the network, each a network with a file of its own, NAME-PART; when
+            empty the network is one file, NAME.
     """
 
     name: str
@@ -130,10 +134,20 @@ class Job:
     network: nn.Module
     rate: float
     batch: int
-    step: Callable[[int, float], tuple[Tensor, dict[str, float]]]
+    step: Callable[[int, float], tuple[Tensor, Figures]]
     evaluate: Callable[[nn.Module], dict[str, Any]]
     decay: float = 0.998
     beside: Mapping[str, Stateful] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
+
+    def files(self, network: nn.Module, out: Path) -> dict[Path, nn.Module]:
+        """Return the weights files of a network of this job in a folder, and what each holds."""
+        if not self.parts:
+            return {out / f"{self.name}.safetensors": network}
+        return {
+            out / f"{self.name}-{part}.safetensors": network.get_submodule(part)
+            for part in self.parts
+        }
 
 
 # -- pictures ------------------------------------------------------------------------------
@@ -370,8 +384,9 @@ def prepared(run: Run, make: Callable[[np.random.Generator], Any], use: int) -> 
         return batches(lambda: make(rng))
     workers = min(12, run.cores - 2)
     loader = torch.utils.data.DataLoader(
-        Batches(make, seed), batch_size=None, num_workers=workers, prefetch_factor=4
-    )
+        Batches(make, seed), batch_size=None, num_workers=workers, prefetch_factor=4,
+        pin_memory=run.device != "cpu",
+    )  # fmt: skip
     return iter(loader)
 
 
@@ -472,9 +487,10 @@ def train(run: Run, job: Job, seconds: float, save_every: float = 120.0) -> None
         save_every: Seconds between two times that it saves.
     """
     network, state = job.network, run.out / f"state-{job.name}.pt"
-    average = Average(network, job.decay)
+    average, on_gpu = Average(network, job.decay), run.device != "cpu"
+    files = job.files(average.network, run.out)
     optimizer = torch.optim.AdamW(
-        network.parameters(), job.rate, (0.9, 0.99), weight_decay=0.01, fused=run.device != "cpu"
+        network.parameters(), job.rate, (0.9, 0.99), weight_decay=0.01, fused=on_gpu
     )
     before = run.start / state.name if run.start else state
     if job.beside and before.exists():
@@ -489,19 +505,19 @@ def train(run: Run, job: Job, seconds: float, save_every: float = 120.0) -> None
     earlier = history.get("runs", [])
 
     def save(**figures: Any) -> None:
-        weights = run.out / f"{job.name}.safetensors"
-        save_network(average.network, weights, job.architecture)
+        for path, part in files.items():
+            save_network(part, path, job.architecture or part.architecture)  # type: ignore[arg-type]
         if job.beside:
             with atomic(state) as path:
                 torch.save({name: one.state_dict() for name, one in job.beside.items()}, path)
         now = {
-            "parameters": parameters(network), "bytes": weights.stat().st_size,
+            "parameters": parameters(network), "bytes": sum(path.stat().st_size for path in files),
             "runs": [*earlier, record | {"steps": number, "minutes": round(elapsed / 60, 1)}],
         }  # fmt: skip
         write_figures(run.out / "figures.json", run.history() | {job.name: now | figures})
 
     print(f"{job.name}: {parameters(network) / 1e6:.2f} M parameters", flush=True)
-    lately: dict[str, list[float]] = {}
+    lately: dict[str, list[Tensor | float]] = {}
     while elapsed < seconds or number < FEWEST:
         start = time.monotonic()
         progress = min(1.0, elapsed / max(seconds, 1.0))
@@ -512,17 +528,22 @@ def train(run: Run, job: Job, seconds: float, save_every: float = 120.0) -> None
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        if torch.isfinite(norm):
+        if on_gpu:  # it skips the step itself
+            optimizer.found_inf = (~torch.isfinite(norm)).float()  # type: ignore[attr-defined]
+        if on_gpu or torch.isfinite(norm):
             optimizer.step()
         number += 1
         average.update(network, number)
         elapsed += min(time.monotonic() - start, PAUSE)
-        for key, value in {"loss": float(loss.detach()), "norm": float(norm), **figures}.items():
-            lately.setdefault(key, []).append(float(value))
+        for key, value in {"loss": loss.detach(), "norm": norm, **figures}.items():
+            lately.setdefault(key, []).append(value)
         if elapsed - last_log > 20 or number == FEWEST:
             line = {"step": number, "minutes": round(elapsed / 60, 2)}
             line["seconds_per_step"] = round((elapsed - last_log) / len(lately["loss"]), 4)
-            line |= {key: round(float(np.mean(values)), 5) for key, values in lately.items()}
+            line |= {
+                key: round(sum(float(value) for value in values) / len(values), 5)
+                for key, values in lately.items()
+            }
             print(job.name, json.dumps(line), flush=True)
             last_log, lately = elapsed, {}
             torch.set_num_threads(idle_cores(run.cores))
@@ -530,8 +551,8 @@ def train(run: Run, job: Job, seconds: float, save_every: float = 120.0) -> None
             save()
             last_save = elapsed
     save()
-    stored = load_file(run.out / f"{job.name}.safetensors", str(torch.device(run.device)))
-    average.network.load_state_dict(stored)
+    for path, part in files.items():
+        part.load_state_dict(load_file(path, str(torch.device(run.device))))
     figures = job.evaluate(average.network)
     save(**figures)
     print(job.name, json.dumps(figures), flush=True)

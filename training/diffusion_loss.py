@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import common  # noqa: F401  (finds the library)
 from bigart.sampling.schedule import Schedule
+from common import Figures
 
 VLB_WEIGHT = 0.001
 
@@ -67,7 +67,7 @@ class Process:
 
     def loss(
         self, out: Tensor, x0: Tensor, xt: Tensor, noise: Tensor, times: Tensor
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, Figures]:
         """Return the hybrid loss and its parts.
 
         Args:
@@ -96,9 +96,9 @@ class Process:
         bits = torch.where(times == 0, torch.zeros_like(bits), bits).clamp(max=50)
         vlb = bits.mean() * 1000 * VLB_WEIGHT
         return simple + vlb, {
-            "simple": float(simple.detach()),
-            "mse": float(squares.detach().mean()),
-            "vlb": float(vlb.detach()),
+            "simple": simple.detach(),
+            "mse": squares.detach().mean(),
+            "vlb": vlb.detach(),
         }
 
 

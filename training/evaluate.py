@@ -28,14 +28,14 @@ import train_upsampler
 from bigart.config.options import interval
 from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.running.device import PRECISIONS, Device
-from common import FIGURES, HELD_OUT, SHIPPED, held_out, scene_at, tensor, write_figures
+from common import FIGURES, HELD_OUT, RUNS, SHIPPED, held_out, scene_at, tensor, write_figures
 from degrade import degrade
 from painter import Scene, caption, paint, sample_scene
 from probe import SIDE, Probe, scores, train_probe
 from sampling import opened, sample
 from train_enlarger import psnr
 
-BATCH = 16
+BATCH = {"cpu": 16, "cuda": 128}
 PARTS = ("probe", "variety", "upsampler", "enlarger", "detailer")
 
 
@@ -43,7 +43,7 @@ class Painters:
     """Base and upsampler, and how to sample them."""
 
     def __init__(self, a: argparse.Namespace) -> None:
-        self.device = Device.choose("cpu", a.precision)
+        self.device = Device.choose(a.device, a.precision)
         names = ("base", "upsampler")
         self.base, self.upsampler = (self._opened(a.weights, name) for name in names)
         self.options = a
@@ -53,14 +53,15 @@ class Painters:
         assert isinstance(network, Text2ImUNet)
         if self.device.precision != "fp32":
             network.reduce(PRECISIONS[self.device.precision])
-        return network
+        return network.to(self.device.device)
 
     def paint(self, captions: Sequence[str]) -> Tensor:
         """Return what they paint for the captions, (B, 3, n, n) in [-1, 1]."""
         pictures = []
-        for first in range(0, len(captions), BATCH):
+        batch = BATCH[self.device.device.type]
+        for first in range(0, len(captions), batch):
             with self.device.autocast():
-                pictures.append(self._batch(captions[first : first + BATCH], first))
+                pictures.append(self._batch(captions[first : first + batch], first))
             print(f"painted {first + len(pictures[-1])} of {len(captions)}", flush=True)
         return torch.cat(pictures)
 
@@ -163,7 +164,11 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=3.5)
     parser.add_argument("--guidance-interval", default="0 to 1")
     parser.add_argument("--sampler", default="ancestral")
-    parser.add_argument("--precision", default="fp32", help="of base and upsampler: fp32 or bf16")
+    parser.add_argument("--precision", default="fp32", help="of base and upsampler")
+    parser.add_argument("--device", default="cpu", help="that base, upsampler and probe use")
+    parser.add_argument(
+        "--runs", type=Path, default=RUNS, help="folder of the probe and its pictures"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", default=",".join(PARTS), help="some of these")
     a = parser.parse_args()
@@ -179,7 +184,7 @@ def main() -> None:
             "guidance_interval": a.guidance_interval,
             "upsample_steps": a.upsample_steps, "precision": painters.device.precision,
         }  # fmt: skip
-        probe = train_probe()
+        probe = train_probe(a.runs, a.device)
     if "probe" in only:
         figures["probe"] = probe_figures(probe, painters)
     if "variety" in only:

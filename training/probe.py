@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import common  # noqa: F401  (finds the library)
-from common import RUNS, Pool, draw, scene_at
+from common import RUNS, Pool, Run, draw, prepared, scene_at
 from painter import FAMILIES, Scene, abstract
 from painter.colours import NAMED
 
@@ -92,8 +92,10 @@ def scores(probe: Probe, pictures: Tensor, scenes: Sequence[Scene]) -> dict[str,
     }
 
 
-def train_probe(folder: Path = RUNS, steps: int = 3000, seed: int = 0) -> Probe:
-    """Return the probe, trained when it is not in ``folder`` yet."""
+def train_probe(
+    folder: Path = RUNS, device: str = "cpu", steps: int = 3000, seed: int = 0
+) -> Probe:
+    """Return the probe on the CPU, trained on ``device`` when it is not in ``folder`` yet."""
     torch.manual_seed(seed)
     probe = Probe()
     pool = Pool(folder / "pictures", SIDE, 40_000, first=12_000)
@@ -101,20 +103,26 @@ def train_probe(folder: Path = RUNS, steps: int = 3000, seed: int = 0) -> Probe:
     if path.exists():
         probe.load_state_dict(torch.load(path, weights_only=True))
         return probe.eval()
-    draw([pool], len(os.sched_getaffinity(0)))
+    cores = len(os.sched_getaffinity(0))
+    draw([pool], cores)
     pool.wait(pool.first)
-    rng = np.random.default_rng((seed, 6))
+
+    def make(rng: np.random.Generator) -> tuple[Tensor, ...]:
+        indices = pool.some(rng, 64)
+        return pool.crops(rng, indices, SIDE), *labels([scene_at(int(i)) for i in indices])
+
+    stream = prepared(Run(folder, device=device, cores=cores, seed=seed), make, 6)
+    probe.to(device)
     optimizer = torch.optim.AdamW(probe.parameters(), 2e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
     for step in range(steps):
-        indices = pool.some(rng, 64)
-        pictures = pool.crops(rng, indices, SIDE).float() / 127.5 - 1
+        pictures, families, colours, counts = (part.to(device) for part in next(stream))
+        pictures = pictures.float() / 127.5 - 1
         # a little blur and noise: it must not live on the grain of the paint
         if step % 2:
             pictures = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
-        pictures = pictures + float(rng.uniform(0, 0.1)) * torch.randn_like(pictures)
+        pictures = pictures + 0.1 * float(torch.rand(())) * torch.randn_like(pictures)
         said, shown, many = probe(pictures)
-        families, colours, counts = labels([scene_at(int(i)) for i in indices])
         loss = F.cross_entropy(said, families)
         loss = loss + 2 * F.binary_cross_entropy_with_logits(shown, colours)
         loss = loss + F.cross_entropy(many, counts)
@@ -125,5 +133,6 @@ def train_probe(folder: Path = RUNS, steps: int = 3000, seed: int = 0) -> Probe:
         if step % 100 == 99:
             right = (said.argmax(1) == families).float().mean()
             print(f"probe: step {step + 1}, loss {loss:.3f}, families {right:.2f}", flush=True)
+    probe.cpu()
     torch.save(probe.state_dict(), path)
     return probe.eval()

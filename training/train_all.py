@@ -2,12 +2,12 @@
 
     python training/train_all.py --minutes 7 --out training/runs/new --from models/embedded
 
-Base, upsampler, enlarger and detailer get their shares of the minutes, one after the other. All
-cores draw the painter's pictures beside the training. It saves every two minutes and ends in time.
-In ``--out`` it leaves the weights (NAME.safetensors, under 16 MB each), ``figures.json`` with the
-settings of all runs that led to them, and ``state-detailer.pt``, which only going on needs. Called
-again with the same ``--out`` it goes on from there; with ``--from`` from those of another folder.
-A network whose weights are in neither begins from nothing.
+Base, upsampler, enlarger, detailer and judge get their shares of the minutes, one after the other.
+All cores draw the painter's pictures beside the training. It saves every two minutes and ends in
+time. In ``--out`` it leaves the weights (NAME.safetensors, under 16 MB each), ``figures.json`` with
+the settings of all runs that led to them, and ``state-detailer.pt``, which only going on needs.
+Called again with the same ``--out`` it goes on from there; with ``--from`` from those of another
+folder. A network whose weights are in neither begins from nothing.
 """
 
 import argparse
@@ -21,14 +21,16 @@ import common
 import train_base
 import train_detailer
 import train_enlarger
+import train_judge
 import train_upsampler
 from common import Run
 
 NETWORKS = {
-    "base": (train_base, 0.5),
-    "upsampler": (train_upsampler, 0.25),
-    "enlarger": (train_enlarger, 0.1),
-    "detailer": (train_detailer, 0.15),
+    "base": (train_base, 0.42),
+    "upsampler": (train_upsampler, 0.22),
+    "enlarger": (train_enlarger, 0.14),
+    "detailer": (train_detailer, 0.14),
+    "judge": (train_judge, 0.08),
 }
 #: Share of the time that is kept for the figures.
 FIGURES = 0.06
@@ -63,6 +65,7 @@ def main(words: list[str] | None = None) -> None:
     a.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(common.idle_cores(a.cores))
     torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark = True  # all batches have one shape
     run = Run(
         a.out, a.out if there else a.start, a.device, a.cores,
         a.device != "cpu" if a.compile is None else a.compile, a.rate, a.seed, a.tiny, a.pictures,

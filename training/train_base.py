@@ -18,6 +18,7 @@ from bigart.networks.tokenizer import Tokenizer
 from common import (
     HELD_OUT,
     TOKENS,
+    Figures,
     Job,
     Pool,
     Run,
@@ -211,15 +212,17 @@ def job(run: Run, drawn: list[Pool]) -> Job:
     small = 0.0 if started else SMALL
 
     def make(rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        indices = pool.some(rng, 2 * batch, SHARES)
+        indices = pool.some(rng, (2 if small else 1) * batch, SHARES)
         return pool.crops(rng, indices, 64), *pool.texts(rng, indices, NO_CAPTION)
 
     stream = prepared(run, make, 1)
 
-    def step(number: int, progress: float) -> tuple[Tensor, dict[str, float]]:
+    def step(number: int, progress: float) -> tuple[Tensor, Figures]:
         shrink = 2 if progress < small else 1
         count = batch * shrink
-        pictures, tokens, mask = (part[:count].to(run.device) for part in next(stream))
+        pictures, tokens, mask = (
+            part[:count].to(run.device, non_blocking=True) for part in next(stream)
+        )
         x0 = F.avg_pool2d(pictures.float() / 127.5 - 1, shrink)
         x0 = x0.contiguous(memory_format=torch.channels_last)
         times = times_for_layout(len(x0), run.device)

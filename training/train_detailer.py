@@ -8,8 +8,7 @@ about as many bits; then the codes are born among the vectors by k-means.
 
 In use the detailer is given pictures that were enlarged and grained, and is to add what a painting
 has there. So from ``CRITIC_FROM`` steps on every other picture is softened in that way, and a
-critic of patches (Isola et al. 2017, arXiv:1611.07004, section 3.2.2; hinge loss) says whether what
-comes out looks painted, with VQGAN's weight (Esser et al. 2021, arXiv:2012.09841, equations 6, 7).
+critic of patches (``critic.py``) says whether what comes out looks painted.
 """
 
 import math
@@ -27,6 +26,7 @@ from bigart.networks.native.vqgan import VQGAN, Codebook
 from bigart.networks.options import VQGANOptions
 from bigart.weights.conversion import open_network
 from common import (
+    Figures,
     Job,
     Pool,
     Run,
@@ -38,10 +38,12 @@ from common import (
     prepared,
     start_from,
 )
+from critic import Criticism
+from pipeline import mosaics, soften
 from train_enlarger import gradients, picture_loss, psnr
 
 COMMITMENT = 0.25
-CROP = 96
+SIDE = 192  # of a mosaic
 BIRTH = 400  # steps before the codes are born
 BANK = 120  # of the last of them give their vectors for it
 NOISE = 0.5  # on vectors of about [-2, 2] before that: 8 channels with it hold 12 bits
@@ -50,7 +52,6 @@ REVIVED = 32  # unused codes at most, per step
 CRITIC_FROM = 3000  # steps before there is anything to criticise
 CRITIC_WEIGHT = {"sharp": 0.01, "soft": 0.15}
 PIXELS_WEIGHT = {"sharp": 1.0, "soft": 0.3}  # of the finer scale: what is soft has lost its pixels
-MAX_GRAIN = 0.06
 
 
 class Codes(nn.Module):
@@ -95,47 +96,6 @@ class Codes(nn.Module):
         self.weight[dead] = vectors[torch.randint(0, len(vectors), (len(dead),))]
         self.uses[dead] = 1.0
         self.sums[dead] = self.weight[dead]
-
-
-class Critic(nn.Module):
-    """Says of each patch of 46 px how painted it looks, (B, 3, H, W) -> (B, 1, H/8 - 1, W/8 - 1).
-
-    It is shown what is finer than a few pixels: colours and layout are not its business.
-    """
-
-    def __init__(self, width: int = 32) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for given, made in ((3, width), (width, 2 * width), (2 * width, 4 * width)):
-            layers += [nn.Conv2d(given, made, 4, 2, 1), nn.GroupNorm(8, made), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(4 * width, 1, 4, 1, 1))
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Return high values for pictures in [0, 1] that look painted."""
-        return self.layers(5 * (pictures - blurred(pictures, 3.0)))
-
-
-def soften(pictures: Tensor, enlarger: nn.Module) -> Tensor:
-    """Return pictures (B, 3, H, W) in [0, 1] as the stages before would hand them over."""
-    batch, device = len(pictures), pictures.device
-    small = F.interpolate(pictures, scale_factor=0.25, mode="area")
-    small = small + 0.02 * torch.rand(batch, 1, 1, 1, device=device) * torch.randn_like(small)
-    with torch.no_grad():
-        large = enlarger(small).float().clamp(0, 1)
-    # the texture of the workflow: monochrome, a quarter of it raw and the rest blurred
-    noise = torch.randn(batch, 1, *pictures.shape[2:], device=device).expand_as(large)
-    grain = MAX_GRAIN * torch.rand(batch, 1, 1, 1, device=device)
-    return (large + grain * (0.25 * noise + 0.75 * blurred(noise, 1.0))).clamp(0, 1)
-
-
-def mosaics(pool: Pool, rng: np.random.Generator, batch: int) -> Tensor:
-    """Return (batch, 3, 2 * CROP, 2 * CROP) uint8, each put together from four pictures' crops.
-
-    The normalisations see whole pictures later, of many colours; a single crop is often all sky.
-    """
-    crops = pool.crops(rng, pool.some(rng, 4 * batch), CROP)
-    grid = crops.reshape(batch, 2, 2, 3, CROP, CROP).permute(0, 3, 1, 4, 2, 5)
-    return grid.reshape(batch, 3, 2 * CROP, 2 * CROP)
 
 
 @torch.no_grad()
@@ -272,14 +232,13 @@ def job(run: Run, drawn: list[Pool]) -> Job:
     network, batch = on_device(network, run.device), run.batch(1, 8)
     network.quantize.embedding.weight.requires_grad_(False)
     codes = Codes(network.quantize)
-    critic = on_device(Critic(), run.device)
     rate = 8e-4
-    learn = torch.optim.Adam(critic.parameters(), rate * run.rate / 2, (0.5, 0.9))
+    criticism = Criticism(run, rate, network.decoder.conv_out.weight)
     enlarger = on_device(open_network(run.weights("enlarger"), dtype=torch.float32)[0], run.device)
     birth, critic_from = (2, 3) if run.tiny else (BIRTH, CRITIC_FROM)
 
     def make(rng: np.random.Generator) -> Tensor:
-        return mosaics(drawn[int(rng.random() < 0.15)], rng, batch)
+        return mosaics(drawn[int(rng.random() < 0.15)], rng, batch, SIDE)
 
     stream = prepared(run, make, 3)
     seen: deque[Tensor] = deque(maxlen=BANK)
@@ -299,18 +258,8 @@ def job(run: Run, drawn: list[Pool]) -> Job:
         commitment = COMMITMENT * (z - chosen.detach()).square().mean()
         return z + (chosen - z).detach(), commitment, float(indices.unique().numel())
 
-    def criticise(out: Tensor, target: Tensor) -> tuple[Tensor, float]:
-        """Teach the critic, and return the loss of what it finds unpainted and its own."""
-        critic.requires_grad_(True)
-        loss = F.relu(1 - critic(target)).mean() + F.relu(1 + critic(out.detach())).mean()
-        learn.zero_grad(set_to_none=True)
-        loss.backward()
-        learn.step()
-        critic.requires_grad_(False)
-        return -critic(out).mean(), float(loss.detach())
-
-    def step(number: int, progress: float) -> tuple[Tensor, dict[str, float]]:
-        target = next(stream).to(run.device).float() / 255
+    def step(number: int, progress: float) -> tuple[Tensor, Figures]:
+        target = next(stream).to(run.device, non_blocking=True).float() / 255
         criticised = started or number >= critic_from
         kind = "soft" if criticised and number % 2 else "sharp"
         given = soften(target, enlarger) if kind == "soft" else target
@@ -325,23 +274,19 @@ def job(run: Run, drawn: list[Pool]) -> Job:
         pixels = PIXELS_WEIGHT[kind] * loss + 0.5 * small
         figures |= {
             "l1_small": figures_small["l1"],
-            "commitment": float(commitment.detach()),
+            "commitment": commitment.detach(),
             "codes": used,
             f"psnr_{kind}": psnr(out.detach(), target),
         }
         if criticised:
-            verdict, figures["critic"] = criticise(out, target)
-            last = network.decoder.conv_out.weight
-            (one,) = torch.autograd.grad(pixels, last, retain_graph=True)
-            (other,) = torch.autograd.grad(verdict, last, retain_graph=True)
-            weight = (one.norm() / (other.norm() + 1e-4)).clamp(0, 100)
-            pixels = pixels + CRITIC_WEIGHT[kind] * weight * verdict
+            unpainted, figures["critic"] = criticism.loss(out, target, pixels)
+            pixels = pixels + CRITIC_WEIGHT[kind] * unpainted
         return pixels + commitment, figures
 
     def figures_of(average: nn.Module) -> dict[str, float]:
         return evaluate(average, 1, 256) if run.tiny else evaluate(average)
 
-    beside: dict[str, Stateful] = {"codes": codes, "critic": critic, "learn": learn}
+    beside: dict[str, Stateful] = {"codes": codes, **criticism.state()}
     return Job(
         "detailer", "vqgan", network, rate, batch, step, figures_of, decay=0.995, beside=beside
     )

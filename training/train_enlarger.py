@@ -1,9 +1,12 @@
 """How the embedded enlarger is trained: an RRDBNet, four times larger, sharp.
 
-Learns from the painter's pictures at 1024 and 2048 px, and from dead leaves for everything that
-no one painted, and what ``degrade`` makes of them. The loss is L1, L1 of the gradients, and the
-strength of the gradients over small windows: the last wants brush marks as crisp as the original's
-without asking for the very same pixels.
+A step has two parts. Of crops of the painter's pictures, and of dead leaves for everything that no
+one painted, it is given what ``degrade`` and others make of them. Of mosaics of the painter's
+pictures at 2048 and 4096 px it is given what its second use will be: what the first use and the
+detailer make of the picture sixteen times smaller. The loss is L1, L1 of the gradients, and the
+strength of the gradients over small windows, which wants brush marks as crisp as the original's
+without asking for the very same pixels; and a critic (``critic.py``) asks for strokes, most of all
+in the second part, where what was there is lost and only its like can be put in its place.
 """
 
 import numpy as np
@@ -14,8 +17,10 @@ from torch import Tensor, nn
 import common  # noqa: F401  (finds the library)
 from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.options import RRDBNetOptions
+from bigart.weights.conversion import open_network
 from common import (
     HELD_OUT,
+    Figures,
     Job,
     Picture,
     Pool,
@@ -27,13 +32,20 @@ from common import (
     prepared,
     start_from,
 )
+from critic import Criticism
 from dead_leaves import dead_leaves
 from degrade import degrade, jag, shrink
+from pipeline import mosaics, soften
 
 #: What is done to the pictures, and to which share of them; some are only made smaller, for what is
 #: good is not to be made worse.
 FAULTS = (degrade, shrink, jag)
 SHARES = (0.5, 0.2, 0.3)
+KINDS = (0.35, 0.25, 0.15, 0.25)  # of 1024, 2048, 4096 px and of dead leaves
+SIDE = 384  # of a mosaic
+#: Of a crop and of a mosaic: the weight of the critic, and of the pixels.
+CRITIC_WEIGHT, PIXELS_WEIGHT = (0.02, 0.15), (1.0, 0.3)
+CRITIC_FROM = 1000  # steps before there is anything to criticise
 
 
 def start_as_nearest(network: RRDBNet) -> None:
@@ -64,16 +76,16 @@ def gradients(picture: Tensor) -> Tensor:
 
 def picture_loss(
     out: Tensor, target: Tensor, edges: float, strength: float
-) -> tuple[Tensor, dict[str, float]]:
+) -> tuple[Tensor, Figures]:
     """Return L1 + edges * L1 of gradients + strength * L1 of local gradient strength."""
     l1 = (out - target).abs().mean()
     mine, theirs = gradients(out), gradients(target)
     edge = (mine - theirs).abs().mean()
     local = (F.avg_pool2d(mine.abs(), 8, 4) - F.avg_pool2d(theirs.abs(), 8, 4)).abs().mean()
     return l1 + edges * edge + strength * local, {
-        "l1": float(l1.detach()),
-        "edge": float(edge.detach()),
-        "local": float(local.detach()),
+        "l1": l1.detach(),
+        "edge": edge.detach(),
+        "local": local.detach(),
     }
 
 
@@ -115,10 +127,10 @@ def evaluate(network: nn.Module, count: int = 12, size: int = 1024) -> dict[str,
 def pools(run: Run) -> list[Pool]:
     """Return the pools of pictures that the enlarger is trained on, the painter's first."""
     if run.tiny:
-        sizes = [(256, 2, 1), (256, 2, 1), (256, 2, 1)]
+        sizes = [(256, 2, 1), (256, 2, 1), (512, 2, 1), (256, 2, 1)]
     else:
-        sizes = [(1024, 160, 48), (2048, 32, 16), (512, 200, 48)]
-    kinds = [(picture_at, ""), (picture_at, ""), (leaves_at, "leaves-")]
+        sizes = [(1024, 240, 48), (2048, 64, 16), (4096, 24, 8), (512, 200, 48)]
+    kinds = [(picture_at, "")] * 3 + [(leaves_at, "leaves-")]
     return [
         Pool(run.pictures, size, count, first, make, kind)
         for (size, count, first), (make, kind) in zip(sizes, kinds, strict=True)
@@ -129,27 +141,64 @@ def job(run: Run, drawn: list[Pool]) -> Job:
     """Return how the enlarger is trained."""
     features, blocks, growth = (8, 1, 4) if run.tiny else (32, 4, 16)
     network = RRDBNet(RRDBNetOptions(scale=4, features=features, blocks=blocks, growth=growth))
-    if not start_from(run, network, "enlarger"):
+    started = start_from(run, network, "enlarger")
+    if not started:
         start_as_nearest(network)
-    network, batch = on_device(network, run.device), run.batch(8, 64)
+    network = on_device(network, run.device)
+    crops_at_once, mosaics_at_once = run.batch(8, 32), run.batch(1, 6)
+    detailer = on_device(open_network(run.weights("detailer"), dtype=torch.float32)[0], run.device)
+    side, critic_from = (128, 3) if run.tiny else (SIDE, CRITIC_FROM)
+    rate = 6e-4
+    criticism = Criticism(run, rate, network.conv_last.weight)
 
-    def make(rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        pool = drawn[int(rng.choice(3, p=(0.45, 0.3, 0.25)))]
-        crops = pool.crops(rng, pool.some(rng, batch), 128)
+    def make(rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        kind = int(rng.choice(len(drawn), p=KINDS))
+        crops = drawn[kind].crops(rng, drawn[kind].some(rng, crops_at_once), 128)
         high = crops.permute(0, 2, 3, 1).numpy()
         how = rng.choice(len(FAULTS), len(high), p=SHARES)
         low = np.stack([FAULTS[i](p, 4, rng) for i, p in zip(how, high, strict=True)])
-        return torch.from_numpy(low).permute(0, 3, 1, 2), crops
+        large = mosaics(drawn[int(rng.choice([1, 2]))], rng, mosaics_at_once, side)
+        return torch.from_numpy(low).permute(0, 3, 1, 2), crops, large
 
     stream = prepared(run, make, 2)
 
-    def step(number: int, progress: float) -> tuple[Tensor, dict[str, float]]:
-        low, high = (part.to(run.device).float() / 255 for part in next(stream))
+    def enlarged(low: Tensor) -> Tensor:
         with autocast(run.device, features):
-            out = network(low.contiguous(memory_format=torch.channels_last))
-        return picture_loss(out.float(), high, edges=0.5, strength=0.4)
+            return network(low.contiguous(memory_format=torch.channels_last)).float()
 
-    def figures(average: nn.Module) -> dict[str, float]:
+    @torch.no_grad()
+    def handed_over(large: Tensor) -> Tensor:
+        """Return what the stages before the last make of pictures, four times smaller."""
+        soft = soften(F.avg_pool2d(large, 4), enlarged)
+        with autocast(run.device, features):
+            return (detailer(soft * 2 - 1).float() / 2 + 0.5).clamp(0, 1)
+
+    def step(number: int, progress: float) -> tuple[Tensor, Figures]:
+        low, crops, large = (
+            part.to(run.device, non_blocking=True).float() / 255 for part in next(stream)
+        )
+        loss, figures = torch.zeros((), device=run.device), Figures()
+        pairs = (("crop", low, crops), ("mosaic", handed_over(large), large))
+        for (kind, given, target), for_critic, for_pixels in zip(
+            pairs, CRITIC_WEIGHT, PIXELS_WEIGHT, strict=True
+        ):
+            out = enlarged(given)
+            pixels, of_pixels = picture_loss(out, target, edges=0.5, strength=0.4)
+            pixels = for_pixels * pixels
+            if kind == "mosaic":
+                coarse, _ = picture_loss(F.avg_pool2d(out, 8), F.avg_pool2d(target, 8), 0.5, 0.0)
+                pixels = pixels + 0.5 * coarse
+            loss = loss + pixels
+            figures |= {f"{name}_{kind}": value for name, value in of_pixels.items()}
+            if started or number >= critic_from:
+                unpainted, figures[f"critic_{kind}"] = criticism.loss(out, target, pixels)
+                loss = loss + for_critic * unpainted
+        return loss, figures
+
+    def figures_of(average: nn.Module) -> dict[str, float]:
         return evaluate(average, 1, 256) if run.tiny else evaluate(average)
 
-    return Job("enlarger", "rrdbnet", network, 6e-4, batch, step, figures, decay=0.995)
+    return Job(
+        "enlarger", "rrdbnet", network, rate, crops_at_once, step, figures_of, decay=0.995,
+        beside=criticism.state(),
+    )  # fmt: skip

@@ -15,6 +15,7 @@ import common  # noqa: F401  (finds the library)
 from bigart.networks.native.glide.model import Text2ImUNet
 from common import (
     HELD_OUT,
+    Figures,
     Job,
     Pool,
     Run,
@@ -162,8 +163,8 @@ def job(run: Run, drawn: list[Pool]) -> Job:
 
     stream = prepared(run, make, 4)
 
-    def step(number: int, progress: float) -> tuple[Tensor, dict[str, float]]:
-        crops, tokens, mask = (part.to(run.device) for part in next(stream))
+    def step(number: int, progress: float) -> tuple[Tensor, Figures]:
+        crops, tokens, mask = (part.to(run.device, non_blocking=True) for part in next(stream))
         x0 = crops.float() / 127.5 - 1
         low = faulty(x0)
         if progress < small:

@@ -14,7 +14,7 @@ from bigart.pictures import images
 from bigart.running.engines import UPSTREAM
 from bigart.running.progress import Progress
 from bigart.weights import network_file
-from bigart.weights.layouts import WORDS
+from bigart.weights.forms import WORDS
 
 
 def main() -> None:

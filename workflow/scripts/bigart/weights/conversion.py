@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bigart.errors import UserError, show
+from bigart.networks.native.clip import ClipImage, ClipText
 from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.native.unshuffled import UnshuffledRRDBNet
@@ -25,11 +26,12 @@ from bigart.networks.network import Network, on_meta
 from bigart.running import files
 from bigart.weights import network_file
 from bigart.weights.checkpoint import read_checkpoint
-from bigart.weights.forms import FORMAT_VERSION
-from bigart.weights.layouts import WORDS, Recognised, T, recognise
+from bigart.weights.forms import FORMAT_VERSION, WORDS
+from bigart.weights.layouts import Recognised, T, recognise
 
 ARCHITECTURES: Mapping[str, type[Network]] = {
-    kind.architecture: kind for kind in (Text2ImUNet, RRDBNet, UnshuffledRRDBNet, VQGAN)
+    kind.architecture: kind
+    for kind in (Text2ImUNet, RRDBNet, UnshuffledRRDBNet, VQGAN, ClipText, ClipImage)
 }
 
 

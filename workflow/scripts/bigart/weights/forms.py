@@ -1,6 +1,5 @@
-"""The form of what model files state: their header, and the options of each architecture."""
+"""The form of what model files state: their header, and the options of a network."""
 
-import functools
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -10,16 +9,18 @@ import pydantic
 from pydantic import BaseModel, Field
 
 from bigart.errors import UserError
-from bigart.networks.options import GlideOptions, RRDBNetOptions, VQGANOptions
 
 #: An RRDBNet that reads blocks of pixels as channels: same options, another first convolution.
 UNSHUFFLED = "rrdbnet-unshuffled"
 
-NETWORKS: Mapping[str, type[Any]] = {
-    "glide": GlideOptions,
-    "rrdbnet": RRDBNetOptions,
-    UNSHUFFLED: RRDBNetOptions,
-    "vqgan": VQGANOptions,
+#: Architecture -> its name in messages
+WORDS: Mapping[str, str] = {
+    "glide": "a GLIDE network",
+    "rrdbnet": "an RRDBNet (ESRGAN, BSRGAN)",
+    UNSHUFFLED: "an RRDBNet with pixel-unshuffle (RealESRGAN_x2plus)",
+    "vqgan": "a VQGAN",
+    "clip-text": "the text encoder of noised CLIP",
+    "clip-image": "the image encoder of noised CLIP",
 }
 
 FORMAT_VERSION = "1"
@@ -47,11 +48,10 @@ def check_header(path: Path, header: Mapping[str, str]) -> None:
         raise UserError(f"{path} was made by another version of this program. {REDO}")
 
 
-@functools.cache
-def options_form(architecture: str) -> type[BaseModel]:
-    """Return the form of the options of an architecture, with the defaults of its network."""
+def form_of(kind: type[Any] | None) -> type[BaseModel]:
+    """Return the form of the options in a dataclass, with its defaults; None has no options."""
     options: dict[str, Any] = {}
-    for option in fields(NETWORKS[architecture]) if architecture in NETWORKS else ():
-        kind = _CHOICES.get(option.name) or _KINDS[type(option.default)]
-        options[option.name] = kind, option.default
+    for option in fields(kind) if kind else ():
+        allowed = _CHOICES.get(option.name) or _KINDS[type(option.default)]
+        options[option.name] = allowed, option.default
     return pydantic.create_model("Options", __base__=Form, **options)

@@ -21,7 +21,8 @@ from typing import Any, Protocol
 
 from bigart.errors import UserError
 from bigart.weights import contents
-from bigart.weights.forms import check_header, options_form
+from bigart.weights.architectures import options_form
+from bigart.weights.forms import check_header
 from bigart.weights.layouts import Recognised, recognise
 from bigart.weights.table import ModelFile
 
@@ -55,7 +56,7 @@ def inspect(
 
     Args:
         path: The file.
-        architecture: "glide", "rrdbnet" or "vqgan": what it is to be.
+        architecture: What it is to be: "glide", "rrdbnet", "vqgan", "clip-text" or "clip-image".
         stated: Options that are known besides.
         converted: It must be in this project's form, whose header states the options.
 

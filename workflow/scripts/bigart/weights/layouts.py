@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from bigart.errors import UserError, show
+from bigart.networks.clip_options import HEAD_WIDTH, ClipImageOptions, ClipTextOptions
 from bigart.networks.options import (
     BASE,
     PICTURE_CHANNELS,
@@ -21,17 +22,9 @@ from bigart.networks.options import (
     VQGANOptions,
     published_name,
 )
-from bigart.weights.forms import UNSHUFFLED
+from bigart.weights.forms import UNSHUFFLED, WORDS
 
-Options = GlideOptions | RRDBNetOptions | VQGANOptions
-
-#: Architecture -> its name in messages
-WORDS: Mapping[str, str] = {
-    "glide": "a GLIDE network",
-    "rrdbnet": "an RRDBNet (ESRGAN, BSRGAN)",
-    UNSHUFFLED: "an RRDBNet with pixel-unshuffle (RealESRGAN_x2plus)",
-    "vqgan": "a VQGAN",
-}
+Options = GlideOptions | RRDBNetOptions | VQGANOptions | ClipTextOptions | ClipImageOptions
 
 # What torch.compile, DataParallel, FSDP and activation checkpointing put into names
 _WRAPPER = r"(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
@@ -47,6 +40,8 @@ _ANCHORS = {
             r"model\.1\.sub\.0\.RDB1\.",
         ],
         "vqgan": [rf"quantize\.(?:{_WRAPPER})*embedding\."],
+        "clip-text": [rf"blocks\.(?:{_WRAPPER})*input\.(?:{_WRAPPER})*w_voc$"],
+        "clip-image": [rf"blocks\.(?:{_WRAPPER})*input\.(?:{_WRAPPER})*patch_proj$"],
     }.items()
 }
 _EMA = re.compile(r"(?<![a-z])(ema|averaged?|avg|swa|shadow)(?![a-z])", re.IGNORECASE)
@@ -105,7 +100,7 @@ class Recognised(Generic[T]):
 
     Attributes:
         state: Its tensors, or what stands for them, under the published names.
-        architecture: A key of ``WORDS``.
+        architecture: A key of ``forms.WORDS``.
         options: The stated ones, and the rest from the shapes.
     """
 
@@ -120,11 +115,12 @@ def recognise(
     """Find a network of an architecture among the tensors of a file.
 
     A VQGAN's training resolution is taken as 256: it only says where attention is, which the shapes
-    tell. GLIDE's heads leave no trace: what is not stated is as published.
+    tell. Heads of GLIDE and CLIP leave no trace: what is not stated is as published.
 
     Args:
         found: The tensors, by their names in the file.
-        architecture: "glide", "rrdbnet" (also with pixel-unshuffle) or "vqgan".
+        architecture: "glide", "rrdbnet" (also with pixel-unshuffle), "vqgan", "clip-text" or
+            "clip-image".
         stated: Options that are known besides.
 
     Raises:
@@ -137,6 +133,10 @@ def recognise(
     elif architecture == "vqgan":
         state = _picture_part(state)
         options, told = _vqgan_options(state)
+    elif architecture == "clip-text":
+        options, told = _clip_text_options(state)
+    elif architecture == "clip-image":
+        options, told = _clip_image_options(state)
     else:
         state = _bsrgan_names(state)
         options, told = _rrdbnet_options(state)
@@ -282,6 +282,40 @@ def _vqgan_options(state: _State) -> tuple[Options, dict[str, Any]]:
         VQGANOptions.resolution >> i for i in levels if f"encoder.down.{i}.attn.0.q.weight" in state
     )
     return VQGANOptions(**told, attention_resolutions=tuple(attention)), told
+
+
+def _clip_text_options(state: _State) -> tuple[Options, dict[str, Any]]:
+    vocab, width = _shape(state, "blocks.input.w_voc", 2)
+    told: dict[str, Any] = {
+        "vocab": vocab,
+        "text_ctx": _shape(state, "blocks.input.w_pos", 2)[0],
+        **_clip_transformer(state, width),
+    }
+    return ClipTextOptions(**told, heads=_clip_heads(width)), told
+
+
+def _clip_image_options(state: _State) -> tuple[Options, dict[str, Any]]:
+    width, _, patch, _ = _shape(state, "blocks.input.patch_proj", 4)
+    patches = _shape(state, "blocks.input.w_pos", 2)[0] - 1
+    told: dict[str, Any] = {
+        "image_size": patch * math.isqrt(patches),
+        "patch_size": patch,
+        "timesteps": _shape(state, "blocks.input.w_t", 2)[0],
+        **_clip_transformer(state, width),
+    }
+    return ClipImageOptions(**told, heads=_clip_heads(width)), told
+
+
+def _clip_transformer(state: _State, width: int) -> dict[str, Any]:
+    return {
+        "width": width,
+        "layers": _count(state, r"blocks\.block_(\d{1,4})\."),
+        "embedding": _shape(state, "blocks.output.f.w", 2)[0],
+    }
+
+
+def _clip_heads(width: int) -> int:
+    return max(1, width // HEAD_WIDTH)
 
 
 def _shape(state: _State, name: str, dimensions: int) -> tuple[int, ...]:

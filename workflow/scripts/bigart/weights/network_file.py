@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bigart.errors import PackageError, UserError
 from bigart.networks.network import Kind, on_meta
-from bigart.weights.forms import REDO, check_header, options_form
+from bigart.weights.forms import REDO, check_header, form_of
 
 
 def load_metadata(path: Path | str) -> dict[str, str]:
@@ -41,9 +41,9 @@ def options_from(metadata: Mapping[str, str], kind: type[Any]) -> Any:
     """Return the network options that a converted file's header states, in their dataclass.
 
     Raises:
-        UserError: They are not options of the header's architecture.
+        UserError: They are not options of that kind.
     """
-    form = options_form(metadata["architecture"])
+    form = form_of(kind)
     try:
         return kind(**form.model_validate_json(metadata["options"]).model_dump())
     except ValidationError as error:

@@ -21,7 +21,8 @@ from pydantic import BaseModel, Field, StringConstraints, ValidationError, Valid
 from bigart.errors import InputError, UserError, show, suggest
 from bigart.running import files as disk
 from bigart.running import yaml_file
-from bigart.weights.forms import NETWORKS, Form, options_form
+from bigart.weights.architectures import NETWORKS, options_form
+from bigart.weights.forms import Form
 
 ROOT = Path(__file__).parents[4]  # where the Snakefile is
 TABLE = ROOT / "config" / "models.yaml"
@@ -35,8 +36,15 @@ ROLES: Mapping[str, str] = {
     "vocabulary": "vocabulary",
     "merges": "merges",
 }
-#: What a set need not have: where a factor of two is enough, this one enlarges.
-OPTIONAL_ROLES: Mapping[str, str] = {"enlarger_x2": "rrdbnet"}
+#: What a set need not have: an enlarger for where a factor of two is enough, and noised CLIP.
+OPTIONAL_ROLES: Mapping[str, str] = {
+    "enlarger_x2": "rrdbnet",
+    "clip_text": "clip-text",
+    "clip_image": "clip-image",
+    "clip_vocabulary": "clip-vocabulary",
+}
+#: Those that a set has together, or none of them.
+CLIP_ROLES = ("clip_text", "clip_image", "clip_vocabulary")
 _EVERY_ROLE = {**ROLES, **OPTIONAL_ROLES}
 _Error = tuple[str, str]  # the dotted key and a message
 _Group = Mapping[str, Mapping[str, Any]]
@@ -65,7 +73,16 @@ class ModelFile(Form):
     """
 
     name: str = ""
-    architecture: Literal["glide", "rrdbnet", "vqgan", "vocabulary", "merges"]
+    architecture: Literal[
+        "glide",
+        "rrdbnet",
+        "vqgan",
+        "clip-text",
+        "clip-image",
+        "vocabulary",
+        "merges",
+        "clip-vocabulary",
+    ]
     options: dict[str, Any] = Field({})
     urls: Annotated[tuple[_Url, ...], Field(strict=False)] = ()
     path: _Path | None = Field(None, validate_default=True)
@@ -107,7 +124,7 @@ class ModelFile(Form):
 
     def download_path(self, weights: Path | str = "weights") -> Path:
         """Return where its download lies: the entry's name with the suffix of the address."""
-        known = r"\.(pth?|ckpt|safetensors|json|bpe|bin)(?=$|[?&;#])"
+        known = r"\.(pth?|ckpt|safetensors|json|bpe|bin|txt\.gz)(?=$|[?&;#])"
         suffix = re.search(known, unquote(self.urls[0]).lower()) if self.urls else None
         return Path(weights, "downloads", self.name + (suffix[0] if suffix else ""))
 
@@ -265,6 +282,9 @@ def _set_errors(name: str, sets: _Group, files: _Group) -> Iterator[_Error]:
     roles = _roles(name, sets)
     if missing := [role for role in ROLES if role not in roles]:
         yield f"sets.{name}", f"no file for {', '.join(missing)} (or `like: ANOTHER-SET`)"
+    absent = [role for role in CLIP_ROLES if role not in roles]
+    if 0 < len(absent) < len(CLIP_ROLES):
+        yield f"sets.{name}", f"no file for {', '.join(absent)}, which the others of CLIP need"
     for role, word in sets[name].items():
         place, known = f"sets.{name}.{role}", sets if role == "like" else files
         entry = known.get(str(word), {})
