@@ -205,7 +205,8 @@ def evaluate(network: Judge, process: Process, count: int) -> dict[str, float]:
         right = 0
         for i in range(count):
             others = [k for k in range(count) if scenes[k] != scenes[i]]
-            right += scores[i, i] > scores[i, rng.permutation(others)[:OTHERS]].max(initial=-1)
+            rivals = scores[i, rng.permutation(others)[:OTHERS]]
+            right += bool((scores[i, i] > rivals).all())
         found[name] = round(right / count, 3)
 
     vocabulary = read_vocabulary()
