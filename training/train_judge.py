@@ -32,7 +32,6 @@ from common import (
     Pool,
     Run,
     autocast,
-    compiled,
     held_out,
     prepared,
     read_vocabulary,
@@ -207,7 +206,8 @@ def evaluate(network: Judge, process: Process, count: int) -> dict[str, float]:
         right = 0
         for i in range(count):
             others = [k for k in range(count) if scenes[k] != scenes[i]]
-            right += scores[i, i] > scores[i, rng.permutation(others)[:OTHERS]].max(initial=-1)
+            rivals = scores[i, rng.permutation(others)[:OTHERS]]
+            right += bool((scores[i, i] > rivals).all())
         found[name] = round(right / count, 3)
 
     vocabulary = read_vocabulary()
@@ -237,9 +237,12 @@ def job(run: Run, drawn: list[Pool]) -> Job:
     if scale := run.history().get("judge", {}).get("scale"):
         nn.init.constant_(network.log_scale, math.log(scale))
     network.to(run.device)
-    fast, batch = compiled(network, run), run.batch(128, 1024)
+    batch = run.batch(64, 1024)  # not compiled: it would take as long as it saves
     vocabulary = read_vocabulary()
     colours, end = colour_tokens(vocabulary), vocabulary.encoder[END]
+    # all batches of one length, and none as long as no caption is
+    most = int((pool.words[: pool.ready()] >= 0).sum(2).max()) + 1
+    longest = min(TOKENS, 16 * math.ceil(most / 16))
     process = Process(GlideOptions.noise_schedule, run.device)
 
     def make(rng: np.random.Generator) -> tuple[Tensor, ...]:
@@ -247,17 +250,16 @@ def job(run: Run, drawn: list[Pool]) -> Job:
         # not flipped as the base's are: what is left or right is to be told
         pictures = torch.from_numpy(pool.pictures[indices]).permute(0, 3, 1, 2)
         words = pool.words[indices, rng.integers(0, common.CAPTIONS, batch)].astype(np.int64)
+        words = words[:, :longest]
         wrong, _ = with_wrong_colours(rng, words, colours)
         further = np.full((batch // 2, words.shape[1]), -1)
         count = min(len(wrong), len(further))
         further[:count] = wrong[:count]
         ids, lengths = ended(np.concatenate([words, further]), end)
-        longest = min(TOKENS, -(-int(lengths.max()) // 16) * 16)
         alike = np.array([scene_key(int(index)) for index in indices])
         same = (alike[:, None] == alike) & ~np.eye(batch, dtype=bool)
         unused = np.arange(len(further)) >= count
-        parts = (ids[:, :longest], lengths, same, unused)
-        return pictures, *map(torch.from_numpy, parts)
+        return pictures, *map(torch.from_numpy, (ids, lengths, same, unused))
 
     stream = prepared(run, make, 5)
 
@@ -270,7 +272,7 @@ def job(run: Run, drawn: list[Pool]) -> Job:
         times = times * (torch.rand(batch, device=run.device) >= CLEAN)
         xt = process.noisy(x0, times, torch.randn_like(x0))
         with autocast(run.device, network.image.options.width):
-            seen, said = fast(xt, times, tokens, lengths)
+            seen, said = network(xt, times, tokens, lengths)
         with torch.no_grad():
             network.log_scale.clamp_(max=math.log(MOST))
         return contrastive_loss(seen, said, network.log_scale.exp(), same, unused), {}
