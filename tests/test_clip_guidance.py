@@ -184,22 +184,20 @@ def test_the_stage_paints_and_records_who_guided(paint: Paint, tmp_path: Path) -
 def test_what_does_not_fit_is_said(
     paint: Paint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    files = clip_files(tmp_path, 64)
+    folders = [tmp_path / name for name in ("right", "small", "other")]
+    for folder in folders:
+        folder.mkdir()
+    files, small = clip_files(folders[0], 64), clip_files(folders[1], 16)
+    other = clip_files(folders[2], 64, embedding=9)
     cases = [
-        (clip_files(tmp_path, 16), ["--guide=clip"], "judges pictures of 16 pixels, not of 64"),
-        (clip_files(tmp_path, 64, 9), ["--guide=clip"], "vectors of 8 numbers and"),
-        (files | {"clip_vocabulary": EMBEDDED / "vocab.bpe"}, ["--guide=clip"], "vocabulary"),
+        (small, ["--guide=clip"], "judges pictures of 16 pixels, not of 64"),
+        (other, ["--guide=clip"], "vectors of 8 numbers and"),
+        (files | {"clip_vocabulary": EMBEDDED / "vocab.bpe"}, ["--guide=clip"], "CLIP's vocabulary"),
         (files, [], "--guide is text"),
     ]
     for number, (wrong, arguments, message) in enumerate(cases):
-        clip_files(tmp_path, 64)
-        if "image" in message or "judges" in message:
-            clip_files(tmp_path, 16)
-        elif "numbers" in message:
-            clip_files(tmp_path, 64, 9)
         assert paint(wrong, str(number), "--prompt=a lake", *arguments) == 1
         assert message in capsys.readouterr().err
-    clip_files(tmp_path, 64)
     assert paint(files, "long", f"--prompt={'a lake, ' * 30}duck", "--guide=clip") == 0
     assert "has 91 tokens and CLIP reads 75; its end is cut for CLIP: " in capsys.readouterr().err
 

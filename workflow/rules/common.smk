@@ -206,6 +206,7 @@ def identity(*roles):
     return [MODELS[role].identity() for role in roles]
 
 
+@known
 def clip_files(wildcards):
     """Return inputs: the model files of noised CLIP, where the set has them."""
     return {role: model(role) for role in CLIP_ROLES if role in MODELS}
