@@ -99,9 +99,9 @@ use rule gallery as gallery_candidates with:
 
 
 rule weights:
-    """Fetch and convert the models of the chosen set, and nothing else."""
+    """Fetch and convert the models of the chosen set that the artworks need, and nothing else."""
     input:
-        [model(role) for role in MODELS],
+        [model(role) for role in project.needed(MODELS, ARTWORKS)],
 
 
 rule verify:

@@ -97,6 +97,9 @@ def rules() -> set[tuple[str, str]]:
             continue
         for engine in engines.ENGINES:
             environment = engines.environment(engine, stage.architecture)
+            if engine == engines.NATIVE and stage.environment:
+                found.add((stage.command, stage.environment))
+                continue
             found |= {(stage.command, environment), ("verify_stage.py", environment)}
     return found
 

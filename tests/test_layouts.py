@@ -495,9 +495,7 @@ def test_the_encoders_of_noised_clip_are_known_by_their_names(tmp_path, architec
     with pytest.raises(UserError, match=r"options state layers 3, and the shapes .* say layers 2"):
         recognise(state, architecture, {"layers": 3})
     other = next(kind for kind in SMALL_CLIP if kind != architecture)
-    with pytest.raises(
-        UserError, match=r"this is the (text|image) encoder of noised CLIP, not the"
-    ):
+    with pytest.raises(UserError, match=r"this is the (text|image) encoder of noised CLIP"):
         converted(tmp_path, state, other)
     del state["blocks.output.f.w"]
     with pytest.raises(UserError, match=r"incomplete or damaged: blocks\.output\.f\.w is missing"):

@@ -12,12 +12,12 @@ import pytest
 from bigart.errors import UserError
 from bigart.metadata import made, picture_file, recipe
 from bigart.pictures import images
-from bigart.stages import STAGES
+from bigart.stages import INSTEAD, STAGES
 from projects import COMMANDS, FILES, Project
 
 RULES = list(FILES)
 #: The file of a print is that of the stage `final`.
-PICTURES = {name: s for name, s in STAGES.items() if name not in ("final-print", "proof")}
+PICTURES = {n: s for n, s in STAGES.items() if n not in INSTEAD and n != "proof"}
 LAKE, CANDIDATES = "lake", 2
 OWN = recipe.extend(recipe.start(), "thumbnails", prompt="a lake")
 

@@ -26,7 +26,8 @@ from bigart.errors import UserError, suggest, together
 from bigart.metadata import made
 from bigart.running import code_version, engines, environment
 from bigart.running.files import sha256
-from bigart.stages import NETWORK_STAGES, STAGES
+from bigart.stages import INSTEAD, NETWORK_STAGES, STAGES
+from bigart.weights.table import CLIP_ROLES
 
 try:
     CONFIG, ARTWORKS, MODELS = project.load(config, config_files(), MODELS_TABLE, ROOT)
@@ -38,6 +39,8 @@ environment.export(SCRIPTS, Path(CONFIG.models_table or MODELS_TABLE).absolute()
 RESULTS = CONFIG.results
 # artworks whose final file is a print of a size of its own
 PRINTS = {artwork for artwork, row in ARTWORKS.items() if print_size.is_print(row)}
+# artworks whose thumbnails CLIP guides
+BY_CLIP = {artwork for artwork, row in ARTWORKS.items() if row.guide != "text"}
 VERIFY = f"{RESULTS}/verify"
 SWEEPS = sweeps.grouped(ARTWORKS.values())
 GALLERY = f"{RESULTS}/gallery"
@@ -204,6 +207,18 @@ def identity(*roles):
     return [MODELS[role].identity() for role in roles]
 
 
+@known
+def clip_files(wildcards):
+    """Return inputs: the model files of noised CLIP, where the set has them."""
+    return {role: model(role) for role in CLIP_ROLES if role in MODELS}
+
+
+@known
+def clip_identity(wildcards):
+    """Return a param: the identity of these and of the base network."""
+    return identity("base", "vocabulary", "merges", *CLIP_ROLES)
+
+
 # Sweeps
 
 
@@ -293,15 +308,17 @@ def verify_source(engine):
 def makes(name):
     """Return the constraint of a stage's artworks: not those where a person put a picture.
 
-    So Snakemake takes it for a file that nothing makes, like a person's others. Of the two stages
-    that write the final file, each has its own artworks.
+    So Snakemake takes it for a file that nothing makes, like a person's others. Of two stages that
+    write the same files, each has its own artworks.
     """
-    left_out = {*KEPT.get("final" if name == "final-print" else name, ())}
-    if name == "final":
-        left_out |= PRINTS
-    elif name == "final-print":
-        own = sorted(PRINTS - left_out)
-        if len(PRINTS) == len(ARTWORKS):
+    left_out = {*KEPT.get(INSTEAD.get(name, name), ())}
+    apart = {"final": PRINTS, "thumbnails": BY_CLIP}
+    if name in apart:
+        left_out |= apart[name]
+    elif name in INSTEAD:
+        others = apart[INSTEAD[name]]
+        own = sorted(others - left_out)
+        if len(others) == len(ARTWORKS):
             return "[^/]+" if own else "(?!)"
         return "|".join(map(re.escape, own)) or "(?!)"
     kept = "|".join(map(re.escape, sorted(left_out)))
@@ -321,8 +338,13 @@ def log_file(name, suffix=".log"):
     return f"{RESULTS}/{{artwork}}/log/{STAGES[name].log}{suffix}"
 
 
-def environment_of(architecture, engine=CONFIG.engine):
-    """Return the environment of the packages that run a network of that architecture."""
+def environment_of(architecture, engine=CONFIG.engine, own=""):
+    """Return the environment of the packages that run a network of that architecture.
+
+    A stage may need one of its `own` where the engine is native.
+    """
+    if own and engine == engines.NATIVE:
+        return f"../../envs/{own}"
     return f"../../envs/{engines.environment(engine, architecture)}"
 
 
@@ -559,7 +581,8 @@ def labels(wildcards):
 
 def greet():
     """Say what is painted with what."""
-    networks = ", ".join(file.name for file in MODELS.values() if file.is_network)
+    used = project.needed(MODELS, ARTWORKS)
+    networks = ", ".join(file.name for file in used.values() if file.is_network)
     logger.info(
         f"BIG.art: {project.counted(len(ARTWORKS), 'artwork')} with the models '{CONFIG.models}' "
         f"({networks}), engine {CONFIG.engine}, device {CONFIG.device}, precision "

@@ -30,6 +30,37 @@ rule thumbnails:
         'python "$BIGART_SCRIPTS/thumbnails.py" {params.arguments:q} --threads {threads} --log {log:q}'
 
 
+rule thumbnails_clip:
+    """The same for artworks that noised CLIP guides, which has a say at each step."""
+    input:
+        unpack(clip_files),
+        model=network("thumbnails-clip"),
+        vocabulary=model("vocabulary"),
+        merges=model("merges"),
+    output:
+        result("thumbnails-clip"),
+    log:
+        log_file("thumbnails-clip"),
+    benchmark:
+        log_file("thumbnails-clip", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("thumbnails-clip"),
+    conda:
+        environment_of("glide", own=STAGES["thumbnails-clip"].environment)
+    threads: NETWORK_THREADS
+    resources:
+        **limits("thumbnails-clip"),
+        gpu=1,
+    params:
+        changed=changed("thumbnails-clip"),
+        models=clip_identity,
+        code=code("thumbnails_clip.py"),
+        arguments=arguments("thumbnails-clip"),
+    shell:
+        'python "$BIGART_SCRIPTS/thumbnails_clip.py" {params.arguments:q}'
+        " --threads {threads} --log {log:q}"
+
+
 rule upsampled:
     """The same pictures at 256 px, sharpened with the prompt in mind."""
     input:

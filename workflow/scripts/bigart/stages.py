@@ -29,6 +29,8 @@ class Stage:
         runtime: Its time limit in minutes, at least twice the longest that was measured.
         upstream_mem_mb: ``mem_mb`` with ``engine: upstream``, where that needs more.
         upstream_runtime: ``runtime`` with ``engine: upstream``, where that needs more.
+        environment: The file in envs/ with its packages (engine: native), where it needs others
+            than its architecture.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Stage:
     runtime: int = 10
     upstream_mem_mb: int = 0
     upstream_runtime: int = 0
+    environment: str = ""
 
     @property
     def rule(self) -> str:
@@ -189,6 +192,21 @@ ALL = (
 #: size of a print are in config/prints.py.
 ASIDE = (
     Stage(
+        name="thumbnails-clip",
+        command="thumbnails_clip.py",
+        file="1-thumbnails/{candidate}.png",
+        size="64 x 64",
+        purpose="the same where `guide` is `clip` or `both`: CLIP pulls at each step",
+        options={**ALL[0].options, "--guide": "guide", "--clip-scale": "clip_scale"},
+        role="base",
+        architecture="glide",
+        file_bytes=11_000,
+        mem_mb=9500,
+        runtime=300,
+        upstream_runtime=500,
+        environment="clip.yaml",
+    ),
+    Stage(
         name="enlarged-print",
         command="enlarge_print.py",
         file="8-enlarged-print.png",
@@ -242,6 +260,10 @@ STAGES: Mapping[str, Stage] = {stage.name: stage for stage in (*ALL, *ASIDE)}
 #: Those that run a network, as the comparison of the engines takes them.
 NETWORK_STAGES: Mapping[str, Stage] = {stage.name: stage for stage in ALL if stage.role}
 
+#: Stages that write the files of another one, each those of artworks of its own -> that one.
+INSTEAD: Mapping[str, str] = {
+    stage.name: first.name for stage in ASIDE for first in ALL if first.file == stage.file
+}
 
 _FILES = {
     name: re.compile(

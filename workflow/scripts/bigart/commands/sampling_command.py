@@ -102,6 +102,7 @@ def sample(
     passes: int,
     key: str,
     write: Callable[[list[Picture]], None],
+    kind: Callable[..., Candidates] = Candidates,
 ) -> None:
     """Sample all candidates, in batches that fit the memory, and write them.
 
@@ -120,9 +121,10 @@ def sample(
         passes: Pictures that the network sees per candidate: 2 with guidance.
         key: See ``sampling_key``.
         write: Writes the pictures, uint8 (n, n, 3), all together.
+        kind: How candidates are sampled, where it is not as usual.
     """
     process = Schedule.create(network.options.noise_schedule, arguments.steps)
-    candidates = Candidates(process, sampler, denoiser, noise, device.device)
+    candidates = kind(process, sampler, denoiser, noise, device.device)
     count = len(arguments.out)
     out = Path(arguments.out[0])
     saved = SavedSampling(out.with_name(f".{out.stem}-unfinished.safetensors"), key)
@@ -173,6 +175,7 @@ def sampling_key(
     options: GlideOptions,
     recipes: Sequence[recipe.Recipe],
     *sources: Picture,
+    more: Sequence[str] = (),
 ) -> str:
     """Return a hash of all that decides which pictures are sampled.
 
@@ -182,6 +185,7 @@ def sampling_key(
         options: Of the network.
         recipes: Of the pictures that it makes, with the hash of the published model.
         sources: What it makes them from.
+        more: What else decides.
     """
     parts = [
         code_version.version(script, arguments.engine),
@@ -191,6 +195,7 @@ def sampling_key(
         *map(files.sha256, (arguments.vocabulary, arguments.merges)),
         *(recipe.to_json({**made, "bigart": None}) for made in recipes),
         *(hashlib.sha256(source.tobytes()).hexdigest() for source in sources),
+        *more,
     ]
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 

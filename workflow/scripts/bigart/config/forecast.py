@@ -34,6 +34,7 @@ _NETWORK = re.compile(r"the network took ([\d.]+) s")
 # of the network for a picture and pass, with the embedded models and at the published sizes.
 _STATED = {
     "thumbnails": (2.5, 0.0125, 0.571),
+    "thumbnails-clip": (4, 0.0125, 0.571),
     "upsampled": (2.5, 0.179, 3.63),
     "contact-sheet": (0.4, 0, 0),
     "enlarged-1024": (2, 1.1, 7.9),
@@ -48,11 +49,14 @@ _STATED = {
     "final-print": (1, 0.2, 0.2),
     "preview": (1, 0, 0),
 }
+# What a gradient of CLIP takes, as a part of a pass of the base network (reckoned from operations).
+_CLIP_PASS = 0.6
 _PRINTS = ("enlarged-print", "final-print")
 _STATED_GFLOPS = 290  # of a product of matrices there
 # How many times faster the network is in bf16 with AMX, embedded and at the published sizes.
 _AMX = {
     "thumbnails": (2.1, 2.9),
+    "thumbnails-clip": (1.0, 1.0),
     "upsampled": (2.0, 2.9),
     "enlarged-1024": (2.0, 3.1),
     "detailed": (1.2, 1.6),
@@ -149,15 +153,19 @@ def _work(stage: Stage, artwork: Artwork, candidates: int, sizes: _Sizes) -> flo
     """Return how often the network of a stage sees a picture, or the million pixels of a print."""
     if stage.name in _PRINTS:
         return sizes.megapixels(stage, artwork)
-    if stage.name == "thumbnails":
+    if stage.file == STAGES["thumbnails"].file:
         return candidates * artwork.steps * _passes(stage, artwork)
     if stage.name == "upsampled":
         return candidates * _upsample_steps(str(artwork.upsample_steps))
     return 1
 
 
-def _passes(stage: Stage, artwork: Artwork) -> int:
-    return 2 if stage.name == "thumbnails" and artwork.guidance != 1 else 1
+def _passes(stage: Stage, artwork: Artwork) -> float:
+    if stage.file != STAGES["thumbnails"].file:
+        return 1
+    by_clip = stage.name == "thumbnails-clip"
+    by_text = artwork.guidance != 1 and (not by_clip or artwork.guide == "both")
+    return 1 + by_text + _CLIP_PASS * (by_clip and artwork.clip_scale > 0)
 
 
 def _upsample_steps(text: str) -> int:
@@ -211,6 +219,8 @@ def _records(
     for artwork in table.values():
         if stage.file == STAGES["final"].file and prints.final_stage(artwork) != stage:
             continue  # the log is that of the other one
+        if stage.file == STAGES["thumbnails"].file and prints.thumbnails_stage(artwork) != stage:
+            continue
         log = f"{config.results}/{artwork.artwork}/log/{stage.log.format(format=artwork.format)}"
         try:
             with open(f"{log}.benchmark.tsv", encoding="utf-8") as file:  # noqa: PTH123 (thousands)

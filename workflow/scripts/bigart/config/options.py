@@ -127,6 +127,7 @@ _CHOICE = "whole number 1 to `candidates`"
 _Choice = Annotated[_Count, _allowed(_CHOICE), AfterValidator(_among_candidates)]
 _Sampler = Literal["ancestral", "ddim", "dpm++", "dpm++sde"]
 _Guidance = Annotated[float, Field(ge=0, le=20)]
+_ClipScale = Annotated[float, Field(ge=0, le=50)]
 _NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
 _Interval = Annotated[
     str,
@@ -236,6 +237,11 @@ class Options(_Model):
         "half the time",
     )
     negative_prompt: _Words = _option("", "what the guidance pulls away from")
+    guide: Literal["text", "clip", "both"] = _option(
+        "text",
+        "who pulls towards the prompt: GLIDE itself, by `guidance`; CLIP, by `clip_scale`; or both",
+    )
+    clip_scale: _ClipScale = _option(3.0, "how strongly CLIP pulls, where `guide` lets it")
     upsample_temp: _Noise = _option(
         0.997, "strength of the upsampler's starting noise; less is smoother"
     )

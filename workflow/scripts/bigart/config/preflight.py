@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bigart.config import prints
 from bigart.config.options import Artwork, Config
+from bigart.config.project import needed
 from bigart.errors import UserError, named
 from bigart.running import engines, environment
 from bigart.running.progress import megabytes
@@ -161,8 +162,9 @@ def all_outputs(
         if stage.name != "detailed" or artwork.detail
         for candidate in range(1, config.candidates + 1 if "{candidate}" in stage.file else 2)
     )
-    fetched = [file.source_path(weights) for file in models.values() if file.needs_fetch]
-    converted = [file.final_path(weights) for file in models.values() if file.needs_conversion]
+    files = needed(models, table).values()
+    fetched = [file.source_path(weights) for file in files if file.needs_fetch]
+    converted = [file.final_path(weights) for file in files if file.needs_conversion]
     return {*pictures, *map(os.path.relpath, fetched), *map(os.path.relpath, converted)}
 
 

@@ -39,9 +39,16 @@ def final_stage(row: Artwork) -> Stage:
     return STAGES["final-print" if print_size.is_print(row) else "final"]
 
 
+def thumbnails_stage(row: Artwork) -> Stage:
+    """Return the stage that writes an artwork's thumbnails."""
+    return STAGES["thumbnails" if row.guide == "text" else "thumbnails-clip"]
+
+
 def stage_of(path: str, row: Artwork) -> Stage | None:
     """Return the stage that writes a file of an artwork, or None where none does."""
     stage = of_file(path)
+    if stage and stage.name == "thumbnails":
+        return thumbnails_stage(row)
     return final_stage(row) if stage and stage.name in ("final", "final-print") else stage
 
 

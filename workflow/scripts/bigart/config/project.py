@@ -12,7 +12,7 @@ from bigart.config.options import COLUMNS, DEFAULTS, TEXTS, Artwork, Config, che
 from bigart.config.plain_text import plain
 from bigart.errors import InputError, UserError, listed, named, show, suggest, together
 from bigart.running import yaml_file
-from bigart.weights.table import ModelFile, check_present, read_models
+from bigart.weights.table import CLIP_ROLES, ModelFile, Models, check_present, read_models
 
 _WORDS = re.compile(r"(?<!\w)(?<!\w['’])\w+")  # of "lake's" the lake
 
@@ -35,7 +35,9 @@ def load(
     errors = [str(error) for error in found]
     files: dict[str, ModelFile] = {}
     try:
-        files = read_models(config.models_table or models_table, root=root).set(config.models)
+        models = read_models(config.models_table or models_table, root=root)
+        files = models.set(config.models)
+        errors += clip_errors(config, table, models)
         check_present(files)
     except UserError as error:
         errors += str(error).splitlines()
@@ -70,6 +72,26 @@ def read(
         table, table_errors = artworks.read(Path(config.table), config)
         errors += table_errors
     return config, table, sorted(errors)
+
+
+def clip_errors(config: Config, table: Mapping[str, Artwork], models: Models) -> list[str]:
+    """Return the error that artworks are to be guided by CLIP and the chosen set has none."""
+    rows = [name for name, row in table.items() if row.guide != "text"]
+    if not rows or "clip_image" in models.sets.get(config.models, {}):
+        return []
+    others = f" and {len(rows) - 1} more" if rows[1:] else ""
+    having = [name for name, roles in models.sets.items() if "clip_image" in roles]
+    return [
+        f"artwork `{rows[0]}`{others}, column `guide`: found '{table[rows[0]].guide}', and the "
+        f"model set `{config.models}` has no noised CLIP; allowed: `guide: text`, or a set that "
+        f"has it ({listed(having) if having else 'there is none'})"
+    ]
+
+
+def needed(files: Mapping[str, ModelFile], table: Mapping[str, Artwork]) -> dict[str, ModelFile]:
+    """Return the model file of each role that the artworks need: CLIP's only where it guides."""
+    guided = any(row.guide != "text" for row in table.values())
+    return {role: file for role, file in files.items() if guided or role not in CLIP_ROLES}
 
 
 def texts(table: Mapping[str, Artwork]) -> Iterator[tuple[str, str]]:

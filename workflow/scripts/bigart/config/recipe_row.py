@@ -13,7 +13,7 @@ from bigart.errors import UserError, listed, named, show
 from bigart.metadata.recipe import Recipe, find
 from bigart.running import files as disk
 from bigart.running.engines import NATIVE, UPSTREAM
-from bigart.stages import STAGES
+from bigart.stages import INSTEAD, STAGES
 from bigart.weights.table import ModelFile, Models, read_pins
 
 CONFIG = "# config/config.yaml"
@@ -106,9 +106,9 @@ def _records(recipe: Recipe) -> dict[str, Mapping[str, Any]]:
 
 
 def _options(name: str) -> Iterator[tuple[str, str]]:
-    """Yield flag and option of a stage, and of the one that makes prints of other sizes by it."""
+    """Yield flag and option of a stage, and of the one that does its work for other artworks."""
     for stage in STAGES.values():
-        if stage.name in (name, f"{name}-print"):
+        if name in (stage.name, INSTEAD.get(stage.name)):
             yield from stage.options.items()
 
 

@@ -29,6 +29,9 @@ from bigart.weights.table import ModelFile
 #: How many times the enlargers of a set enlarge
 SCALES = {"enlarger": 4, "enlarger_x2": 2}
 
+#: Steps of GLIDE's process, each of which noised CLIP must know.
+TIMESTEPS = 1000
+
 # Bytes of a number in torch's storages
 _SIZES = {"Double": 8, "Long": 8, "Float": 4, "Int": 4, "Half": 2, "BFloat16": 2, "Short": 2}
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -124,6 +127,11 @@ def _check_role(role: str, options: Any) -> None:
         raise UserError(
             f"it enlarges {options.scale} times, and a set's {role} must enlarge {SCALES[role]} "
             f"times. Name another file in models.yaml; this one works by hand, with enlarge.py"
+        )
+    if role == "clip_image" and options.timesteps != TIMESTEPS:
+        raise UserError(
+            f"it knows {options.timesteps} steps of noise, and GLIDE has {TIMESTEPS}. Name another "
+            "file in models.yaml"
         )
     if role in ("base", "upsampler"):
         if options.super_res != (role == "upsampler"):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from bigart.networks.clip_options import ClipImageOptions, ClipTextOptions
 from bigart.networks.upstream.network import UpstreamNetwork
+from bigart.running.engines import PACKAGES, Package
 
 # Its layers take a device each and keep tensors that are no weights, so it is built on this one
 _BUILT_ON = torch.device("cpu")
@@ -17,6 +18,11 @@ class _UpstreamEncoder(UpstreamNetwork):
     """What the two encoders share."""
 
     original: Any
+
+    @property
+    def package(self) -> Package:
+        """The original package, which is that of GLIDE."""
+        return PACKAGES["glide"]
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
         """Load weights, strictly and without a copy."""
