@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from bigart.errors import UserError
 from bigart.networks.options import GlideOptions, RRDBNetOptions, VQGANOptions
+from bigart.networks.srvggnet_options import SRVGGNetOptions
 
 #: An RRDBNet that reads blocks of pixels as channels: same options, another first convolution.
 UNSHUFFLED = "rrdbnet-unshuffled"
@@ -19,6 +20,7 @@ NETWORKS: Mapping[str, type[Any]] = {
     "glide": GlideOptions,
     "rrdbnet": RRDBNetOptions,
     UNSHUFFLED: RRDBNetOptions,
+    "srvggnet": SRVGGNetOptions,
     "vqgan": VQGANOptions,
 }
 

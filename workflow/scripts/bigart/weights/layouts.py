@@ -21,15 +21,17 @@ from bigart.networks.options import (
     VQGANOptions,
     published_name,
 )
+from bigart.networks.srvggnet_options import SRVGGNetOptions
 from bigart.weights.forms import UNSHUFFLED
 
-Options = GlideOptions | RRDBNetOptions | VQGANOptions
+Options = GlideOptions | RRDBNetOptions | SRVGGNetOptions | VQGANOptions
 
 #: Architecture -> its name in messages
 WORDS: Mapping[str, str] = {
     "glide": "a GLIDE network",
     "rrdbnet": "an RRDBNet (ESRGAN, BSRGAN)",
     UNSHUFFLED: "an RRDBNet with pixel-unshuffle (RealESRGAN_x2plus)",
+    "srvggnet": "a compact Real-ESRGAN (SRVGGNet)",
     "vqgan": "a VQGAN",
 }
 
@@ -46,6 +48,7 @@ _ANCHORS = {
             rf"body\.(?:{_WRAPPER})*0\.(?:{_WRAPPER})*rdb1\.",
             r"model\.1\.sub\.0\.RDB1\.",
         ],
+        "srvggnet": [rf"body\.(?:{_WRAPPER})*0\.weight$"],
         "vqgan": [rf"quantize\.(?:{_WRAPPER})*embedding\."],
     }.items()
 }
@@ -81,7 +84,6 @@ _OTHERS = [
             "a discriminator",
         ),
         (r"features\.0\.|layer1\.0\.conv1\.", "an image classifier (VGG, ResNet)"),
-        (r"body\.0\.weight$", "a compact Real-ESRGAN (SRVGGNet)"),
         (r"(exp_avg|exp_avg_sq|momentum_buffer)$", "the state of an optimizer"),
     )
 ]
@@ -124,7 +126,7 @@ def recognise(
 
     Args:
         found: The tensors, by their names in the file.
-        architecture: "glide", "rrdbnet" (also with pixel-unshuffle) or "vqgan".
+        architecture: "glide", "rrdbnet" (also with pixel-unshuffle), "srvggnet" or "vqgan".
         stated: Options that are known besides.
 
     Raises:
@@ -137,6 +139,8 @@ def recognise(
     elif architecture == "vqgan":
         state = _picture_part(state)
         options, told = _vqgan_options(state)
+    elif architecture == "srvggnet":
+        options, told = _srvggnet_options(state)
     else:
         state = _bsrgan_names(state)
         options, told = _rrdbnet_options(state)
@@ -187,7 +191,9 @@ def _something_else(found: Iterable[str], family: str) -> str:
     names = list(found)
     for other, anchor in _ANCHORS.items():
         if any(map(anchor.search, names)):
-            return f"this is {WORDS[other]}, not {WORDS[family]}"
+            upscalers = {other, family} == {"rrdbnet", "srvggnet"}
+            hint = f": let its `architecture` be {other}" if upscalers else ""
+            return f"this is {WORDS[other]}, not {WORDS[family]}{hint}"
     kinds = (words for pattern, words in _OTHERS if any(map(pattern.search, names)))
     some = ", ".join(show(name)[1:-1] for name in names[:3])
     kind = next(kinds, f"an unknown network ({some}, ...)")
@@ -263,6 +269,25 @@ def _rrdbnet_options(state: _State) -> tuple[Options, dict[str, Any]]:
         "growth": _shape(state, "RRDB_trunk.0.RDB1.conv1.weight", 4)[0],
     }
     return RRDBNetOptions(**told), told
+
+
+def _srvggnet_options(state: _State) -> tuple[Options, dict[str, Any]]:
+    numbers = (re.match(r"body\.(\d{1,4})\.", name) for name in state)
+    last = max(int(found[1]) for found in numbers if found)
+    features, inputs = _shape(state, "body.0.weight", 4)[:2]
+    pixels = _shape(state, f"body.{last}.weight", 4)[0]
+    scale = math.isqrt(pixels // PICTURE_CHANNELS)
+    if inputs != PICTURE_CHANNELS or pixels != PICTURE_CHANNELS * scale**2:
+        raise UserError(
+            f"this compact Real-ESRGAN maps {inputs} channels to {pixels}; allowed: pictures of 3 "
+            "(RGB) to 48 or 12, which are 4 x 4 or 2 x 2 pixels"
+        )
+    if scale not in (2, 4):
+        raise UserError(
+            f"this compact Real-ESRGAN enlarges {scale} times; allowed: 4 times or 2 times"
+        )
+    told = {"scale": scale, "features": features, "convolutions": last // 2 - 1}
+    return SRVGGNetOptions(**told), told
 
 
 def _vqgan_options(state: _State) -> tuple[Options, dict[str, Any]]:
