@@ -495,8 +495,9 @@ net = ncnn.Net()
 net.opt.num_threads = 2
 net.load_param(param + ".param")
 net.load_model(param + ".bin")
+picture = numpy.load(source)  # a Mat does not keep it
 with net.create_extractor() as extractor:
-    extractor.input(net.input_names()[0], ncnn.Mat(numpy.load(source)).clone())
+    extractor.input(net.input_names()[0], ncnn.Mat(picture).clone())
     _, made = extractor.extract(net.output_names()[0])
 numpy.save(target, numpy.array(made))
 """
