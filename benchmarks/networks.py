@@ -230,6 +230,7 @@ def measure_peer(program: str, a: argparse.Namespace) -> Figures:
         network = peers.x4plus(a.peers)
         if precision != "fp32":
             network.reduce(PRECISIONS[precision])
+        assert isinstance(network, rrdbnet.RRDBNet)
         run = network.enlarge
     loading = time.perf_counter() - start
     own = precision if name == "ours" else "fp32"

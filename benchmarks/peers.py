@@ -6,48 +6,24 @@ They need ``pip install --no-deps ncnn openvino openvino-telemetry``, and the we
 """
 
 import importlib
-import struct
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bigart.networks.native.rrdbnet import RRDBNet
-from bigart.networks.options import RRDBNetOptions
-
-# ncnn's form: the flag before weights in 16 bits, and the numbers of a convolution's settings
-_FP16 = 0x01306B47
-_OUTPUTS, _BIAS, _WEIGHTS = "0", "5", "6"
+from bigart.networks.network import Network
+from bigart.weights import conversion
 
 
-def x4plus(param: Path) -> RRDBNet:
-    """Read RealESRGAN_x4plus from ncnn's ``.param`` and the ``.bin`` beside it.
-
-    The file has its convolutions in the order in which an RRDBNet runs them, which is that of its
-    modules.
-    """
-    network = RRDBNet(RRDBNetOptions()).eval().requires_grad_(False)
-    layers = iter([layer for layer in network.modules() if isinstance(layer, nn.Conv2d)])
-    data, at = param.with_suffix(".bin").read_bytes(), 0
-    for line in param.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("Convolution "):
-            continue
-        found = dict(word.split("=") for word in line.split() if "=" in word)
-        count, (flag,) = int(found[_WEIGHTS]), struct.unpack_from("<I", data, at)
-        dtype = np.dtype("<f2" if flag == _FP16 else "<f4")
-        weight = np.frombuffer(data, dtype, count, at + 4)
-        at += 4 + -(-weight.nbytes // 4) * 4
-        bias = np.frombuffer(data, "<f4", int(found[_OUTPUTS]) * int(found[_BIAS]), at)
-        at += bias.nbytes
-        layer = next(layers)
-        layer.weight.copy_(torch.from_numpy(weight.astype(np.float32)).view_as(layer.weight))
-        assert layer.bias is not None
-        layer.bias.copy_(torch.from_numpy(bias.copy()))
-    if at != len(data) or next(layers, None) is not None:
-        raise ValueError(f"{param} is not RealESRGAN_x4plus")
-    return network
+def x4plus(param: Path) -> Network:
+    """Read RealESRGAN_x4plus from ncnn's ``.param`` and the ``.bin`` beside it."""
+    with tempfile.TemporaryDirectory() as folder:
+        converted = Path(folder, "x4plus.safetensors")
+        conversion.convert(param, converted, "rrdbnet")
+        return conversion.open_network(converted, dtype=torch.float32)[0]
 
 
 def ncnn(param: Path, threads: int) -> Callable[[Tensor], Tensor]:

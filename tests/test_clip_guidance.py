@@ -192,7 +192,11 @@ def test_what_does_not_fit_is_said(
     cases = [
         (small, ["--guide=clip"], "judges pictures of 16 pixels, not of 64"),
         (other, ["--guide=clip"], "vectors of 8 numbers and"),
-        (files | {"clip_vocabulary": EMBEDDED / "vocab.bpe"}, ["--guide=clip"], "CLIP's vocabulary"),
+        (
+            files | {"clip_vocabulary": EMBEDDED / "vocab.bpe"},
+            ["--guide=clip"],
+            "CLIP's vocabulary",
+        ),
         (files, [], "--guide is text"),
     ]
     for number, (wrong, arguments, message) in enumerate(cases):

@@ -491,7 +491,7 @@ def test_the_rules_fetch_a_file_once_however_its_entry_is_edited(server, tmp_pat
 
 def table(**entries: dict[str, object]) -> str:
     """A table of models with these entries, and a set that is not used."""
-    files = {role: {"architecture": kind, "path": "x"} for role, kind in ROLES.items()}
+    files = {role: {"architecture": kinds[0], "path": "x"} for role, kinds in ROLES.items()}
     sets = {"all": {role: role for role in ROLES}}
     return yaml.safe_dump({"sets": sets, "files": {**files, **entries}})
 

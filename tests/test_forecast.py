@@ -52,7 +52,11 @@ def paint(
 
 def said(folder: Path, rows: list[Artwork], to_paint: list[Artwork], machine=MACHINE, **config):
     models = {
-        role: SimpleNamespace(final_path=lambda role=role: f"elsewhere/{role}.safetensors")
+        role: SimpleNamespace(
+            name=f"embedded-{role}",
+            architecture="",
+            final_path=lambda role=role: f"elsewhere/{role}.safetensors",
+        )
         for role in filter(None, {stage.role for stage in ALL})
     }
     table = {row.artwork: row for row in rows}

@@ -368,7 +368,7 @@ def test_a_codebook_with_another_encoder_is_named():
         (b"Rar!\x1a\x07" + bytes(99), "it is an archive: unpack it"),
         (b"\x89PNG\r\n" + bytes(99), "it is a picture"),
         (b'{"weight_map": {"a": "model-00001.safetensors"}}', "it is a JSON file"),
-        (b"7767517\n75 83\n", "it is an ncnn model"),
+        (b"7767517\n75 83\n", "is one of the two files of an ncnn model"),
         (b"network_g:\n  type: RRDBNet\n", "it is a text file"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "a Git LFS pointer"),
         (b"", "it is empty"),

@@ -38,7 +38,7 @@ def test_every_set_has_a_file_for_every_role():
         files = table.set(name)
         assert list(files)[: len(ROLES)] == list(ROLES)
         for role, file in files.items():
-            assert file.architecture == (ROLES | OPTIONAL_ROLES)[role]
+            assert file.architecture in (ROLES | OPTIONAL_ROLES)[role]
 
 
 def test_embedded_files_are_in_the_repository_and_need_nothing():
@@ -136,8 +136,8 @@ def test_all_errors_come_at_once_with_their_lines(tmp_path):
         "files.bsrgan-x2.options.scale: found 3; allowed: 2 or 4",
         "'merges' or 'clip-vocabulary'. Did you mean `vqgan`?",
         "files.vqgan-wikiart.urls.0: found 'ftp://host/file'; allowed: pattern '^https?://",
-        "files.gpt2-merges.path: found 'here'; allowed: either `urls` or `path`",
-        "files.glide-base.path: found None; allowed: either `urls` or `path`",
+        "files.gpt2-merges.path: found 'here'; allowed: one of `path`, `urls`, `package` and",
+        "files.glide-base.path: found None; allowed: one of `path`, `urls`, `package` and `blend`",
         f"line {len(lines) - 1}, files.UPPER: stands twice, first in line",
         "files.UPPER: found 'UPPER'; allowed: pattern '^[a-z0-9]",
         "files.mine.path: found '{models}/a.pth'; allowed: a path without braces",

@@ -471,9 +471,16 @@ def arguments(name, *fixed):
     return known(of_artwork)
 
 
-def code(command, engine=CONFIG.engine):
-    """Return a param: a hash of the code that computes pixels in a command."""
-    return code_version.version(SCRIPTS / command, engine)
+def code(command, engine=CONFIG.engine, roles=()):
+    """Return a param: a hash of the code that computes pixels in a command.
+
+    Args:
+        command: Its file.
+        engine: Whose networks it runs.
+        roles: Of the model files that it may read, if these are not all of one architecture.
+    """
+    architectures = {MODELS[role].architecture for role in roles if role in MODELS}
+    return code_version.version(SCRIPTS / command, engine, architectures)
 
 
 # The gallery and the report

@@ -26,7 +26,7 @@ rule enlarged_1024:
     params:
         changed=changed("enlarged-1024", chosen_candidate),
         models=identity("enlarger"),
-        code=code("enlarge.py"),
+        code=code("enlarge.py", roles=["enlarger"]),
         arguments=arguments("enlarged-1024", "--stage", "enlarged-1024", "--scale", "4"),
     shell:
         'python "$BIGART_SCRIPTS/enlarge.py" {params.arguments:q} --threads {threads} --log {log:q}'
@@ -106,7 +106,7 @@ rule enlarged_4096:
     params:
         changed=changed("enlarged-4096", picture_to_enlarge),
         models=identity("enlarger"),
-        code=code("enlarge.py"),
+        code=code("enlarge.py", roles=["enlarger"]),
         arguments=arguments("enlarged-4096", "--stage", "enlarged-4096", "--scale", "4"),
     shell:
         'python "$BIGART_SCRIPTS/enlarge.py" {params.arguments:q} --threads {threads} --log {log:q}'
@@ -182,7 +182,7 @@ rule enlarged_print:
     params:
         changed=changed("enlarged-print", picture_of_print, options=False),
         models=networks_identity,
-        code=code("enlarge_print.py"),
+        code=code("enlarge_print.py", roles=ENLARGERS.values()),
         arguments=arguments("enlarged-print"),
     shell:
         'python "$BIGART_SCRIPTS/enlarge_print.py" {params.arguments:q} --threads {threads} --log {log:q}'

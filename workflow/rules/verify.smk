@@ -37,7 +37,7 @@ for engine in engines.ENGINES:
                     NETWORK_STAGES[wildcards.stage].role, "vocabulary", "merges"
                 ),
                 device=CONFIG.device,
-                code=code("verify_stage.py", engine),
+                code=code("verify_stage.py", engine, roles=["enlarger"]),
                 engine=engine,
             shell:
                 'python "$BIGART_SCRIPTS/verify_stage.py"'

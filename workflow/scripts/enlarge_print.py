@@ -8,26 +8,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from bigart.commands import command, network_command
+from bigart.commands import command, network_command, upscaler_command
+from bigart.commands.upscaler_command import Native
 from bigart.config import print_size
 from bigart.errors import UserError
 from bigart.metadata import picture_file, print_file, recipe
 from bigart.networks.native import rolling
-from bigart.networks.native.rrdbnet import RRDBNet
-from bigart.networks.native.unshuffled import UnshuffledRRDBNet
-from bigart.networks.upstream.rrdbnet import UpstreamRRDBNet
+from bigart.networks.native.srvggnet import SRVGGNet
+from bigart.networks.upstream.network import UpstreamNetwork
 from bigart.pictures import frame, images, print_rows
 from bigart.pictures.images import Picture
 from bigart.running.allocator import keep_freed_memory
 from bigart.running.device import Device
 from bigart.running.engines import UPSTREAM
 from bigart.running.progress import Progress
-from bigart.weights import network_file
 
 STAGE = "enlarged-print"
 #: Bytes of the largest array that comes from the heap: rows of many heights would fragment it.
 HEAP = 2**22
-Network = RRDBNet | UnshuffledRRDBNet
 
 
 def main() -> None:
@@ -68,17 +66,14 @@ def run(arguments: argparse.Namespace) -> None:
             print_file.write(arguments.out, (scale * image.width, height), counted, made)
 
 
-def _opened(arguments: argparse.Namespace) -> tuple[dict[int, Network], Device, dict[str, Any]]:
+def _opened(arguments: argparse.Namespace) -> tuple[dict[int, Native], Device, dict[str, Any]]:
     """Open the networks; return them by their scale, the device, and what the recipe says."""
-    networks: dict[int, Network] = {}
+    networks: dict[int, Native] = {}
     models: dict[int, tuple[str, str]] = {}
     for path in filter(None, [arguments.model, arguments.model_x2]):
-        stated = network_file.load_metadata(path)["architecture"]
-        unshuffled = stated == UnshuffledRRDBNet.architecture
-        native: type[Network] = UnshuffledRRDBNet if unshuffled else RRDBNet
         own = argparse.Namespace(**{**vars(arguments), "model": path})
-        network, device, made_with = network_command.open_network(own, native, UpstreamRRDBNet)
-        assert not isinstance(network, UpstreamRRDBNet)
+        network, device, made_with = upscaler_command.open_upscaler(own)
+        assert not isinstance(network, UpstreamNetwork)
         arguments.device = str(device.device)  # the same for both
         networks[network.options.scale] = network
         [models[network.options.scale]] = made_with["models"].items()
@@ -86,10 +81,14 @@ def _opened(arguments: argparse.Namespace) -> tuple[dict[int, Network], Device, 
 
 
 def _enlarged(
-    network: Network, strips: Iterable[Picture], height: int, device: Device
+    network: Native, strips: Iterable[Picture], height: int, device: Device
 ) -> Iterator[Picture]:
     rows = (torch.from_numpy(images.to_float(strip))[None].to(device.device) for strip in strips)
-    for made in rolling.enlarge(network, rows, height):
+    if isinstance(network, SRVGGNet):
+        enlarged = network.rows(rows, height)
+    else:
+        enlarged = rolling.enlarge(network, rows, height)
+    for made in enlarged:
         yield images.to_uint8(made[0].float().cpu().numpy())
 
 

@@ -14,9 +14,10 @@ def main() -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Fetch the file and say where it is."""
+    """Fetch the file, or those that it is a blend of, and say where they are."""
     file = table.read_models(arguments.models).file(arguments.name)
-    print(download.fetch(file, arguments.weights))
+    for source in file.sources:
+        print(download.fetch(source, arguments.weights))
 
 
 if __name__ == "__main__":

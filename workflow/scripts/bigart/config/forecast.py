@@ -52,6 +52,7 @@ _STATED = {
 # What a gradient of CLIP takes, as a part of a pass of the base network (reckoned from operations).
 _CLIP_PASS = 0.6
 _PRINTS = ("enlarged-print", "final-print")
+_COMPACT = 12  # times faster than BSRGAN is realesr-general-x4v3
 _STATED_GFLOPS = 290  # of a product of matrices there
 # How many times faster the network is in bf16 with AMX, embedded and at the published sizes.
 _AMX = {
@@ -195,12 +196,15 @@ def _costs(
     if gpu or not machine.here:
         return None, ""
     slower = _STATED_GFLOPS / _gflops()
-    embedded = config.models == "embedded"
     reduced = _precisions(config, gpu, machine) == ("bf16",)
     for name in missing:
         own_start, *network = _STATED[name]
-        faster = _AMX[name][not embedded] if reduced and name in _AMX else 1
-        found[name] = _Cost(own_start * slower, network[not embedded] * slower / faster)
+        file = models[STAGES[name].role] if STAGES[name].role else None
+        published = file is not None and not file.name.startswith("embedded-")
+        faster = _AMX[name][published] if reduced and name in _AMX else 1
+        if file and file.architecture == "srvggnet":
+            faster *= _COMPACT
+        found[name] = _Cost(own_start * slower, network[published] * slower / faster)
     return found, "going by another machine's figures and this one's speed"
 
 

@@ -163,7 +163,8 @@ def all_outputs(
         for candidate in range(1, config.candidates + 1 if "{candidate}" in stage.file else 2)
     )
     files = needed(models, table).values()
-    fetched = [file.source_path(weights) for file in files if file.needs_fetch]
+    sources = [source for file in files for source in file.sources]
+    fetched = [source.source_path(weights) for source in sources if source.needs_fetch]
     converted = [file.final_path(weights) for file in files if file.needs_conversion]
     return {*pictures, *map(os.path.relpath, fetched), *map(os.path.relpath, converted)}
 
@@ -181,9 +182,11 @@ def _model_bytes(models: Models, weights: Path | str) -> dict[str, float]:
     """Return what the set's files to be fetched and converted take, where that is known."""
     sizes: dict[str, float] = {}
     for file in models.values():
-        source = file.source_path(weights)
-        published = source.stat().st_size if source.is_file() else file.bytes or 0
-        sizes[os.path.relpath(source)] = published
+        published = 0
+        for part in file.sources:
+            source = part.source_path(weights)
+            size = source.stat().st_size if source.is_file() else part.bytes or 0
+            sizes[os.path.relpath(source)] = published = size
         if file.needs_conversion:
             sizes[os.path.relpath(file.final_path(weights))] = CONVERTED * published
     return sizes

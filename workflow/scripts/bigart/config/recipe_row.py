@@ -14,6 +14,7 @@ from bigart.metadata.recipe import Recipe, find
 from bigart.running import files as disk
 from bigart.running.engines import NATIVE, UPSTREAM
 from bigart.stages import INSTEAD, STAGES
+from bigart.weights.ncnn import weights_beside
 from bigart.weights.table import ModelFile, Models, read_pins
 
 CONFIG = "# config/config.yaml"
@@ -145,9 +146,11 @@ def _set(recipe: Recipe, models: Models) -> str:
 def _is(file: ModelFile, sha256: str) -> bool:
     """Return whether a file may be the one with that hash: where none is known, it may."""
     known = file.sha256 or read_pins("weights").get(file.name, {}).get("sha256")
-    source = file.source_path()
+    made = file.ready or file.blend  # its hash is in its header
+    source = file.final_path() if made else file.source_path()
+    source = weights_beside(source) or source
     if not known and source.is_file():
-        if file.ready:
+        if made:
             with safe_open(source, framework="np") as header:
                 known = (header.metadata() or {}).get("source_sha256")
         known = known or disk.sha256(source)

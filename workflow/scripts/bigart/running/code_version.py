@@ -7,6 +7,7 @@ imports. Comments, docstrings and formatting never count.
 import ast
 import functools
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 LIBRARY = Path(__file__).parent.parent
@@ -19,8 +20,17 @@ _LEFT_OUT = ("ctx", "kind", "type_comment", "type_params")
 #: Engine -> the folder that only the other one uses.
 OTHER_ENGINE = {"native": "networks/upstream", "upstream": "networks/native"}
 
+#: Architecture -> the modules that only its networks need: with others they do not count.
+OF_ARCHITECTURE = {
+    "srvggnet": (
+        "networks/srvggnet_options.py",
+        "networks/native/srvggnet.py",
+        "networks/upstream/srvggnet.py",
+    )
+}
 
-def version(script: Path | str, engine: str) -> str:
+
+def version(script: Path | str, engine: str, architectures: Iterable[str] = ()) -> str:
     """Return a hash of the computing modules that a stage command imports, directly or not.
 
     It depends on the statements in these files alone: not on their times, on the library's folder,
@@ -29,30 +39,34 @@ def version(script: Path | str, engine: str) -> str:
     Args:
         script: The command.
         engine: "native" or "upstream": networks of the other one do not count.
+        architectures: Of the model files that it reads. Only those of ``OF_ARCHITECTURE`` matter.
 
     Returns:
         12 hexadecimal digits.
     """
     digest = hashlib.sha256()
-    for path in sorted(imported_modules(script, without=OTHER_ENGINE[engine])):
+    others = OF_ARCHITECTURE.keys() - set(architectures)
+    without = [OTHER_ENGINE[engine], *(m for kind in others for m in OF_ARCHITECTURE[kind])]
+    for path in sorted(imported_modules(script, without)):
         name = path.relative_to(LIBRARY)
         if name.parts[0] in COUNTED:
             digest.update(f"{name.as_posix()}\0{_statements(path)}\0".encode())
     return digest.hexdigest()[:12]
 
 
-def imported_modules(script: Path | str, without: str = "") -> set[Path]:
+def imported_modules(script: Path | str, without: Iterable[str] = ()) -> set[Path]:
     """Return every module of the library that a command imports, directly or not.
 
     Args:
         script: The command.
-        without: A folder of the library that is passed over.
+        without: Folders and modules of the library that are passed over.
     """
+    passed_over = {LIBRARY / place for place in without}
     found: set[Path] = set()
     waiting = [Path(script)]
     while waiting:
         for path in _imported_modules(waiting.pop()) - found:
-            if not (without and LIBRARY / without in path.parents):
+            if passed_over.isdisjoint([path, *path.parents]):
                 found.add(path)
                 waiting.append(path)
     return found

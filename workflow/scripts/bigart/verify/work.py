@@ -18,12 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bigart.commands import network_command, sampling_command
+from bigart.commands import network_command, sampling_command, upscaler_command
 from bigart.commands.sampling_command import GlideNetwork
-from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.commands.upscaler_command import Native, Upstream
 from bigart.networks.native.vqgan import VQGAN
 from bigart.networks.reconstruction import as_input
-from bigart.networks.upstream.rrdbnet import UpstreamRRDBNet
 from bigart.networks.upstream.vqgan import UpstreamVQGAN
 from bigart.pictures import images
 from bigart.running.device import Device
@@ -57,7 +56,7 @@ def open_network(arguments: argparse.Namespace) -> tuple[Any, Device, dict[str, 
     if stage.architecture == "glide":
         return sampling_command.open_network(arguments, super_res=stage.before is not None)
     if stage.architecture == "rrdbnet":
-        return network_command.open_network(arguments, RRDBNet, UpstreamRRDBNet)
+        return upscaler_command.open_upscaler(arguments)
     return network_command.open_network(arguments, VQGAN, UpstreamVQGAN)
 
 
@@ -140,9 +139,7 @@ def middle_of_picture(network: Any, before: Tensor | None) -> Tensors:
     return {"x": before[:, :, top : top + CROP, left : left + CROP].contiguous()}
 
 
-def enlarged(
-    network: RRDBNet | UpstreamRRDBNet, inputs: Tensors, reader: PromptReader | None
-) -> Tensors:
+def enlarged(network: Native | Upstream, inputs: Tensors, reader: PromptReader | None) -> Tensors:
     """Enlarge: the native engine in strips, the original in one piece."""
     y = network.enlarge(inputs["x"])
     return {"enlarged": y, "picture": _picture(y)}

@@ -12,12 +12,14 @@ from pydantic import BaseModel
 
 from bigart.networks.clip_options import ClipImageOptions, ClipTextOptions
 from bigart.networks.options import GlideOptions, RRDBNetOptions, VQGANOptions
+from bigart.networks.srvggnet_options import SRVGGNetOptions
 from bigart.weights.forms import UNSHUFFLED, form_of
 
 NETWORKS: Mapping[str, type[Any]] = {
     "glide": GlideOptions,
     "rrdbnet": RRDBNetOptions,
     UNSHUFFLED: RRDBNetOptions,
+    "srvggnet": SRVGGNetOptions,
     "vqgan": VQGANOptions,
     "clip-text": ClipTextOptions,
     "clip-image": ClipImageOptions,

@@ -1,4 +1,4 @@
-"""The tensors of a published checkpoint, read without running anything that is in the file.
+"""The tensors of a published model file, read without running anything that is in the file.
 
 ``torch.load(weights_only=True)`` builds tensors and plain values only. The other classes that a
 zip archive names (a Lightning checkpoint is full of them) are replaced by inert ones.
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bigart.errors import UserError
-from bigart.weights import contents
+from bigart.weights import contents, ncnn
 
 StateDict = dict[str, Tensor]
 
@@ -26,8 +26,9 @@ def read_checkpoint(path: Path | str, check_members: bool = True) -> StateDict:
     """Read all tensors of a checkpoint, under their dotted names ("params_ema.conv_first.bias").
 
     Formats: zip archives of PyTorch 1.6 and later (Lightning checkpoints and pickled modules, too),
-    state dicts in the older format, safetensors. The tensors of all but the older format are mapped
-    from the file. ``check_members`` compares the CRCs of a zip archive, which reads the whole file.
+    state dicts in the older format, safetensors, ncnn models (the ``.param``). The tensors of the
+    first and third are mapped from the file. ``check_members`` compares the CRCs of a zip archive,
+    which reads the whole file.
 
     Raises:
         UserError: The file is missing, damaged, of another kind, or names functions that only an
@@ -44,6 +45,9 @@ def read_checkpoint(path: Path | str, check_members: bool = True) -> StateDict:
             unknown = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
             contents.refuse_attacks(path, unknown)
             content = _load(path, unknown)
+        elif head.startswith(ncnn.MAGIC):
+            found = ncnn.tensors(ncnn.read(path))
+            content = {name: torch.from_numpy(weights.copy()) for name, weights in found.items()}
         elif head[8:9] == b"{":  # the header of safetensors
             content = safetensors.torch.load_file(path)
         else:

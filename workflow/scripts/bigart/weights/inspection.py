@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bigart.errors import UserError
-from bigart.weights import contents
+from bigart.weights import contents, ncnn
 from bigart.weights.architectures import options_form
 from bigart.weights.forms import check_header
 from bigart.weights.layouts import Recognised, recognise
@@ -54,19 +54,27 @@ def inspect(
     architecture: str,
     stated: Mapping[str, Any] | None = None,
     converted: bool = False,
+    member: str = "",
 ) -> Recognised[Shape]:
     """Return what network a file holds.
 
     Args:
         path: The file.
-        architecture: What it is to be: "glide", "rrdbnet", "vqgan", "clip-text" or "clip-image".
+        architecture: A key of ``forms.WORDS``: what it is to be.
         stated: Options that are known besides.
         converted: It must be in this project's form, whose header states the options.
+        member: The file in it, if it is a zip archive or a package.
 
     Raises:
         UserError: It is missing, damaged, another network, or one that cannot be used.
     """
-    path = Path(path)
+    with contents.opened(path, member) as opened:
+        return _inspect(opened, architecture, stated, converted)
+
+
+def _inspect(
+    path: Path, architecture: str, stated: Mapping[str, Any] | None, converted: bool
+) -> Recognised[Shape]:
     if not path.is_file():
         raise UserError(f"{path} is missing")
     with path.open("rb") as file:
@@ -103,13 +111,15 @@ def check_set(files: Mapping[str, ModelFile], weights: Path | str = "weights") -
     """
     errors = []
     for role, file in files.items():
-        source, final = file.source_path(weights), file.final_path(weights)
-        for path in dict.fromkeys([source, final]):
+        final = file.final_path(weights)
+        sources = {part.source_path(weights): part for part in file.sources}
+        for path, part in {**sources, final: file}.items():
             if not file.is_network or not path.is_file():
                 continue
             try:
-                found = inspect(path, file.architecture, file.options, converted=path == final)
-                if path == source or not source.is_file():
+                converted, member = path == final, part.file if path != final else ""
+                found = inspect(path, file.architecture, part.options, converted, member)
+                if path in sources or not all(source.is_file() for source in sources):
                     _check_role(role, found.options)
                     if role in ("base", "upsampler"):
                         _check_vocabulary(found, files["vocabulary"].final_path(weights))
@@ -173,6 +183,9 @@ def _shapes(path: Path, head: bytes) -> tuple[dict[str, Shape], Mapping[str, str
             for key, size in reader.storages.items():
                 if archive.getinfo(f"{folder}data/{key}").file_size < size:
                     raise UserError(f"{path} is damaged: storage {key} is too short")
+    elif head.startswith(ncnn.MAGIC):
+        model = ncnn.tensors(ncnn.read(path))
+        return {name: Shape(weights.shape) for name, weights in model.items()}, {}
     elif head[8:9] == b"{":
         return _safetensors(path)
     else:

@@ -22,9 +22,17 @@ from bigart.networks.options import (
     VQGANOptions,
     published_name,
 )
+from bigart.networks.srvggnet_options import SRVGGNetOptions
 from bigart.weights.forms import UNSHUFFLED, WORDS
 
-Options = GlideOptions | RRDBNetOptions | VQGANOptions | ClipTextOptions | ClipImageOptions
+Options = (
+    GlideOptions
+    | RRDBNetOptions
+    | SRVGGNetOptions
+    | VQGANOptions
+    | ClipTextOptions
+    | ClipImageOptions
+)
 
 # What torch.compile, DataParallel, FSDP and activation checkpointing put into names
 _WRAPPER = r"(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
@@ -39,6 +47,7 @@ _ANCHORS = {
             rf"body\.(?:{_WRAPPER})*0\.(?:{_WRAPPER})*rdb1\.",
             r"model\.1\.sub\.0\.RDB1\.",
         ],
+        "srvggnet": [rf"body\.(?:{_WRAPPER})*0\.weight$"],
         "vqgan": [rf"quantize\.(?:{_WRAPPER})*embedding\."],
         "clip-text": [rf"blocks\.(?:{_WRAPPER})*input\.(?:{_WRAPPER})*w_voc$"],
         "clip-image": [rf"blocks\.(?:{_WRAPPER})*input\.(?:{_WRAPPER})*patch_proj$"],
@@ -76,7 +85,6 @@ _OTHERS = [
             "a discriminator",
         ),
         (r"features\.0\.|layer1\.0\.conv1\.", "an image classifier (VGG, ResNet)"),
-        (r"body\.0\.weight$", "a compact Real-ESRGAN (SRVGGNet)"),
         (r"(exp_avg|exp_avg_sq|momentum_buffer)$", "the state of an optimizer"),
     )
 ]
@@ -119,8 +127,8 @@ def recognise(
 
     Args:
         found: The tensors, by their names in the file.
-        architecture: "glide", "rrdbnet" (also with pixel-unshuffle), "vqgan", "clip-text" or
-            "clip-image".
+        architecture: "glide", "rrdbnet" (also with pixel-unshuffle), "srvggnet", "vqgan",
+            "clip-text" or "clip-image".
         stated: Options that are known besides.
 
     Raises:
@@ -137,6 +145,8 @@ def recognise(
         options, told = _clip_text_options(state)
     elif architecture == "clip-image":
         options, told = _clip_image_options(state)
+    elif architecture == "srvggnet":
+        options, told = _srvggnet_options(state)
     else:
         state = _bsrgan_names(state)
         options, told = _rrdbnet_options(state)
@@ -187,7 +197,9 @@ def _something_else(found: Iterable[str], family: str) -> str:
     names = list(found)
     for other, anchor in _ANCHORS.items():
         if any(map(anchor.search, names)):
-            return f"this is {WORDS[other]}, not {WORDS[family]}"
+            upscalers = {other, family} == {"rrdbnet", "srvggnet"}
+            hint = f": let its `architecture` be {other}" if upscalers else ""
+            return f"this is {WORDS[other]}, not {WORDS[family]}{hint}"
     kinds = (words for pattern, words in _OTHERS if any(map(pattern.search, names)))
     some = ", ".join(show(name)[1:-1] for name in names[:3])
     kind = next(kinds, f"an unknown network ({some}, ...)")
@@ -263,6 +275,25 @@ def _rrdbnet_options(state: _State) -> tuple[Options, dict[str, Any]]:
         "growth": _shape(state, "RRDB_trunk.0.RDB1.conv1.weight", 4)[0],
     }
     return RRDBNetOptions(**told), told
+
+
+def _srvggnet_options(state: _State) -> tuple[Options, dict[str, Any]]:
+    numbers = (re.match(r"body\.(\d{1,4})\.", name) for name in state)
+    last = max(int(found[1]) for found in numbers if found)
+    features, inputs = _shape(state, "body.0.weight", 4)[:2]
+    pixels = _shape(state, f"body.{last}.weight", 4)[0]
+    scale = math.isqrt(pixels // PICTURE_CHANNELS)
+    if inputs != PICTURE_CHANNELS or pixels != PICTURE_CHANNELS * scale**2:
+        raise UserError(
+            f"this compact Real-ESRGAN maps {inputs} channels to {pixels}; allowed: pictures of 3 "
+            "(RGB) to 48 or 12, which are 4 x 4 or 2 x 2 pixels"
+        )
+    if scale not in (2, 4):
+        raise UserError(
+            f"this compact Real-ESRGAN enlarges {scale} times; allowed: 4 times or 2 times"
+        )
+    told = {"scale": scale, "features": features, "convolutions": last // 2 - 1}
+    return SRVGGNetOptions(**told), told
 
 
 def _vqgan_options(state: _State) -> tuple[Options, dict[str, Any]]:

