@@ -22,11 +22,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+import at_full_size
 import train_detailer
 import train_enlarger
 import train_upsampler
 from bigart.config.options import interval
 from bigart.networks.native.glide.model import Text2ImUNet
+from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.running.device import PRECISIONS, Device
 from common import FIGURES, HELD_OUT, RUNS, SHIPPED, held_out, scene_at, tensor, write_figures
 from degrade import degrade
@@ -36,7 +38,7 @@ from sampling import opened, sample
 from train_enlarger import psnr
 
 BATCH = {"cpu": 16, "cuda": 128}
-PARTS = ("probe", "variety", "upsampler", "enlarger", "detailer")
+PARTS = ("probe", "variety", "upsampler", "enlarger", "detailer", "at-full-size")
 
 
 class Painters:
@@ -157,6 +159,7 @@ def main() -> None:
     parser.add_argument("--photographs", type=Path, help="a folder of photographs or scans")
     parser.add_argument("--pictures", type=int, default=256, help="captions to paint")
     parser.add_argument("--scenes", type=int, default=8, help="captions to take the variety of")
+    parser.add_argument("--prints", type=int, default=20, help="scenes to look at in full size")
     parser.add_argument("--steps", default="60")
     parser.add_argument(
         "--upsample-steps", default="fast27", help="or none: probe the thumbnails, much quicker"
@@ -198,6 +201,10 @@ def main() -> None:
             figures["photographs"] = photographs(enlarger, a.photographs)
     if "detailer" in only:
         figures["detailer"] = train_detailer.evaluate(opened(a.weights, "detailer"))
+    if "at-full-size" in only:
+        enlarger, detailer = (opened(a.weights, name) for name in ("enlarger", "detailer"))
+        assert isinstance(enlarger, RRDBNet)
+        figures["at_full_size"] = at_full_size.evaluate(enlarger, detailer, a.prints, a.runs)
     print(json.dumps(figures, indent=2))
     if a.weights == SHIPPED and a.upsample_steps != "none":
         path = FIGURES / "embedded.json"

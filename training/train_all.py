@@ -47,9 +47,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--only", default=",".join(NETWORKS), help="some of these")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="to use")
-    parser.add_argument(
-        "--compile", action=argparse.BooleanOptionalAction, help="compile; on a GPU when omitted"
-    )
+    parser.add_argument("--compile", action="store_true", help="compile: for runs of an hour")
     parser.add_argument("--rate", type=float, default=1.0, help="factor of the learning rates")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pictures", type=Path, default=Run.pictures, help="folder to draw in")
@@ -68,7 +66,7 @@ def main(words: list[str] | None = None) -> None:
     torch.backends.cudnn.benchmark = True  # all batches have one shape
     run = Run(
         a.out, a.out if there else a.start, a.device, a.cores,
-        a.device != "cpu" if a.compile is None else a.compile, a.rate, a.seed, a.tiny, a.pictures,
+        a.compile, a.rate, a.seed, a.tiny, a.pictures,
     )  # fmt: skip
     torch.manual_seed(a.seed + run.earlier())
     pools = {name: NETWORKS[name][0].pools(run) for name in names}
