@@ -19,7 +19,7 @@ TILE = 512  # side of what one spectrum is taken of
 OCTAVES = 3
 #: Between the lowest frequency that a peak is looked for at, in cycles a tile, and the highest.
 PEAKS_FROM = 16
-AROUND = 15  # side of the surroundings of a peak, in frequencies
+AROUND = 9  # side of the surroundings of a peak, in frequencies
 GRAIN, GRAIN_SIZE = 0.037, 3  # the workflow's defaults at 1024 px
 
 Plane = NDArray[np.float32]
