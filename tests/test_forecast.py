@@ -33,7 +33,11 @@ def truth(stage, row: Artwork, candidates: int = 7) -> tuple[float, float]:
 
 
 def paint(
-    folder: Path, row: Artwork, precision: str = "fp32", device: str = "cpu (x86_64, 2 threads)"
+    folder: Path,
+    row: Artwork,
+    precision: str = "fp32",
+    device: str = "cpu (x86_64, 2 threads)",
+    engine: str = "native",
 ):
     """Leave the logs of a painted artwork."""
     logs = folder / row.artwork / "log"
@@ -44,7 +48,7 @@ def paint(
         (logs / f"{name}.benchmark.tsv").write_text(f"s\th:m:s\n{start + network:.2f}\t0:00:01\n")
         steps = {"thumbnails": row.steps, "upsampled": row.upsample_steps}.get(stage.name)
         (logs / f"{name}.log").write_text(
-            f"model weights/{stage.role}.safetensors on {device} in {precision}, engine native\n"
+            f"model weights/{stage.role}.safetensors on {device} in {precision}, engine {engine}\n"
             + (f"{stage.name}: candidates: 7, 7 at a time, {steps} steps (ddim)\n" if steps else "")
             + f"the network took {network:.1f} s, after 0.0 s of waiting for the GPU lock\n"
         )
@@ -124,6 +128,24 @@ def test_auto_counts_records_of_the_precision_that_it_means_here(
     assert "another machine's figures" in said(tmp_path, rows, rows[2:], precision="auto")
     paint(tmp_path, rows[1], precision=auto)
     assert "as earlier ones took" in said(tmp_path, rows, rows[2:], precision="auto")
+
+
+@pytest.mark.parametrize(("recorded", "counts"), [("fp32", True), ("bf16", False)])
+@pytest.mark.parametrize("gpu", [False, True])
+def test_auto_is_fp32_with_the_other_engine(tmp_path, monkeypatch, gpu, recorded, counts):
+    monkeypatch.setattr(forecast.environment, "best_precision", {"cpu": "bf16"}.get)
+    monkeypatch.setattr(forecast.environment, "expects_gpu", lambda device: gpu)
+    rows = [artwork("one"), artwork("new")]
+    where = "cuda:0 (NVIDIA H100)" if gpu else "cpu (x86_64, 2 threads)"
+    paint(tmp_path, rows[0], precision=recorded, device=where, engine="glide-text2im 69b5307")
+    words = said(tmp_path, rows, rows[1:], device="auto", precision="auto", engine="upstream")
+    assert ("as earlier ones took" in words) == counts
+
+
+@pytest.mark.parametrize(("upsample_guidance", "units"), [(1, 4), (2.5, 8)])
+def test_a_guided_upsampler_takes_twice_the_time(upsample_guidance, units):
+    row = artwork("one", upsample_guidance=upsample_guidance)
+    assert forecast._work(STAGES["upsampled"], row, 1, None) == units
 
 
 @pytest.mark.parametrize(("gpu", "precision"), [("cuda:0 (NVIDIA H100)", "fp16"), ("mps", "fp32")])

@@ -30,6 +30,7 @@ def processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Processor:
     """Says which flags each core has; oneDNN and the kernel allow all of them."""
     cpuinfo = tmp_path / "cpuinfo"
     monkeypatch.setattr(environment, "_CPU", cpuinfo)
+    monkeypatch.setattr(environment, "_kernel_allows_amx", lambda: True)
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
 
@@ -86,6 +87,26 @@ def test_amx_counts_where_the_kernel_allows_it(
     assert device.best_precision(cpu) == "fp32"
     monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")  # an older torch
     assert device.best_precision(cpu) == "fp32"
+    monkeypatch.setattr(environment, "_kernel_allows_amx", lambda: False)
+    assert best_precision("cpu") == "fp32"  # as the forecast asks, without torch
+
+
+@pytest.mark.parametrize(
+    ("status", "registers", "allowed"), [(0, 0x602E7, True), (0, 0x2E7, False), (-1, 0, False)]
+)
+def test_the_kernel_is_asked_for_amx(
+    monkeypatch: pytest.MonkeyPatch, status: int, registers: int, allowed: bool
+) -> None:
+    class Kernel:
+        def __init__(self, name: None) -> None: ...
+
+        def syscall(self, number: int, question: int, answer: object) -> int:
+            assert (number, question) == (158, 0x1021)
+            answer._obj.value = registers  # type: ignore[attr-defined]
+            return status
+
+    monkeypatch.setattr(environment.ctypes, "CDLL", Kernel)
+    assert environment._kernel_allows_amx() == allowed
 
 
 @pytest.mark.parametrize("flags", [AMX, WITHOUT])

@@ -92,6 +92,7 @@ def test_a_row_and_a_config_are_printed(tmp_path, capsysbinary):
         "precision: fp32",
         "candidates: 7",
         "negative_prompt: ''",
+        "upsample_negative_prompt: ''",
     ]
     artwork, config = pasted(printed, tmp_path)
     assert artwork == LAKE
@@ -111,6 +112,8 @@ values = st.fixed_dictionaries(
         "negative_prompt": st.just("") | st.text(max_size=10).filter(plain),
         "upsample_temp": st.floats(0, 2),
         "upsample_steps": st.sampled_from(["fast27", "ddim50", "3"]),
+        "upsample_guidance": st.floats(0, 20),
+        "upsample_negative_prompt": st.just("") | st.text(max_size=10).filter(plain),
         "texture_amount": st.floats(0, 0.15),
         "texture_size": st.sampled_from([1, 3, 9]),
         "detail": st.booleans(),

@@ -93,6 +93,8 @@ def test_the_machine_reruns_nothing(project: Project) -> None:
         ("negative_prompt", "dark", since("thumbnails")),
         ("upsample_temp", "0.9", since("upsampled")),
         ("upsample_steps", "4", since("upsampled")),
+        ("upsample_guidance", "2", since("upsampled")),
+        ("upsample_negative_prompt", "dark", since("upsampled")),
         ("choose", "1", since("enlarged_1024")),
         ("texture_amount", "0.1", since("textured_1024")),
         ("texture_size", "5", since("textured_1024")),

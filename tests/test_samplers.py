@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from bigart.networks.native.glide.model import Text, Text2ImUNet
+from bigart.networks.options import GlideOptions
 from bigart.networks.tokenizer import Tokenizer
 from bigart.sampling.samplers import SAMPLERS, Denoiser, State, conditioned, guided
 from bigart.sampling.schedule import Schedule
@@ -141,6 +142,47 @@ def test_outside_the_guidance_interval_only_the_prompt_is_read(
         assert eps.shape == variance.shape == (2, 3, 4, 4)
     assert read.count(("boat, not dark", 4)) == led_away
     assert read.count(("boat", 2)) == 5 - led_away
+
+
+@pytest.mark.parametrize("prompts", [1, 2])
+def test_the_guided_upsampler_is_two_passes(prompts: int) -> None:
+    """Each by itself; also with some pictures of a batch, and resumed after a step."""
+    options = GlideOptions(
+        **{"image_size": 32, "super_res": True, "noise_schedule": "linear", "text_ctx": 8},
+        **{"channels": 8, "channel_mult": (1, 2), "res_blocks": 1, "groups": 4, "vocab": 50},
+        **{"head_channels": 8, "attention_resolutions": (16,)},
+        **{"text_width": 16, "text_layers": 1, "text_heads": 2},
+    )
+    network = fill(Text2ImUNet(options))
+    mask = torch.ones(prompts, 8, dtype=torch.bool)
+    boat, dark = (
+        network.encode_text(torch.arange(8 * prompts).reshape(prompts, 8) + first, mask)
+        for first in (0, 20)
+    )
+    low_res = torch.from_numpy(normal("guided/low_res", (2, 3, 8, 8))).clamp(-1, 1)
+    first = torch.from_numpy(normal("guided/noise", (2, 3, 32, 32)))
+    towards, away = (conditioned(network, text, low_res) for text in (boat, dark))
+
+    def plain(x: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
+        (pulled, variance), (other, _) = towards(x, timestep), away(x, timestep)
+        return other + 2.5 * (pulled - other), variance
+
+    def sample(denoiser: Denoiser, state: State) -> list[State]:
+        schedule = Schedule.create("linear", 4)
+        return list(SAMPLERS["ddim"](denoiser, schedule, state, lambda draw: first))
+
+    denoiser = guided(network, boat, dark, 2.5, low_res=low_res)
+    guided_states, unguided = sample(denoiser, State(0, first)), sample(towards, State(0, first))
+    end = guided_states[-1].x
+    torch.testing.assert_close(end, sample(plain, State(0, first))[-1].x, rtol=0, atol=1e-5)
+    assert float((end - unguided[-1].x).abs().max()) > 0.01
+    assert torch.equal(sample(denoiser, guided_states[1])[-1].x, end)
+    off = guided(network, boat, dark, 1.0, low_res=low_res)
+    assert torch.equal(sample(off, State(0, first))[-1].x, unguided[-1].x)
+    if prompts == 1:
+        alone = guided(network, boat, dark, 2.5, low_res=low_res[1:])
+        found = sample(alone, State(0, first[1:]))[-1].x
+        torch.testing.assert_close(found, end[1:], rtol=0, atol=1e-5)
 
 
 def test_two_stages_with_guidance(vectors: dict[str, dict], tokenizer: Tokenizer) -> None:

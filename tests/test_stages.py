@@ -56,6 +56,39 @@ def test_upsampling_needs_an_upsampler(run: Run, tmp_path: Path, picture: Path) 
     assert "is a base network; this stage needs an upsampler" in told
 
 
+def test_the_upsampler_may_be_guided(run: Run, tmp_path: Path) -> None:
+    thumbnails = [tmp_path / f"small-{k}.png" for k in (1, 2)]
+    for path in thumbnails:
+        noise = np.random.default_rng([*str(path).encode()]).integers(0, 256, (64, 64, 3), np.uint8)
+        picture_file.write_picture(path, noise, recipe.start())
+
+    def upsampled(name: str, *options: object) -> list[Path]:
+        out = [tmp_path / f"{name}-{k}.png" for k in (1, 2)]
+        words = ["--model", MODELS / "upsampler.safetensors", *WORDS, "--prompt=a lake"]
+        status, _ = run(
+            *("upsample", *words, "--images", *thumbnails, "--steps", 2, "--threads", 1),
+            *("--out", *out, *options),
+        )
+        assert status == 0
+        return out
+
+    usual = upsampled("usual")
+    away = "--upsample-negative-prompt=a circle"
+    for plain, path in zip(usual, upsampled("off", "--upsample-guidance", 1, away), strict=True):
+        assert plain.read_bytes() == path.read_bytes()
+    pulled = upsampled("pulled", "--upsample-guidance", 3, away)
+    one_by_one = upsampled("one-by-one", "--upsample-guidance", 3, away, "--batch", 1)
+    others = upsampled("others", "--upsample-guidance", 3)
+    for paths in zip(usual, pulled, one_by_one, others, strict=True):
+        plain, found, same, other = (images.read_rgb(path).astype(int) for path in paths)
+        assert np.abs(found - same).max() <= 1
+        assert np.abs(found - plain).max() > 1
+        assert np.abs(found - other).max() > 1
+    made = picture_file.read_recipe(pulled[0])
+    assert recipe.find(made, "upsample_guidance") == 3
+    assert recipe.find(made, "upsample_negative_prompt") == "a circle"
+
+
 def test_a_vocabulary_belongs_to_a_network(run: Run, tmp_path: Path) -> None:
     gpt2 = ROOT / "tests/data/gpt2-bpe"
     words = ["--vocabulary", gpt2 / "encoder.json.gz", "--merges", gpt2 / "vocab.bpe.gz"]

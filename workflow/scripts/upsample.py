@@ -11,7 +11,7 @@ from bigart.metadata import picture_file, recipe
 from bigart.pictures import images
 from bigart.sampling.candidates import as_low_res, candidate_noise
 from bigart.sampling.graphs import replayed
-from bigart.sampling.samplers import conditioned
+from bigart.sampling.samplers import guided
 
 STAGE = "upsampled"
 
@@ -25,6 +25,8 @@ def main() -> None:
     )
     add_option(parser, "--steps", "upsample_steps")
     add_option(parser, "--temperature", "upsample_temp")
+    add_option(parser, "--upsample-guidance", "upsample_guidance")
+    add_option(parser, "--upsample-negative-prompt", "upsample_negative_prompt")
     network_command.add_arguments(parser)
     command.main(parser, run)
 
@@ -39,6 +41,11 @@ def run(arguments: argparse.Namespace) -> None:
     network, device, made_with = sampling_command.open_network(arguments, super_res=True)
     reader = sampling_command.prompt_reader(arguments, network, device)
     text = sampling_command.read_prompt(reader, "prompt", arguments.prompt)
+    guidance, negative = arguments.upsample_guidance, arguments.upsample_negative_prompt
+    away = text  # as published: it follows the thumbnail, and nothing pulls
+    if guidance != 1:
+        away = sampling_command.read_prompt(reader, "negative prompt", negative)
+    unusual = {"upsample_guidance": guidance, "upsample_negative_prompt": negative}
     thumbnails = [images.read_rgb(path) for path in arguments.images]
     steps = replayed(network, device.device)
     low_res = as_low_res(thumbnails, device.device)
@@ -48,6 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
             STAGE,
             steps=str(arguments.steps),
             temperature=arguments.temperature,
+            **(unusual if guidance != 1 else {}),
             **made_with,
         )
         for path in arguments.images
@@ -58,12 +66,11 @@ def run(arguments: argparse.Namespace) -> None:
         network,
         device,
         sampler="ddim",
-        # not guided, as published: it follows the thumbnail
-        denoiser=lambda chunk: conditioned(steps, text, low_res[chunk]),
+        denoiser=lambda chunk: guided(steps, text, away, guidance, low_res=low_res[chunk]),
         noise=candidate_noise(
             arguments.seed, STAGE, network.options.image_size, arguments.temperature
         ),
-        passes=1,
+        passes=1 if guidance == 1 else 2,
         key=sampling_command.sampling_key(
             arguments, __file__, network.options, recipes, *thumbnails
         ),

@@ -97,6 +97,8 @@ ALL = (
             "--seed": "seed",
             "--steps": "upsample_steps",
             "--temperature": "upsample_temp",
+            "--upsample-guidance": "upsample_guidance",
+            "--upsample-negative-prompt": "upsample_negative_prompt",
         },
         role="upsampler",
         architecture="glide",
@@ -105,7 +107,7 @@ ALL = (
         mem_mb=8000,
         upstream_mem_mb=12000,
         runtime=60,
-        upstream_runtime=90,
+        upstream_runtime=140,
     ),
     Stage(
         name="contact-sheet",

@@ -157,11 +157,13 @@ def _work(stage: Stage, artwork: Artwork, candidates: int, sizes: _Sizes) -> flo
     if stage.file == STAGES["thumbnails"].file:
         return candidates * artwork.steps * _passes(stage, artwork)
     if stage.name == "upsampled":
-        return candidates * _upsample_steps(str(artwork.upsample_steps))
+        return candidates * _upsample_steps(str(artwork.upsample_steps)) * _passes(stage, artwork)
     return 1
 
 
 def _passes(stage: Stage, artwork: Artwork) -> float:
+    if stage.name == "upsampled":
+        return 1 if artwork.upsample_guidance == 1 else 2
     if stage.file != STAGES["thumbnails"].file:
         return 1
     by_clip = stage.name == "thumbnails-clip"
@@ -241,7 +243,7 @@ def _records(
         if not opened or not took or "resuming" in text:
             continue
         model, device, precision, engine = opened.groups()
-        same = Path(model).name == name and engine == config.engine
+        same = Path(model).name == name and (engine == NATIVE) == (config.engine == NATIVE)
         if same and (device != "cpu") == gpu and precision in wanted:
             units = int(steps[1]) * int(steps[2]) * _passes(stage, artwork) if steps else 1.0
             if stage.name in _PRINTS and not (units := sizes.megapixels(stage, artwork)):
@@ -254,7 +256,9 @@ def _precisions(config: Config, gpu: bool, machine: Machine) -> tuple[str, ...]:
     """Return the precisions in which the networks may compute."""
     if config.precision != "auto":
         return (config.precision,)
-    if gpu or not machine.here or config.engine != NATIVE:
+    if config.engine != NATIVE:
+        return ("fp32",)
+    if gpu or not machine.here:
         return ("fp32", "bf16", "fp16")
     return (environment.best_precision("cpu"),)
 

@@ -246,6 +246,12 @@ class Options(_Model):
         0.997, "strength of the upsampler's starting noise; less is smoother"
     )
     upsample_steps: _UpsampleSteps = _option("fast27", "steps of the upsampler")
+    upsample_guidance: _Guidance = _option(
+        1.0,
+        "how strongly the prompt pulls at the upsampler; 1 is no extra pull, another number takes "
+        "twice the time",
+    )
+    upsample_negative_prompt: _Words = _option("", "what that pulls away from, where it is not 1")
     texture_amount: _Grain = _option(0.037, "grey grain added at 1024 pixels")
     texture_size: _Size = _option(3, "size of that grain, in pixels")
     detail: _Switch = _option(True, "whether the detailer invents fine detail at 1024 pixels")
@@ -297,7 +303,7 @@ class Artwork(Options):
 
 Model = TypeVar("Model", bound=Options)
 #: What a network reads; recipe and contact sheet keep it as it was written.
-TEXTS = ("prompt", "negative_prompt")
+TEXTS = ("prompt", "negative_prompt", "upsample_negative_prompt")
 _AS_WRITTEN = (*TEXTS, "models", "table", "models_table", "results")
 REQUIRED = ("artwork", "prompt")
 COLUMNS = (*REQUIRED, *Options.model_fields)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
 from bigart.config import prints
-from bigart.config.options import Artwork, Config
+from bigart.config.options import TEXTS, Artwork, Config
 from bigart.config.project import needed
 from bigart.errors import UserError, named
 from bigart.running import engines, environment
@@ -91,7 +91,7 @@ def locale_error(table: Mapping[str, Artwork]) -> str | None:
     cannot = []
     for name, artwork in table.items():
         try:
-            f"{artwork.prompt}{artwork.negative_prompt}".encode(encoding, errors)
+            "".join(getattr(artwork, text) for text in TEXTS).encode(encoding, errors)
         except UnicodeEncodeError:
             cannot.append(named(name))
     if not cannot:

@@ -1,6 +1,7 @@
 """The environment in which the workflow's commands run."""
 
 import contextlib
+import ctypes
 import importlib.metadata
 import io
 import logging
@@ -14,6 +15,8 @@ _DRIVERS = (Path("/dev/nvidiactl"), Path("/usr/lib/wsl/lib/libcuda.so.1"))
 
 _CPU = Path("/proc/cpuinfo")
 _ALL = ("ALL", "DEFAULT")  # of ONEDNN_MAX_CPU_ISA
+# arch_prctl of Linux on x86-64, its question which registers a process may ask for, and AMX's
+_ARCH_PRCTL, _ARCH_GET_XCOMP_SUPP, _TILES = 158, 0x1021, 1 << 18
 
 
 def export(scripts: Path, models: Path) -> None:
@@ -84,5 +87,13 @@ def _has_amx() -> bool:
     """Return whether the processor has AMX, and oneDNN, torch's CPU library, may use it."""
     allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()
     with contextlib.suppress(OSError):
-        return "amx_bf16" in _CPU.read_text().split() and ("AMX" in allowed or allowed in _ALL)
+        has = "amx_bf16" in _CPU.read_text().split() and _kernel_allows_amx()
+        return has and ("AMX" in allowed or allowed in _ALL)
     return False
+
+
+def _kernel_allows_amx() -> bool:
+    """Return whether a process may use AMX's registers; oneDNN asks the same question first."""
+    found = ctypes.c_uint64()
+    status = ctypes.CDLL(None).syscall(_ARCH_PRCTL, _ARCH_GET_XCOMP_SUPP, ctypes.byref(found))
+    return status == 0 and bool(found.value & _TILES)

@@ -75,6 +75,7 @@ def guided(
     away: Text,
     guidance: float,
     interval: tuple[float, float] = (0.0, 1.0),
+    low_res: Tensor | None = None,
 ) -> Denoiser:
     """Wrap a network for classifier-free guidance (Ho and Salimans 2022; GLIDE, equation 8).
 
@@ -83,17 +84,19 @@ def guided(
     (Kynkaanniemi et al. 2024, arXiv:2404.07724).
 
     Args:
-        network: The base network.
+        network: Base or upsampler.
         text: One prompt, or one for each picture.
         away: The text to lead away from: no tokens, or a negative prompt.
         guidance: 1 follows the prompt as trained, more follows it harder.
         interval: Where the guidance begins and ends on the way from noise (0) to picture (1), in
             timesteps of the whole process; both ends count.
+        low_res: What the upsampler enlarges, (B, 3, m, m) in [-1, 1].
     """
-    unguided = conditioned(network, text)
+    unguided = conditioned(network, text, low_res)
     if guidance == 1.0:
         return unguided
     both = text.beside(away)
+    low_res_twice = None if low_res is None else torch.cat([low_res, low_res])
     begin, end = interval
 
     def denoise(x: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
@@ -101,7 +104,7 @@ def guided(
             return unguided(x, timestep)
         batch = len(x)
         times = torch.full((2 * batch,), timestep, device=x.device)
-        out = network.denoise(torch.cat([x, x]), times, both).float()
+        out = network.denoise(torch.cat([x, x]), times, both, low_res_twice).float()
         prompt, other = out[:, :PICTURE_CHANNELS].chunk(2)
         return other + guidance * (prompt - other), out[:batch, PICTURE_CHANNELS:]
 

@@ -24,6 +24,8 @@ Pull = Callable[[Tensor, int], Tensor | None]
 # The noisiest step of the cosine schedule has a picture's share of 2e-9. The noise would be divided
 # by its root, and so would the gradient. No step pulls farther than the noisiest linear one.
 _LEAST_SHARE = float(Schedule.create("linear").alphas_cumprod[-1])
+# A solver that looks back at the step before would take too far a pull there for a trend.
+_LEAST_SHARE_LOOKING_BACK = 1e-3
 
 
 def pulled(
@@ -106,14 +108,14 @@ def ancestral(expect: Expect, schedule: Schedule, state: State, noise: Noise) ->
         yield State(step + 1, x)
 
 
-def _moved(found: Expected, share: float) -> Tensor:
+def _moved(found: Expected, share: float, least: float = _LEAST_SHARE) -> Tensor:
     """Return the picture that is expected once the gradient is taken off the noise.
 
     The noise becomes ``eps - sqrt(1 - share) * pull``; the picture is not clipped again.
     """
     if found.pull is None:
         return found.x0
-    return found.x0 + (1 - share) / math.sqrt(max(share, _LEAST_SHARE)) * found.pull
+    return found.x0 + (1 - share) / math.sqrt(max(share, least)) * found.pull
 
 
 def ddim(expect: Expect, schedule: Schedule, state: State, noise: Noise) -> Iterator[State]:
@@ -146,7 +148,8 @@ def dpm_solver_pp(
     x, previous = state.x, state.x0
     for step in range(state.step, len(schedule)):
         i = len(schedule) - 1 - step
-        x0 = _moved(expect(x, i), float(schedule.alphas_cumprod[i]))
+        share = float(schedule.alphas_cumprod[i])
+        x0 = _moved(expect(x, i), share, _LEAST_SHARE_LOOKING_BACK)
         if i == 0:
             x = x0
         else:
