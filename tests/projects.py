@@ -319,6 +319,14 @@ class Project:
             save_network(network, path, architecture)
         judge_files(self.folder / "models/embedded", vocabulary)
 
+    def use_no_judge(self) -> None:
+        """Take noised CLIP out of the embedded set, if it is there."""
+        table = self.folder / "config/models.yaml"
+        models = yaml.safe_load(table.read_text())
+        roles = models["sets"]["embedded"].items()
+        models["sets"]["embedded"] = {role: f for role, f in roles if not role.startswith("clip_")}
+        table.write_text(yaml.safe_dump(models))
+
     def use_tiny_judge(self) -> None:
         """Give the embedded set, which is tiny already, noised CLIP of random weights."""
         table = self.folder / "config/models.yaml"

@@ -112,9 +112,9 @@ def test_without_a_pull_each_sampler_paints_what_the_usual_one_does(sampler: str
 def test_a_pull_moves_the_picture_and_a_sampling_resumes_from_any_step(
     sampler: str, betas: str
 ) -> None:
-    """Towards 0.2: its log probability, of deviation 1, has the gradient 0.2 - x."""
-    schedule = Schedule.create(betas, 15)
-    pull = steered.pulled(lambda x, t: 0.2 - x, 1.0, (0, 1))
+    """Towards 0.2, the less the stronger the noise, as what knows of noise pulls."""
+    schedule, alphas = Schedule.create(betas, 15), Schedule.create(betas).alphas_cumprod
+    pull = steered.pulled(lambda x, t: float(alphas[t]) ** 0.5 * (0.2 - x), 1.0, (0, 1))
     expect = steered.expect(analytic(betas), schedule, pull)
     whole = list(steered.SAMPLERS[sampler](expect, schedule, State(0, draws(0)), draws))
     *_, usual = samplers.SAMPLERS[sampler](analytic(betas), schedule, State(0, draws(0)), draws)
@@ -200,6 +200,7 @@ def test_what_does_not_fit_is_said(
 
 def test_only_artworks_that_clip_guides_are_painted_with_it(tiny: Project) -> None:
     """And where the set has no CLIP, that is said before anything is painted."""
+    tiny.use_no_judge()
     tiny.edit("clip", "lake", "guide")
     said = tiny.snakemake("--dry-run", check=False).stderr
     assert "artwork `lake`, column `guide`: found 'clip'" in said

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from bigart.config import artworks, gallery, preflight, project
+from bigart.config import artworks, gallery, preflight, project, recipe_row
 from bigart.config.choices import Choices
 from bigart.config.options import Artwork, Config, checked
 from bigart.metadata import picture_file, recipe
@@ -346,9 +346,7 @@ def test_what_reruns(judged: Project, tmp_path: Path, change: Change, expected: 
     assert copy.jobs() == expected
 
 
-def test_the_number_is_in_every_later_recipe_and_comes_back_as_a_row(
-    judged: Project, capsysbinary: pytest.CaptureFixture[bytes]
-) -> None:
+def test_the_number_is_in_every_later_recipe_and_comes_back_as_a_row(judged: Project) -> None:
     folder = judged.folder / "results/lake"
     *_, record = picture_file.read_recipe(folder / "2-chosen.png")["stages"]
     made = picture_file.read_recipe(folder / "final.png")
@@ -356,9 +354,8 @@ def test_the_number_is_in_every_later_recipe_and_comes_back_as_a_row(
     assert recipe.find(made, "agreement") == record["agreement"]
     sheet = picture_file.read_recipe(folder / "candidates.png")["stages"][-1]
     assert (sheet["chosen"], sheet["agreement"]) == (record["candidate"], record["agreement"])
-    models = judged.folder / "config/models.yaml"
-    assert run_command("show_recipe", folder / "final.png", "--row", "--models", models) == 0
-    head, row = capsysbinary.readouterr().out.decode().splitlines()[:2]
+    text = recipe_row.text(made, read_models(judged.folder / "config/models.yaml", judged.folder))
+    head, row = text.splitlines()[:2]
     cells = dict(zip(head.split("\t"), row.split("\t"), strict=True))
     assert cells["choose"] == str(record["candidate"])
 
@@ -378,3 +375,11 @@ def test_a_set_without_clip_is_refused_and_those_that_have_it_are_named() -> Non
     assert "`glide`" in choose
     assert "`mine`)" not in choose
     assert project.clip_errors(Config(models="glide"), rows, models) == []
+
+
+def test_a_prompt_that_is_cut_is_told_before_the_first_job(judged: Project, tmp_path: Path) -> None:
+    copy = Project(tmp_path / "copy", judged.folder)
+    copy.edit("a painting of a sunset over a lake, " * 12 + "with a duck", "lake", "prompt")
+    done = copy.snakemake("--dry-run")
+    told = done.stdout + done.stderr
+    assert told.count("artwork `lake`, column `prompt`: CLIP reads 76 tokens and this has") == 1
