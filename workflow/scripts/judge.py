@@ -92,7 +92,7 @@ def _kept(path: str, among: str) -> dict[str, Any] | None:
     with contextlib.suppress(UserError):
         found = picture_file.read_recipe(path) if Path(path).exists() else found
     records = (record for record in reversed(found["stages"]) if record.get("stage") == STAGE)
-    former = next(records, {})
+    former: dict[str, Any] = next(records, {})
     if former.get("among") != among:
         return None
     log.info("candidate %s stays chosen: the candidates are the same", former["candidate"])
