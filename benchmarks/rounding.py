@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
 from bigart.commands.sampling_command import prompt_reader
 from bigart.config import project
-from bigart.config.options import Artwork, interval
+from bigart.config.options import AUTO, Artwork, interval
 from bigart.config.plain_text import plain
 from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.native.rrdbnet import RRDBNet
@@ -43,6 +43,11 @@ STAGES = (
     "thumbnails", "upsampled", "enlarged-1024", "textured-1024", "detailed", "enlarged-4096",
 )  # fmt: skip
 KINDS = {"base": Text2ImUNet, "upsampler": Text2ImUNet, "enlarger": RRDBNet, "detailer": VQGAN}
+
+
+def number(artwork: Artwork) -> int:
+    """Return the candidate that is finished; the first where CLIP is to choose."""
+    return 1 if artwork.choose == AUTO else int(artwork.choose)
 
 
 class Painter:
@@ -72,7 +77,7 @@ class Painter:
 
     def noise(self, artwork: Artwork, stage: str, draw: int, side: int) -> Tensor:
         """Return the noise that the stage has for the chosen candidate, (1, 3, side, side)."""
-        noise = standard_normal(artwork.seed, stage, artwork.choose, draw, (3, side, side))
+        noise = standard_normal(artwork.seed, stage, number(artwork), draw, (3, side, side))
         return torch.from_numpy(noise)[None].to(self.device.device)
 
     def thumbnail(self, artwork: Artwork) -> Tensor:
@@ -132,7 +137,7 @@ class Painter:
         planes = []
         for channel, values in enumerate(x[0].cpu().numpy()):
             draw = channel if colour else 0
-            noise = standard_normal(artwork.seed, stage, artwork.choose, draw, values.shape)
+            noise = standard_normal(artwork.seed, stage, number(artwork), draw, values.shape)
             planes.append((values + grain(noise, amount, size)).clip(0, 1))
         return torch.from_numpy(np.stack(planes))[None].to(x.device)
 

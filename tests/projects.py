@@ -24,6 +24,8 @@ import torch
 import yaml
 from torch import nn
 
+from bigart.networks.clip_options import ClipImageOptions, ClipTextOptions
+from bigart.networks.native.clip import ClipImage, ClipText
 from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.native.vqgan import VQGAN
@@ -169,6 +171,22 @@ def add_models(folder: Path, files: Mapping[str, Any], **roles: str) -> None:
     table.write_text(yaml.safe_dump(models))
 
 
+def judge_files(
+    folder: Path, vocab: int, side: int = 16, embedding: int = 8, seed: int = 1
+) -> dict[str, Path]:
+    """Write a tiny noised CLIP for pictures of some side; return its files by role."""
+    torch.manual_seed(seed)
+    text = ClipText(ClipTextOptions(vocab=vocab, width=8, layers=1, heads=1, embedding=8))
+    image = ClipImage(
+        ClipImageOptions(image_size=side, width=16, layers=1, heads=1, embedding=embedding)
+    )
+    names = {"clip_text": "judge-text", "clip_image": "judge-image"}
+    paths = {role: folder / f"{name}.safetensors" for role, name in names.items()}
+    save_network(text, paths["clip_text"], "clip-text", torch.float32)
+    save_network(image, paths["clip_image"], "clip-image", torch.float32)
+    return paths
+
+
 class Project:
     """A checkout with a small table.
 
@@ -299,6 +317,28 @@ class Project:
         for name, (network, architecture) in networks.items():
             path = self.folder / f"models/embedded/{name}.safetensors"
             save_network(network, path, architecture)
+        judge_files(self.folder / "models/embedded", vocabulary)
+
+    def use_no_judge(self) -> None:
+        """Take noised CLIP out of the embedded set, if it is there."""
+        table = self.folder / "config/models.yaml"
+        models = yaml.safe_load(table.read_text())
+        roles = models["sets"]["embedded"].items()
+        models["sets"]["embedded"] = {role: f for role, f in roles if not role.startswith("clip_")}
+        table.write_text(yaml.safe_dump(models))
+
+    def use_tiny_judge(self) -> None:
+        """Give the embedded set, which is tiny already, noised CLIP of random weights."""
+        table = self.folder / "config/models.yaml"
+        models = yaml.safe_load(table.read_text())
+        for kind in ("text", "image"):
+            models["sets"]["embedded"][f"clip_{kind}"] = f"embedded-judge-{kind}"
+            models["files"][f"embedded-judge-{kind}"] = {
+                "architecture": f"clip-{kind}",
+                "path": f"models/embedded/judge-{kind}.safetensors",
+                "ready": True,
+            }
+        table.write_text(yaml.safe_dump(models))
 
     def pictures(self) -> dict[str, bytes]:
         """Every file under its final name in results/, but for logs and benchmarks."""

@@ -11,17 +11,15 @@ from torch import Tensor
 
 import parity
 from bigart.metadata import picture_file, recipe
-from bigart.networks.clip_options import ClipImageOptions, ClipTextOptions
-from bigart.networks.native.clip import ClipImage, ClipText
 from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.pictures import images
+from bigart.running import files as disk
 from bigart.sampling import samplers, steered
 from bigart.sampling.judge import Judge
 from bigart.sampling.samplers import State, conditioned
 from bigart.sampling.schedule import Schedule
-from bigart.weights.conversion import save_network
 from parity import PARITY, fill, normal
-from projects import ROOT, Project, add_models, run_command
+from projects import ROOT, Project, add_models, judge_files, run_command
 
 TOLERANCE = 1e-3
 VOCABULARY = ROOT / "tests/data/clip-bpe/bpe_simple_vocab_16e6.txt.gz"
@@ -114,9 +112,9 @@ def test_without_a_pull_each_sampler_paints_what_the_usual_one_does(sampler: str
 def test_a_pull_moves_the_picture_and_a_sampling_resumes_from_any_step(
     sampler: str, betas: str
 ) -> None:
-    """Towards 0.2: its log probability, of deviation 1, has the gradient 0.2 - x."""
-    schedule = Schedule.create(betas, 15)
-    pull = steered.pulled(lambda x, t: 0.2 - x, 1.0, (0, 1))
+    """Towards 0.2, the less the stronger the noise, as what knows of noise pulls."""
+    schedule, alphas = Schedule.create(betas, 15), Schedule.create(betas).alphas_cumprod
+    pull = steered.pulled(lambda x, t: float(alphas[t]) ** 0.5 * (0.2 - x), 1.0, (0, 1))
     expect = steered.expect(analytic(betas), schedule, pull)
     whole = list(steered.SAMPLERS[sampler](expect, schedule, State(0, draws(0)), draws))
     *_, usual = samplers.SAMPLERS[sampler](analytic(betas), schedule, State(0, draws(0)), draws)
@@ -129,16 +127,9 @@ def test_a_pull_moves_the_picture_and_a_sampling_resumes_from_any_step(
 
 
 def clip_files(folder: Path, side: int, embedding: int = 8) -> dict[str, Path]:
-    """A tiny noised CLIP, by role."""
-    torch.manual_seed(1)
-    text = ClipText(ClipTextOptions(vocab=49408, width=8, layers=1, heads=1, embedding=8))
-    image = ClipImage(
-        ClipImageOptions(image_size=side, width=16, layers=1, heads=1, embedding=embedding)
-    )
-    paths = {"clip_text": folder / "text.safetensors", "clip_image": folder / "image.safetensors"}
-    save_network(text, paths["clip_text"], "clip-text", torch.float32, "a" * 64)
-    save_network(image, paths["clip_image"], "clip-image", torch.float32, "b" * 64)
-    return paths | {"clip_vocabulary": VOCABULARY}
+    """A tiny noised CLIP with CLIP's own vocabulary, by role."""
+    files = judge_files(folder, 49408, side, embedding)
+    return files | {"clip_vocabulary": VOCABULARY}
 
 
 Paint = Callable[..., int]
@@ -177,8 +168,9 @@ def test_the_stage_paints_and_records_who_guided(paint: Paint, tmp_path: Path) -
     assert np.abs(found["clip"] - found["weak"]).max() > 1
     [record] = picture_file.read_recipe(tmp_path / "clip/2.png")["stages"]
     assert (record["stage"], record["guide"], record["clip_scale"]) == ("thumbnails", "clip", 40)
-    assert record["models"]["text.safetensors"] == "a" * 64
-    assert list(record["models"]) == ["base.safetensors", "text.safetensors", "image.safetensors"]
+    names = ["base.safetensors", "judge-text.safetensors", "judge-image.safetensors"]
+    assert list(record["models"]) == names
+    assert record["models"]["judge-text.safetensors"] == disk.sha256(files["clip_text"])
 
 
 def test_what_does_not_fit_is_said(
@@ -208,6 +200,7 @@ def test_what_does_not_fit_is_said(
 
 def test_only_artworks_that_clip_guides_are_painted_with_it(tiny: Project) -> None:
     """And where the set has no CLIP, that is said before anything is painted."""
+    tiny.use_no_judge()
     tiny.edit("clip", "lake", "guide")
     said = tiny.snakemake("--dry-run", check=False).stderr
     assert "artwork `lake`, column `guide`: found 'clip'" in said

@@ -238,8 +238,12 @@ def test_reading_the_table_needs_no_torch():
 
 def test_the_files_of_clip_come_together(tmp_path):
     def add(table: dict[str, Any]) -> None:
-        table["sets"]["half"] = {"like": "embedded", "clip_text": "glide-clip-text"}
+        embedded = table["sets"]["embedded"].items()
+        none = {role: file for role, file in embedded if not role.startswith("clip")}
+        table["sets"]["half"] = {**none, "clip_text": "glide-clip-text"}
+        table["sets"]["words"] = {**none, "clip_vocabulary": "clip-vocabulary"}
 
     message = errors_of(written(tmp_path / "models.yaml", add))
-    assert "sets.half: no file for clip_image, clip_vocabulary, which the others" in message
+    assert "sets.half: no file for clip_image, which the others" in message
+    assert "sets.words: no file for clip_text, clip_image, which the others" in message
     assert read_models().file("clip-vocabulary").final_path("w").name == "clip-vocabulary.txt.gz"

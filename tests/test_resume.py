@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,9 @@ from bigart.networks.options import BASE, UPSAMPLER, GlideOptions
 from bigart.pictures import images
 from bigart.running import files
 from bigart.running.device import Device
-from bigart.sampling.candidates import candidate_noise
+from bigart.sampling.candidates import Candidates, candidate_noise
 from bigart.sampling.samplers import SAMPLERS, State
+from bigart.sampling.steered import SteeredCandidates
 from bigart.weights.network_file import open_network
 from projects import ROOT, run_command
 
@@ -50,7 +52,11 @@ def sampled(network: Text2ImUNet, tmp_path: Path) -> Sampled:
     """Samples with a stand-in for the network; returns the pictures and the steps it took."""
 
     def sample(
-        sampler: str, batch: int, cut_after: int | None = None, key: str = "a lake"
+        sampler: str,
+        batch: int,
+        cut_after: int | None = None,
+        key: str = "a lake",
+        kind: Callable[..., Candidates] = Candidates,
     ) -> tuple[list[images.Picture], int]:
         calls = 0
 
@@ -76,6 +82,7 @@ def sampled(network: Text2ImUNet, tmp_path: Path) -> Sampled:
                 passes=1,
                 key=key,
                 write=pictures.extend,
+                kind=kind,
             )
         except KeyboardInterrupt:
             assert list(tmp_path.iterdir())
@@ -95,6 +102,19 @@ def test_from_wherever_it_was_cut(sampler: str, batch: int, sampled: Sampled) ->
         _, before = sampled(sampler, batch, cut_after=cut)
         pictures, after = sampled(sampler, batch)
         assert before + after == calls  # no step is taken twice
+        assert all(np.array_equal(*pair) for pair in zip(pictures, whole, strict=True))
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_pulled_sampling_too(sampler: str, sampled: Sampled) -> None:
+    """With any number of pictures at a time, before and after."""
+    steered = partial(SteeredCandidates, pull=lambda x, timestep: torch.cos(3 * x))
+    usual, _ = sampled(sampler, 2)
+    whole, calls = sampled(sampler, 2, kind=steered)
+    assert not any(np.array_equal(*pair) for pair in zip(whole, usual, strict=True))
+    for cut in range(1, calls):
+        sampled(sampler, 2, cut_after=cut, kind=steered)
+        pictures, _ = sampled(sampler, 1 + cut % 3, kind=steered)
         assert all(np.array_equal(*pair) for pair in zip(pictures, whole, strict=True))
 
 

@@ -121,7 +121,10 @@ def test_sweeps_are_found_among_the_artworks():
         (["", "0.1..0.5"], "found '0.1..0.5'; allowed: number 0 to 20. Several values are written"),
         (["", "", "dpmm|ddim"], "Did you mean `dpm++`? It is in 'dpmm|ddim'."),
         (["", "", "", "yes|maybe"], "found 'maybe'; allowed: `true` or `false`. It is in"),
-        (["", "", "", "", "1..9"], "found '8'; allowed: whole number 1 to `candidates`."),
+        (
+            ["", "", "", "", "1..9"],
+            "found '8'; allowed: `auto`, or whole number 1 to `candidates`.",
+        ),
         (["0..4294967295"], "found 4,294,967,296 values; allowed: at most 200 artworks a row"),
         (["1..20", "1..15"], "found 20 x 15 = 300 combinations; allowed: at most 200"),
         (["1.." + "9" * 5000], "found '1..999"),

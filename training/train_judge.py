@@ -7,6 +7,7 @@ base's process (Nichol et al. 2021, arXiv:2112.10741, section 2.4). Beside the c
 stand captions in which one colour is another, which fit no picture.
 """
 
+import dataclasses
 import functools
 import math
 import zlib
@@ -280,6 +281,8 @@ def job(run: Run, drawn: list[Pool]) -> Job:
     def figures(average: nn.Module) -> dict[str, float]:
         assert isinstance(average, Judge)
         scale = round(float(average.log_scale.detach().exp()), 1)
+        # its file says so to who guides with it
+        average.image.options = dataclasses.replace(average.image.options, logit_scale=scale)
         return {**evaluate(average, process, 8 if run.tiny else 100), "scale": scale}
 
     rate = 1e-3 if run.device == "cpu" else 1.5e-3

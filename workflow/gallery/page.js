@@ -95,7 +95,7 @@
       item.classList.toggle("chosen", is);
       $("button", item).setAttribute("aria-pressed", is);
     }
-    $("[data-chosen]", article).textContent = choice;
+    $("[data-chosen]", article).textContent = choice || "?";
     $("[data-row]", article).textContent = written(cells(name));
     const outdated = $("[data-outdated]", article);
     outdated.hidden = !painted || painted === choice;
@@ -161,21 +161,21 @@
 
   function take(state) {
     for (const [name, choice] of Object.entries(state.choices || {})) {
-      if (articles.has(name)) now[name] = base[name] = choice;
+      if (articles.has(name)) now[name] = base[name] = choice === "auto" ? Number(articles.get(name).dataset.best) : choice;
     }
     for (const name of Object.keys(fixed)) delete fixed[name];
     Object.assign(fixed, state.fixed || {});
     undoable = state.undo || null;
     const wrote = Object.entries(state.choices || {}).some(
-      ([name, choice]) => articles.has(name) && choice !== Number(articles.get(name).dataset.choose));
+      ([name, choice]) => articles.has(name) && String(choice) !== articles.get(name).dataset.stated);
     if (wrote && !TABLE.columns.includes("choose")) TABLE.columns.push("choose");
     for (const [name, article] of articles) {
       const cell = TABLE.columns.indexOf("choose"), known = JSON.parse(article.dataset.cells);
       if (cell >= 0 && state.choices && name in state.choices && !(name in fixed)) {
-        const before = Number(known[cell] || article.dataset.choose);
-        if (before !== state.choices[name]) {
+        const before = known[cell] || article.dataset.stated, choice = state.choices[name];
+        if (before !== choice && Number(before) !== choice) {
           while (known.length <= cell) known.push("");
-          known[cell] = String(state.choices[name]);
+          known[cell] = String(choice);
           article.dataset.cells = JSON.stringify(known);
         }
       }
@@ -210,7 +210,7 @@
       try {
         const { artwork, choose: choice } = undoable;
         take(await ask("undo", {}));
-        say(`${artwork}: candidate ${choice} again.`);
+        say(choice === "auto" ? `${artwork}: the best is chosen again.` : `${artwork}: candidate ${choice} again.`);
       } catch (error) {
         say(`Not undone: ${error.message}`);
       }

@@ -20,13 +20,13 @@ try:
     from bigart.config import print_size, prints, project, sweeps
 except ImportError as error:
     sys.exit(f"error: Snakemake's Python needs pandas and pydantic: {error}")
-from bigart.config.options import DEFAULTS, TEXTS
+from bigart.config.options import AUTO, DEFAULTS, TEXTS
 from bigart.config.plain_text import plain
 from bigart.errors import UserError, suggest, together
 from bigart.metadata import made
 from bigart.running import code_version, engines, environment
 from bigart.running.files import sha256
-from bigart.stages import INSTEAD, NETWORK_STAGES, STAGES
+from bigart.stages import COMPARED, INSTEAD, STAGES
 from bigart.weights.table import CLIP_ROLES
 
 try:
@@ -42,6 +42,8 @@ PRINTS = {artwork for artwork, row in ARTWORKS.items() if print_size.is_print(ro
 # artworks whose thumbnails CLIP guides
 BY_CLIP = {artwork for artwork, row in ARTWORKS.items() if row.guide != "text"}
 VERIFY = f"{RESULTS}/verify"
+# what both engines are compared in
+VERIFIED = {name: stage for name, stage in COMPARED.items() if stage.role in MODELS}
 SWEEPS = sweeps.grouped(ARTWORKS.values())
 GALLERY = f"{RESULTS}/gallery"
 WEIGHTS = "weights"
@@ -96,8 +98,20 @@ def row(wildcards):
 
 @known
 def chosen_candidate(wildcards):
-    """Return an input: the picture at 256 px that `choose` names."""
-    return f"{RESULTS}/{wildcards.artwork}/2-upsampled/{row(wildcards).choose}.png"
+    """Return an input: the picture at 256 px that `choose` names, or CLIP's choice."""
+    if chosen := chosen_by_clip(wildcards):
+        return chosen["chosen"]
+    file = STAGES["upsampled"].file.format(candidate=row(wildcards).choose)
+    return f"{RESULTS}/{wildcards.artwork}/{file}"
+
+
+@known
+def chosen_by_clip(wildcards):
+    """Return an input, `chosen`, where CLIP chooses the candidate."""
+    artwork = row(wildcards)
+    if artwork.choose != AUTO:
+        return {}
+    return {"chosen": f"{RESULTS}/{artwork.artwork}/{STAGES['chosen'].file}"}
 
 
 @known
@@ -216,7 +230,21 @@ def clip_files(wildcards):
 @known
 def clip_identity(wildcards):
     """Return a param: the identity of these and of the base network."""
-    return identity("base", "vocabulary", "merges", *CLIP_ROLES)
+    roles = [role for role in CLIP_ROLES if role in MODELS]
+    return identity("base", "vocabulary", "merges", *roles)
+
+
+@known
+def judge_files(wildcards):
+    """Return inputs: what judges the candidates. Their times do not matter: a choice stays."""
+    roles = ("vocabulary", "merges", *clip_files(wildcards))
+    return {role: ancient(model(role)) for role in roles}
+
+
+@known
+def judged_pictures(wildcards):
+    """Return an input: the candidates, and their thumbnails, which CLIP sees."""
+    return all_of("thumbnails")(wildcards) + all_of("upsampled")(wildcards)
 
 
 # Sweeps
@@ -287,7 +315,27 @@ def grids():
 
 def verify_network(wildcards):
     """Return an input: the network of the stage at hand."""
-    return model(NETWORK_STAGES[wildcards.stage].role)
+    return model(COMPARED[wildcards.stage].role)
+
+
+@known
+def verify_clip(wildcards):
+    """Return inputs: what CLIP needs besides its image encoder, for its own stage."""
+    if COMPARED[wildcards.stage].role != "clip_image":
+        return {}
+    files = clip_files(wildcards)
+    return {role: files[role] for role in files if role != "clip_image"}
+
+
+@known
+def clip_arguments(wildcards, input):
+    """Return a param: the flags of these."""
+    return [
+        word
+        for kind, file in input.items()
+        if kind in CLIP_ROLES
+        for word in (f"--{kind}", file)
+    ]
 
 
 def verify_source(engine):
@@ -296,7 +344,7 @@ def verify_source(engine):
     def source(wildcards):
         stage = wildcards.stage
         if engine == engines.NATIVE:
-            stage = NETWORK_STAGES[stage].before
+            stage = COMPARED[stage].before
         return f"{VERIFY}/{engines.NATIVE}/{stage}.safetensors" if stage else []
 
     return source
@@ -579,7 +627,7 @@ def labels(wildcards):
         "artwork": artwork.artwork,
         "prompt": artwork.prompt,
         "seed": str(artwork.seed),
-        "candidate": f"{artwork.choose} of {CONFIG.candidates}",
+        "candidate": f"{'the best' if artwork.choose == AUTO else artwork.choose} of {CONFIG.candidates}",
     }
 
 
@@ -596,14 +644,7 @@ def greet():
         f"{CONFIG.precision}. Each stage logs its device, and the remaining time after its first step."
     )
     warnings = project.unknown_words(CONFIG, ARTWORKS, MODELS)
-    for warning in warnings[:WARNINGS_SHOWN]:
-        logger.warning(f"warning: {warning}")
-    if len(warnings) > WARNINGS_SHOWN:
-        logger.warning(
-            f"warning: {len(warnings) - WARNINGS_SHOWN} more such lines; "
-            "python workflow/scripts/check_config.py shows all"
-        )
-
+    warn(warnings)
     for path in list(PUT_BY_HAND)[:WARNINGS_SHOWN]:
         logger.warning(
             f"warning: {path} was put there by hand. It is kept, whatever changes, and what "
@@ -611,6 +652,19 @@ def greet():
         )
     if len(PUT_BY_HAND) > WARNINGS_SHOWN:
         logger.warning(f"warning: {len(PUT_BY_HAND) - WARNINGS_SHOWN} more such files")
+
+
+def warn(warnings):
+    """Say some warnings, each once."""
+    warnings = [warning for warning in warnings if warning not in SAID]
+    SAID.extend(warnings)
+    for warning in warnings[:WARNINGS_SHOWN]:
+        logger.warning(f"warning: {warning}")
+    if len(warnings) > WARNINGS_SHOWN:
+        logger.warning(
+            f"warning: {len(warnings) - WARNINGS_SHOWN} more such lines; "
+            "python workflow/scripts/check_config.py shows all"
+        )
 
 
 def check(jobs):
@@ -626,6 +680,7 @@ def check(jobs):
         errors.append(error)
     if errors:
         return together(errors)
+    warn(preflight.cut_prompts(ARTWORKS, MODELS, WEIGHTS))
     say_how_long(outputs)
     return None
 
@@ -634,7 +689,7 @@ def say_how_long(outputs):
     """Say about how long the jobs will take that write these files."""
     from bigart.config import forecast
 
-    if SAID:
+    if "how long" in SAID:
         return
     cores, networks = side_by_side()
     networks = networks or max(1, (cores or 1) // NETWORK_THREADS)
@@ -645,7 +700,7 @@ def say_how_long(outputs):
         cores is not None,
     )
     if words := forecast.forecast(CONFIG, ARTWORKS, MODELS, outputs, machine):
-        SAID.append(words)
+        SAID.append("how long")
         logger.info(words)
 
 

@@ -35,6 +35,7 @@ rule preview:
 rule candidate_views:
     """The candidates and their contact sheet as JPEG."""
     input:
+        unpack(chosen_by_clip),
         images=rules.upsampled.output,
         sheet=rules.contact_sheet.output[0],
     output:
@@ -57,8 +58,11 @@ rule candidate_views:
     params:
         changed=candidates_by_hand,
         code=code("candidate_views.py"),
+        chosen=lambda wildcards, input: [
+            f"--chosen={input[0]}" for kind in input.keys() if kind == "chosen"
+        ],
     shell:
-        'python "$BIGART_SCRIPTS/candidate_views.py" --images {input.images:q}'
+        'python "$BIGART_SCRIPTS/candidate_views.py" {params.chosen:q} --images {input.images:q}'
         " --sheet {input.sheet:q} --out {output.folder:q} --out-sheet {output.sheet:q}"
         " --log {log:q}"
 

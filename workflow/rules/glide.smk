@@ -91,9 +91,40 @@ rule upsampled:
         'python "$BIGART_SCRIPTS/upsample.py" {params.arguments:q} --threads {threads} --log {log:q}'
 
 
+rule chosen:
+    """The candidate that agrees best with the prompt, where `choose` is `auto`.
+
+    Neither the identity of the networks nor the hash of the code is a param: a choice stays.
+    """
+    input:
+        unpack(judge_files),
+        images=rules.upsampled.output,
+        thumbnails=rules.thumbnails.output,
+    output:
+        result("chosen"),
+    log:
+        log_file("chosen"),
+    benchmark:
+        log_file("chosen", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("chosen"),
+    conda:
+        environment_of("clip-image", own=STAGES["chosen"].environment)
+    threads: NETWORK_THREADS
+    resources:
+        **limits("chosen"),
+        gpu=1,
+    params:
+        changed=changed("chosen", judged_pictures),
+        arguments=arguments("chosen"),
+    shell:
+        'python "$BIGART_SCRIPTS/judge.py" {params.arguments:q} --threads {threads} --log {log:q}'
+
+
 rule contact_sheet:
     """The candidates side by side with their numbers: look, then set `choose` in the table."""
     input:
+        unpack(chosen_by_clip),
         images=rules.upsampled.output,
     output:
         result("contact-sheet"),

@@ -2,13 +2,16 @@
 # It needs no artworks; the native engine's results are the inputs of the other one.
 
 for engine in engines.ENGINES:
-    for architecture in engines.PACKAGES:
+    for architecture in dict.fromkeys(
+        stage.architecture for stage in VERIFIED.values()
+    ):
 
         rule:
             """The networks of one architecture, on the same inputs in either engine."""
             name:
-                f"verify_{engine}_{architecture}"
+                f"verify_{engine}_{architecture.replace('-', '_')}"
             input:
+                unpack(verify_clip),
                 model=verify_network,
                 vocabulary=model("vocabulary"),
                 merges=model("merges"),
@@ -22,11 +25,19 @@ for engine in engines.ENGINES:
             wildcard_constraints:
                 stage="|".join(
                     stage.name
-                    for stage in NETWORK_STAGES.values()
+                    for stage in VERIFIED.values()
                     if stage.architecture == architecture
                 ),
             conda:
-                environment_of(architecture, engine)
+                environment_of(
+                    architecture,
+                    engine,
+                    own=(
+                        STAGES["chosen"].environment
+                        if architecture == "clip-image"
+                        else ""
+                    ),
+                )
             threads: NETWORK_THREADS
             resources:
                 gpu=1,
@@ -34,8 +45,12 @@ for engine in engines.ENGINES:
                 runtime=grows(60),
             params:
                 models=lambda wildcards: identity(
-                    NETWORK_STAGES[wildcards.stage].role, "vocabulary", "merges"
+                    COMPARED[wildcards.stage].role,
+                    "vocabulary",
+                    "merges",
+                    *verify_clip(wildcards),
                 ),
+                clip=clip_arguments,
                 device=CONFIG.device,
                 code=code("verify_stage.py", engine, roles=["enlarger"]),
                 engine=engine,
@@ -43,7 +58,7 @@ for engine in engines.ENGINES:
                 'python "$BIGART_SCRIPTS/verify_stage.py"'
                 " --stage {wildcards.stage} --engine {params.engine} --model {input.model:q}"
                 " --vocabulary {input.vocabulary:q} --merges {input.merges:q}"
-                " --source {input.source:q} --out {output:q} --device {params.device}"
+                " {params.clip:q} --source {input.source:q} --out {output:q} --device {params.device}"
                 " --precision fp32 --threads {threads} --log {log:q}"
 
 
@@ -51,10 +66,10 @@ rule verify_report:
     """Differences, times and memory of all stages, for people and for programs."""
     input:
         native=expand(
-            f"{VERIFY}/{engines.NATIVE}/{{stage}}.safetensors", stage=NETWORK_STAGES
+            f"{VERIFY}/{engines.NATIVE}/{{stage}}.safetensors", stage=VERIFIED
         ),
         upstream=expand(
-            f"{VERIFY}/{engines.UPSTREAM}/{{stage}}.safetensors", stage=NETWORK_STAGES
+            f"{VERIFY}/{engines.UPSTREAM}/{{stage}}.safetensors", stage=VERIFIED
         ),
     output:
         html=f"{VERIFY}/report.html",

@@ -4,6 +4,8 @@ import argparse
 import json
 
 from bigart.commands import command
+from bigart.config.options import AUTO
+from bigart.metadata import picture_file, recipe
 from bigart.pictures import images, views
 from bigart.running import files
 
@@ -14,6 +16,7 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", nargs="+", required=True, help="the candidates, in order")
+    parser.add_argument("--chosen", help="what judge.py has written, if it has")
     parser.add_argument("--sheet", required=True, help="the contact sheet")
     parser.add_argument("--out", required=True, help="the folder to write: 1.jpg, 2.jpg ...")
     parser.add_argument("--out-sheet", required=True, help="the sheet to write: .jpg")
@@ -31,6 +34,10 @@ def run(arguments: argparse.Namespace) -> None:
             views.save_jpeg(folder / f"{number}.jpg", picture, QUALITY)
         height, width = pictures[0].shape[:2]
         facts = {"count": len(pictures), "width": width, "height": height}
+        if arguments.chosen:
+            made = picture_file.recipe_so_far(arguments.chosen)
+            facts["chosen"] = recipe.candidate(made, AUTO)
+            facts["agreement"] = recipe.agreement(made, len(pictures))
         (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 

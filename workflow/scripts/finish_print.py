@@ -66,7 +66,8 @@ def run(arguments: argparse.Namespace) -> None:
             )
         strips = print_rows.scaled(image, box, size, path)
         if arguments.image:
-            grain = {"seed": arguments.seed, "candidate": arguments.candidate}
+            candidate = recipe.candidate(made, arguments.candidate)
+            grain = {"seed": arguments.seed, "candidate": candidate}
             noises = [
                 noise.rows_of(stage=GRAIN, draw=draw, width=size[0], **grain) for draw in range(3)
             ]

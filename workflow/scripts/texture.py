@@ -37,10 +37,11 @@ def run(arguments: argparse.Namespace) -> None:
     picture = images.read_rgb(arguments.image)
     height, width = picture.shape[:2]
     so_far = picture_file.recipe_so_far(arguments.image)
+    candidate = recipe.candidate(so_far, arguments.candidate)
     textured = texture_picture(
         picture,
         lambda draw: noise.standard_normal(
-            arguments.seed, arguments.stage, arguments.candidate, draw, (height, width)
+            arguments.seed, arguments.stage, candidate, draw, (height, width)
         ),
         arguments.amount,
         arguments.size,
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
         size=arguments.size,
         colour=arguments.colour,
         seed=arguments.seed,
-        candidate=arguments.candidate,
+        candidate=candidate,
     )
     picture_file.write_picture(arguments.out, textured, made)
 

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     environment.filters |= {"megabytes": megabytes, "shown": compare.shown}
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         found,
-        pictures=[_pictures(*(run.results["picture"] for run in pair)) for pair in pairs],
+        pictures=[_pictures(*(run.results.get("picture") for run in pair)) for pair in pairs],
     )
     figures = json.dumps(found, indent=1, allow_nan=False)
     for path, text in ((arguments.json, figures), (arguments.html, page)):
@@ -57,8 +57,13 @@ def run(arguments: argparse.Namespace) -> None:
             temporary.write_text(f"{text}\n", encoding="utf-8")
 
 
-def _pictures(native: Picture, upstream: Picture) -> list[dict[str, str]]:
-    """Return title and data address of both pictures, uint8 (n, n, 3), and of their difference."""
+def _pictures(native: Picture | None, upstream: Picture | None) -> list[dict[str, str]]:
+    """Return title and data address of both pictures, uint8 (n, n, 3), and of their difference.
+
+    A stage that judges has no picture.
+    """
+    if native is None or upstream is None:
+        return []
     difference = np.abs(native.astype(np.int16) - upstream).max(axis=2)
     # the largest of each block, so that nothing is lost where the picture is shown smaller
     for axis, length in enumerate(difference.shape):

@@ -7,23 +7,25 @@ import time
 import safetensors.torch
 import torch
 
-from bigart.commands import command, network_command, sampling_command
+from bigart.commands import command, network_command
 from bigart.errors import UserError
 from bigart.metadata import recipe
 from bigart.pictures import images
 from bigart.running import files
 from bigart.running.device import peak_memory
 from bigart.running.engines import NATIVE
-from bigart.stages import NETWORK_STAGES
+from bigart.stages import COMPARED
 from bigart.verify import compare, work
 
 
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stage", required=True, choices=list(NETWORK_STAGES))
+    parser.add_argument("--stage", required=True, choices=list(COMPARED))
     parser.add_argument("--vocabulary", required=True, help="encoder.json of the tokenizer")
     parser.add_argument("--merges", required=True, help="vocab.bpe of the tokenizer")
+    parser.add_argument("--clip_text", help="the text encoder, for CLIP's stage")
+    parser.add_argument("--clip_vocabulary", help="CLIP's own vocabulary, if the set has it")
     parser.add_argument(
         "--source",
         nargs="?",
@@ -42,12 +44,10 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: The source is not what the stage computes from, or the network cannot be opened.
     """
-    stage = NETWORK_STAGES[arguments.stage]
+    stage = COMPARED[arguments.stage]
     source = _source(arguments)
     network, device, record = work.open_network(arguments)
-    reader = None
-    if stage.architecture == "glide":
-        reader = sampling_command.prompt_reader(arguments, network, device)
+    reader = work.prompt_reader(arguments, network, device, record)
     inputs_of, compute = work.WORK[stage.architecture]
     with device.locked():
         if source and arguments.engine != NATIVE:
@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _source(arguments: argparse.Namespace) -> compare.Run | None:
     """Return the native engine's run that this one begins with, where it needs one."""
     native = arguments.engine == NATIVE
-    wanted = NETWORK_STAGES[arguments.stage].before if native else arguments.stage
+    wanted = COMPARED[arguments.stage].before if native else arguments.stage
     source = compare.read(arguments.source) if arguments.source else None
     found = source and (source.facts["engine"], source.facts["stage"])
     if found != (wanted and (NATIVE, wanted)):

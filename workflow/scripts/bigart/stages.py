@@ -209,6 +209,20 @@ ASIDE = (
         environment="clip.yaml",
     ),
     Stage(
+        name="chosen",
+        command="judge.py",
+        file="2-chosen.png",
+        size="256 x 256",
+        purpose="where `choose` is `auto`, the one that agrees best with the prompt (CLIP)",
+        options={"--prompt": "prompt"},
+        role="clip_image",
+        architecture="clip-image",
+        before="thumbnails",
+        file_bytes=120_000,
+        mem_mb=2500,
+        environment="clip.yaml",
+    ),
+    Stage(
         name="enlarged-print",
         command="enlarge_print.py",
         file="8-enlarged-print.png",
@@ -261,6 +275,9 @@ STAGES: Mapping[str, Stage] = {stage.name: stage for stage in (*ALL, *ASIDE)}
 
 #: Those that run a network, as the comparison of the engines takes them.
 NETWORK_STAGES: Mapping[str, Stage] = {stage.name: stage for stage in ALL if stage.role}
+
+#: Those that the comparison of the engines runs; the last one where a set has CLIP.
+COMPARED: Mapping[str, Stage] = {**NETWORK_STAGES, "chosen": STAGES["chosen"]}
 
 #: Stages that write the files of another one, each those of artworks of its own -> that one.
 INSTEAD: Mapping[str, str] = {

@@ -9,7 +9,7 @@ import torch
 
 from bigart.config.plain_text import plain
 from bigart.errors import UserError
-from bigart.networks.clip_tokenizer import ClipTokenizer
+from bigart.networks.clip_reader import clip_reader
 from bigart.networks.native.clip import ClipImage, ClipText
 from bigart.networks.upstream.clip import UpstreamClipImage, UpstreamClipText
 from bigart.running import files
@@ -22,12 +22,13 @@ log = logging.getLogger("bigart")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that name its three files."""
+    """Add the arguments that name its files, besides ``vocabulary`` and ``merges``."""
     group = parser.add_argument_group("noised CLIP")
     group.add_argument("--clip_text", required=True, help="its text encoder")
     group.add_argument("--clip_image", required=True, help="its image encoder")
     group.add_argument(
-        "--clip_vocabulary", required=True, help="bpe_simple_vocab_16e6.txt.gz of its tokenizer"
+        "--clip_vocabulary",
+        help="bpe_simple_vocab_16e6.txt.gz of its tokenizer (default: it reads what the set reads)",
     )
 
 
@@ -39,7 +40,7 @@ def open_judge(
     It computes in float32 in any precision. Call it outside ``torch.inference_mode``.
 
     Args:
-        arguments: With those of ``add_arguments`` and ``engine``.
+        arguments: With those of ``add_arguments``, ``vocabulary``, ``merges`` and ``engine``.
         prompt: As it was written.
         device: Where it is to be.
         side: Of the pictures that it is to judge, in pixels.
@@ -69,19 +70,21 @@ def open_judge(
         raise UserError(
             f"{paths[1]} judges pictures of {image.options.image_size} pixels, not of {side}"
         )
-    tokenizer, length = ClipTokenizer.from_file(arguments.clip_vocabulary), text.options.text_ctx
-    if len(tokenizer.ids) > text.options.vocab:
+    vocabulary = arguments.clip_vocabulary or arguments.vocabulary
+    reader = clip_reader(arguments.clip_vocabulary, arguments.vocabulary, arguments.merges)
+    length = text.options.text_ctx
+    if len(reader.ids) > text.options.vocab:
         raise UserError(
-            f"{arguments.clip_vocabulary} has {len(tokenizer.ids)} tokens and {paths[0]} knows "
+            f"{vocabulary} has {len(reader.ids)} tokens and {paths[0]} knows "
             f"{text.options.vocab}: they do not belong together"
         )
-    count, cut = tokenizer.cut(plain(prompt), length)
+    count, cut = reader.cut(plain(prompt), length)
     if cut:
         log.warning(
             "the prompt has %d tokens and CLIP reads %d; its end is cut for CLIP: %s",
-            *(count, length - 2, cut),
+            *(count, length - reader.marks, cut),
         )
-    ids, end = tokenizer.context(plain(prompt), length)
+    ids, end = reader.context(plain(prompt), length)
     tokens, ends = (torch.tensor([part], device=device.device) for part in (ids, end))
     judge = Judge(image, text.embed(tokens, ends))
     log.info("noised CLIP %s", paths[1])
@@ -90,4 +93,4 @@ def open_judge(
         for path, metadata in zip(paths, (of_text, of_image), strict=True)
     }
     options = map(repr, (text.options, image.options))
-    return judge, models, [*options, files.sha256(arguments.clip_vocabulary)]
+    return judge, models, [*options, files.sha256(vocabulary)]

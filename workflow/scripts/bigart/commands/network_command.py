@@ -26,10 +26,27 @@ Upstream = TypeVar("Upstream", bound=UpstreamNetwork)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say which network runs, where and how."""
     parser.add_argument("--model", required=True, help="the network, converted to safetensors")
+    add_machine_arguments(parser)
+
+
+def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say where and how networks run."""
     group = parser.add_argument_group("machine")
     for option in ("device", "precision", "engine"):
         add_option(group, f"--{option}", option)
     group.add_argument("--threads", type=int, help="CPU threads (default: as many as cores)")
+
+
+def use_threads(arguments: argparse.Namespace) -> None:
+    """Let torch use as many CPU threads as the arguments say.
+
+    Raises:
+        UserError: There are none.
+    """
+    if arguments.threads is not None:
+        if arguments.threads < 1:
+            raise UserError(f"--threads is {arguments.threads}; at least 1 is needed")
+        torch.set_num_threads(arguments.threads)
 
 
 def open_network(
@@ -51,10 +68,7 @@ def open_network(
     Raises:
         UserError: No such file, device, precision or package, or a network of another kind.
     """
-    if arguments.threads is not None:
-        if arguments.threads < 1:
-            raise UserError(f"--threads is {arguments.threads}; at least 1 is needed")
-        torch.set_num_threads(arguments.threads)
+    use_threads(arguments)
     precision = arguments.precision
     if precision == "auto" and arguments.engine != NATIVE:
         precision = "fp32"  # the original code keeps nothing from being rounded to 16 bits

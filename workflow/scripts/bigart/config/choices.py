@@ -26,7 +26,7 @@ class _Step(NamedTuple):
     """A choice that was written."""
 
     artwork: str
-    choose: int  # what it was before
+    choose: int | str  # what it was before
     before: TableFile
 
 
@@ -52,9 +52,9 @@ class Choices:
         """Return the state of the table as it is now, which the next choice starts from.
 
         Returns:
-            ``choices``: artwork -> the number of its candidate. ``fixed``: artwork -> why its
-            choice cannot be written. ``undo``: the artwork whose choice would be taken back, and
-            the number it then has; or None.
+            ``choices``: artwork -> the number of its candidate, or "auto". ``fixed``: artwork ->
+            why its choice cannot be written. ``undo``: the artwork whose choice would be taken
+            back, and what it then has; or None.
 
         Raises:
             OSError: The table cannot be read.
@@ -92,7 +92,7 @@ class Choices:
                 new.save(self._seen)
                 self._steps.append(_Step(artwork, former, self._seen))
                 self._seen = new
-                log.info("%s: candidate %d (before: %d)", artwork, choose, former)
+                log.info("%s: candidate %d (before: %s)", artwork, choose, former)
             return self._state()
 
     def undo(self) -> dict[str, object]:
@@ -110,7 +110,7 @@ class Choices:
             step.before.save(self._seen)
             self._steps.pop()
             self._seen = step.before
-            log.info("%s: candidate %d again", step.artwork, step.choose)
+            log.info("%s: candidate %s again", step.artwork, step.choose)
             return self._state()
 
     def close(self) -> None:

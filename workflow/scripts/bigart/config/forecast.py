@@ -43,6 +43,7 @@ _STATED = {
     "enlarged-4096": (3.5, 14.3, 107),
     "textured-4096": (3, 0, 0),
     "final": (0.6, 0, 0),
+    "chosen": (4, 0.1, 1.5),
     "proof": (3, 0, 0),
     # for a million pixels: of the result, and of the picture that is read
     "enlarged-print": (3.5, 1.0, 8.0),

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 
 from bigart.config import artworks
-from bigart.config.options import Artwork, Config, Options
+from bigart.config.options import AUTO, Artwork, Config, Options
 from bigart.metadata import recipe as recipes
 from bigart.metadata.measured import Measured
 
@@ -45,6 +45,8 @@ class Shown:
         cells: Those of its row of the table, as text.
         candidates: Addresses of the candidates, relative to the page.
         size: Their width and height in pixels.
+        agreement: Of each candidate with the prompt, where CLIP has compared them.
+        best: The candidate that it has chosen; 0 where it has not.
         final: Facts of the final picture (see ``final_views.py``); nothing where there is none.
     """
 
@@ -52,6 +54,8 @@ class Shown:
     cells: list[str]
     candidates: list[str]
     size: tuple[int, int] = (0, 0)
+    agreement: list[float] = field(default_factory=list)
+    best: int = 0
     final: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -66,6 +70,11 @@ class Shown:
         return _SWEPT.format(row) if row else ""
 
     @property
+    def chosen(self) -> int:
+        """Which candidate is chosen; 0 where CLIP is still to choose."""
+        return self.best if self.artwork.choose == AUTO else int(self.artwork.choose)
+
+    @property
     def painted(self) -> int:
         """Which candidate its final picture shows; 0 without a final picture."""
         return int(recipes.find(self.final["recipe"], "candidate") or 0) if self.final else 0
@@ -76,7 +85,7 @@ class Shown:
         if self.final:
             return (f"{self.name}/final/card.jpg", *self.final["card"])
         if self.candidates:
-            place = min(self.artwork.choose, len(self.candidates)) - 1
+            place = min(max(self.chosen, 1), len(self.candidates)) - 1
             return (self.candidates[place], *self.size)
         return None
 
@@ -125,7 +134,8 @@ def shown(config: Config, folder: Path) -> tuple[list[str], list[Shown]]:
         candidates = [f"{name}/candidates/{k}.jpg" for k in range(1, facts.get("count", 0) + 1)]
         row = rows.get(artwork.sweep or name, [])
         size = facts.get("width", 0), facts.get("height", 0)
-        found.append(Shown(artwork, row, candidates, size, final))
+        judged = facts.get("agreement", []), facts.get("chosen", 0)
+        found.append(Shown(artwork, row, candidates, size, *judged, final))
     return columns, found
 
 

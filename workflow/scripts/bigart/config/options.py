@@ -29,6 +29,9 @@ from bigart.config import print_size
 from bigart.config.plain_text import plain, plain_number
 from bigart.errors import listed, show, suggest
 
+#: As `choose`: the candidate that CLIP takes for the best.
+AUTO = "auto"
+
 # What other programs take, and this one does not
 _HINTS = {
     "device": "A GPU of NVIDIA or AMD is `cuda`, one of Apple `mps`; `auto` takes what is there.",
@@ -48,7 +51,9 @@ def _normal_path(text: str) -> str:
     return str(Path.cwd()) if path == "." else path
 
 
-def _among_candidates(choose: int, info: Any) -> int:
+def _among_candidates(choose: int | str, info: Any) -> int | str:
+    if choose == AUTO:
+        return choose
     candidates = info.context["candidates"] or info.data.get("candidates", choose)
     if choose > candidates:
         raise ValueError(f"`candidates` is {candidates}.")
@@ -123,8 +128,11 @@ _Steps = Annotated[int, Field(ge=2, le=1000)]
 _Pictures = Annotated[int, Field(ge=1, le=1000)]
 _Batch = Annotated[_Pictures | Literal["auto"], _allowed("`auto` or a whole number 1 to 1000")]
 _Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
-_CHOICE = "whole number 1 to `candidates`"
-_Choice = Annotated[_Count, _allowed(_CHOICE), AfterValidator(_among_candidates)]
+_Choice = Annotated[
+    _Count | Literal["auto"],
+    _allowed("`auto`, or whole number 1 to `candidates`"),
+    AfterValidator(_among_candidates),
+]
 _Sampler = Literal["ancestral", "ddim", "dpm++", "dpm++sde"]
 _Guidance = Annotated[float, Field(ge=0, le=20)]
 _ClipScale = Annotated[float, Field(ge=0, le=50)]
@@ -227,7 +235,9 @@ class Options(_Model):
     """The options that config.yaml has for all artworks, and a row of the table for its own."""
 
     seed: _Seed = _option(42, "where the noise starts; another seed gives other pictures")
-    choose: _Choice = _option(1, "which candidate is enlarged")
+    choose: _Choice = _option(
+        1, "which candidate is enlarged; `auto` is the one that agrees best with the prompt"
+    )
     steps: _Steps = _option(400, "denoising steps of a thumbnail, out of 1000")
     sampler: _Sampler = _option("ancestral", "how the steps are taken")
     guidance: _Guidance = _option(2.0, "how strongly the prompt pulls; 1 is no extra pull")

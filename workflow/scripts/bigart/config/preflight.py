@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
 from bigart.config import prints
-from bigart.config.options import TEXTS, Artwork, Config
-from bigart.config.project import needed
-from bigart.errors import UserError, named
+from bigart.config.options import AUTO, TEXTS, Artwork, Config
+from bigart.config.project import by_clip, needed, texts
+from bigart.errors import UserError, named, show
 from bigart.running import engines, environment
 from bigart.running.progress import megabytes
-from bigart.stages import ALL, NETWORK_STAGES, STAGES, Stage, of_file
+from bigart.stages import ALL, COMPARED, STAGES, Stage, of_file
 from bigart.weights import inspection
 from bigart.weights.table import ModelFile
 
@@ -55,6 +55,39 @@ def errors(
         *prints.engine_errors(config, table, outputs),
         *room_errors(outputs, models, weights, table),
     ]
+
+
+def cut_prompts(
+    table: Mapping[str, Artwork], models: Models, weights: Path | str = "weights"
+) -> list[str]:
+    """Return a warning for each prompt of which CLIP, which is to guide or choose, reads a part.
+
+    Nothing where its files are still to be fetched, or this Python cannot read prompts.
+    """
+    roles = ("vocabulary", "merges", "clip_vocabulary")
+    paths = {role: models[role].final_path(weights) for role in roles if role in models}
+    rows = by_clip(table)
+    text = models["clip_text"].final_path(weights) if rows else Path()
+    if not rows or not all(path.is_file() for path in (text, *paths.values())):
+        return []
+    with contextlib.suppress(UserError, ImportError):
+        options = inspection.inspect(text, "clip-text", converted=True).options
+        # a token is a byte at least: most prompts need no tokenizer, which brings torch
+        most = getattr(options, "text_ctx", 0) - 2
+        prompts = texts(rows, ["prompt"])
+        if long := [found for found in prompts if len(found[1].encode(errors="replace")) > most]:
+            from bigart.networks.clip_reader import clip_reader
+
+            reader = clip_reader(paths.get("clip_vocabulary"), paths["vocabulary"], paths["merges"])
+            length = most + 2
+            cut = {place: reader.cut(prompt, length) for place, prompt in long}
+            return [
+                f"{place}: CLIP reads {length - reader.marks} tokens and this has {count}; this "
+                f"end is cut for CLIP: {show(end, 400)}"
+                for place, (count, end) in cut.items()
+                if end
+            ]
+    return []
 
 
 def device_error(config: Config) -> str | None:
@@ -154,11 +187,15 @@ def all_outputs(
 ) -> set[str]:
     """Return the files of all stages of all artworks, and those of the models that are made."""
     picture = prints.ENLARGED * prints.side(models, weights)
-    larger = (STAGES["enlarged-print"],)
+    larger, chosen = (STAGES["enlarged-print"],), (STAGES["chosen"],)
     pictures = (
         f"{config.results}/{name}/{stage.file}".format(candidate=candidate, format=artwork.format)
         for name, artwork in table.items()
-        for stage in (*ALL, *(larger if prints.factors(artwork, models, picture) else ()))
+        for stage in (
+            *ALL,
+            *(larger if prints.factors(artwork, models, picture) else ()),
+            *(chosen if artwork.choose == AUTO else ()),
+        )
         if stage.name != "detailed" or artwork.detail
         for candidate in range(1, config.candidates + 1 if "{candidate}" in stage.file else 2)
     )
@@ -174,8 +211,8 @@ def _networks(config: Config, outputs: Set[str]) -> Iterator[tuple[str, Stage]]:
     for path in outputs:
         if (stage := of_file(path)) and stage.role:
             yield config.engine, stage
-        elif (name := Path(path).stem) in NETWORK_STAGES:  # of the comparison of the engines
-            yield Path(path).parent.name, NETWORK_STAGES[name]
+        elif (name := Path(path).stem) in COMPARED:  # of the comparison of the engines
+            yield Path(path).parent.name, COMPARED[name]
 
 
 def _model_bytes(models: Models, weights: Path | str) -> dict[str, float]:

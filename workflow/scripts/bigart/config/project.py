@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bigart.config import artworks, sweeps
-from bigart.config.options import COLUMNS, DEFAULTS, TEXTS, Artwork, Config, checked
+from bigart.config.options import AUTO, COLUMNS, DEFAULTS, TEXTS, Artwork, Config, checked
 from bigart.config.plain_text import plain
 from bigart.errors import InputError, UserError, listed, named, show, suggest, together
 from bigart.running import yaml_file
@@ -75,33 +75,51 @@ def read(
 
 
 def clip_errors(config: Config, table: Mapping[str, Artwork], models: Models) -> list[str]:
-    """Return the error that artworks are to be guided by CLIP and the chosen set has none."""
-    rows = [name for name, row in table.items() if row.guide != "text"]
-    if not rows or "clip_image" in models.sets.get(config.models, {}):
+    """Return the errors that CLIP is to guide or to choose, and the chosen set has none."""
+    if "clip_image" in models.sets.get(config.models, {}):
         return []
-    others = f" and {len(rows) - 1} more" if rows[1:] else ""
     having = [name for name, roles in models.sets.items() if "clip_image" in roles]
-    return [
-        f"artwork `{rows[0]}`{others}, column `guide`: found '{table[rows[0]].guide}', and the "
-        f"model set `{config.models}` has no noised CLIP; allowed: `guide: text`, or a set that "
-        f"has it ({listed(having) if having else 'there is none'})"
-    ]
+    without = {"guide": "`guide: text`", "choose": "a number"}
+    errors = []
+    for column, allowed in without.items():
+        if rows := [name for name, row in table.items() if column in _by_clip(row)]:
+            others = f" and {len(rows) - 1} more" if rows[1:] else ""
+            errors.append(
+                f"artwork `{rows[0]}`{others}, column `{column}`: found "
+                f"'{getattr(table[rows[0]], column)}', and the model set `{config.models}` has no "
+                f"noised CLIP; allowed: {allowed}, or a set that has it "
+                f"({listed(having) if having else 'there is none'})"
+            )
+    return errors
+
+
+def _by_clip(row: Artwork) -> list[str]:
+    """Return the columns for which an artwork needs noised CLIP."""
+    needing = {"guide": row.guide != "text", "choose": row.choose == AUTO}
+    return [column for column, needs in needing.items() if needs]
+
+
+def by_clip(table: Mapping[str, Artwork]) -> dict[str, Artwork]:
+    """Return the artworks that need noised CLIP: it guides them, or chooses their candidate."""
+    return {name: row for name, row in table.items() if _by_clip(row)}
 
 
 def needed(files: Mapping[str, ModelFile], table: Mapping[str, Artwork]) -> dict[str, ModelFile]:
-    """Return the model file of each role that the artworks need: CLIP's only where it guides."""
-    guided = any(row.guide != "text" for row in table.values())
-    return {role: file for role, file in files.items() if guided or role not in CLIP_ROLES}
+    """Return the model file of each role that the artworks need: CLIP's only where they do."""
+    judged = bool(by_clip(table))
+    return {role: file for role, file in files.items() if judged or role not in CLIP_ROLES}
 
 
-def texts(table: Mapping[str, Artwork]) -> Iterator[tuple[str, str]]:
+def texts(
+    table: Mapping[str, Artwork], columns: Iterable[str] = TEXTS
+) -> Iterator[tuple[str, str]]:
     """Yield where each prompt and negative prompt is, in words, and the text that networks read.
 
     The artworks of a sweep have theirs from one row.
     """
     rows = {artwork.sweep or name: artwork for name, artwork in table.items()}
     for name, artwork in rows.items():
-        for column in TEXTS:
+        for column in columns:
             yield f"artwork `{name}`, column `{column}`", plain(getattr(artwork, column))
 
 

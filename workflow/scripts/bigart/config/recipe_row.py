@@ -103,7 +103,9 @@ def _records(recipe: Recipe) -> dict[str, Mapping[str, Any]]:
         raise UserError(f"{_NO_ROW}: it has the stage {show(strange[0])}, which is not a row's")
     if names[:1] != ["thumbnails"]:
         raise UserError(f"{_NO_ROW}: it does not begin with thumbnails of a prompt")
-    return dict(zip(names, recipe["stages"], strict=True))
+    records = dict(zip(names, recipe["stages"], strict=True))
+    records.pop("chosen", None)  # what CLIP has chosen, the row says as a number
+    return records
 
 
 def _options(name: str) -> Iterator[tuple[str, str]]:

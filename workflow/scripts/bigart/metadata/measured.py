@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bigart.running.progress import duration
-from bigart.stages import ALL
+from bigart.stages import ALL, STAGES
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def read(logs: Path, suffix: str) -> list[Measured]:
         suffix: The format of its final file, such as "png".
     """
     found = []
-    for stage in ALL:
+    for stage in (*ALL, STAGES["chosen"]):
         path = logs / f"{stage.log.format(format=suffix)}.benchmark.tsv"
         with contextlib.suppress(OSError, ValueError, LookupError, StopIteration):
             with path.open(encoding="utf-8") as file:

@@ -83,6 +83,27 @@ def find(recipe: Recipe, name: str) -> Any:
     return next((stage[name] for stage in reversed(recipe["stages"]) if name in stage), None)
 
 
+def candidate(recipe: Recipe, choose: int | str) -> int:
+    """Return which candidate a picture is made from: ``choose``, or of "auto" the recorded one.
+
+    A picture that a person has put there may tell none: it counts as the first.
+    """
+    if choose != "auto":
+        return int(choose)
+    found = find(recipe, "candidate")
+    return found if isinstance(found, int) and found > 0 else 1
+
+
+def agreement(recipe: Recipe, count: int) -> list[float]:
+    """Return how well CLIP found each of ``count`` candidates to agree with the prompt.
+
+    Nothing where it was not asked, or was asked about others.
+    """
+    found = find(recipe, "agreement")
+    known = isinstance(found, list) and len(found) == count
+    return found if known and all(isinstance(each, int | float) for each in found) else []
+
+
 def to_json(recipe: Recipe) -> str:
     r"""Return the recipe as one line of JSON that is valid in UTF-8 and XML.
 

@@ -41,6 +41,7 @@ class ClipImageOptions:
         layers: Its layers.
         heads: Heads of its attention.
         embedding: Numbers of the vector that a picture becomes.
+        logit_scale: Factor of the cosines with prompts, as it was trained.
     """
 
     image_size: int = 64
@@ -50,3 +51,4 @@ class ClipImageOptions:
     layers: int = 12
     heads: int = 12
     embedding: int = 512
+    logit_scale: float = 100.0

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import ftfy
 import regex
 
 from bigart.errors import UserError
@@ -34,9 +33,14 @@ _SYMBOLS = {byte: chr(byte) for byte in _PRINTABLE} | {
 class ClipTokenizer:
     """Turns prompts into CLIP's token ids.
 
+    Attributes:
+        marks: Tokens of its own that it adds to a prompt.
+
     Args:
         merges: Pairs of tokens to join, by descending priority.
     """
+
+    marks = 2
 
     def __init__(self, merges: Sequence[tuple[str, str]]) -> None:
         symbols = list(_SYMBOLS.values())
@@ -68,6 +72,8 @@ class ClipTokenizer:
 
     def encode(self, prompt: str) -> list[int]:
         """Return the token ids of a prompt, of any length, without start and end."""
+        import ftfy  # which those have not who have no vocabulary of CLIP
+
         text = html.unescape(html.unescape(ftfy.fix_text(prompt)))
         text = regex.sub(r"\s+", " ", text.strip()).strip().lower()
         return [self.ids[part] for word in _WORDS.findall(text) for part in self._parts(word)]

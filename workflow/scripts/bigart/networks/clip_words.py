@@ -11,9 +11,14 @@ END = "<|endoftext|>"
 class ClipWords:
     """Turns prompts into token ids, as ``ClipTokenizer`` does, but without a token of the start.
 
+    Attributes:
+        marks: Tokens of its own that it adds to a prompt.
+
     Args:
         vocabulary: GLIDE's; must have a token of the end.
     """
+
+    marks = 1
 
     def __init__(self, vocabulary: Tokenizer) -> None:
         self.vocabulary, self.ids = vocabulary, vocabulary.encoder

@@ -23,6 +23,7 @@ GAP = 28
 NUMBER_SIZE = 34
 NUMBER_SPACE = 54  # below a picture, for its number
 NUMBER_BASELINE = 41
+FRAME = 5  # around the chosen picture
 PROMPT_SIZE = 28
 PROMPT_LINE = 38
 PROMPT_MAX_LINES = 4
@@ -34,7 +35,13 @@ HEAD_SPACE = 30  # between the head and the pictures
 MIN_WIDTH = 560  # of the text, where pictures are few or small
 
 
-def contact_sheet(pictures: Sequence[Picture], prompt: str, note: str = "") -> Picture:
+def contact_sheet(
+    pictures: Sequence[Picture],
+    prompt: str,
+    note: str = "",
+    agreement: Sequence[float] = (),
+    chosen: int = 0,
+) -> Picture:
     """Lay out pictures in rows, numbered from 1, under their prompt.
 
     Args:
@@ -42,6 +49,8 @@ def contact_sheet(pictures: Sequence[Picture], prompt: str, note: str = "") -> P
         prompt: Any text; wrapped, and cut with an ellipsis after four lines. What runs from right
             to left begins at the right.
         note: A smaller line under the prompt.
+        agreement: Of each picture with the prompt, shown beside its number; or nothing.
+        chosen: The number that is framed; 0 for none.
 
     Returns:
         uint8 (height, width, 3).
@@ -72,11 +81,19 @@ def contact_sheet(pictures: Sequence[Picture], prompt: str, note: str = "") -> P
         text.draw(sheet, MARGIN, y + SMALL_BASELINE, line, SMALL_SIZE, FAINT)
     for index, picture in enumerate(pictures):
         x, y = tile_corner(index, columns, width, height, top)
-        draw.rectangle((x - 1, y - 1, x + width, y + height), outline=EDGE)
+        if index + 1 == chosen:
+            frame = (x - FRAME, y - FRAME, x + width + FRAME - 1, y + height + FRAME - 1)
+            draw.rectangle(frame, outline=INK, width=FRAME)
+        else:
+            draw.rectangle((x - 1, y - 1, x + width, y + height), outline=EDGE)
         sheet.paste(Image.fromarray(picture), (x, y))
         number = text.line_of(str(index + 1))
         middle = x + (width - text.length(number, NUMBER_SIZE)) / 2
         text.draw(sheet, middle, y + height + NUMBER_BASELINE, number, NUMBER_SIZE, INK)
+        if agreement:
+            score = text.line_of(f"{agreement[index]:.3f}")
+            right = x + width - text.length(score, SMALL_SIZE)
+            text.draw(sheet, right, y + height + NUMBER_BASELINE, score, SMALL_SIZE, FAINT)
     return np.array(sheet)
 
 

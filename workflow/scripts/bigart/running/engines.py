@@ -62,6 +62,7 @@ PACKAGES = {
     "glide": Package("glide-text2im", "glide_text2im", "upstream-glide.yaml"),
     "rrdbnet": Package("basicsr", "basicsr", "upstream-basicsr.yaml"),
     "vqgan": Package("taming-transformers", "taming", "upstream-taming.yaml"),
+    "clip-image": Package("glide-text2im", "glide_text2im", "upstream-glide.yaml"),
 }
 
 

@@ -8,13 +8,16 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from bigart.networks.clip_options import ClipImageOptions
+
 # How many pictures a gradient is taken of at once: one takes about 0.1 GB at the published size
 ON_CPU, ON_GPU = 1, 8
-LOGIT_SCALE = 100.0
 
 
 class ImageEncoder(Protocol):
     """What is needed of noised CLIP: ``native.clip.ClipImage`` or the original."""
+
+    options: ClipImageOptions
 
     def embed(self, x: Tensor, timesteps: Tensor) -> Tensor:
         """Return the unit vectors (B, embedding) of noisy pictures (B, 3, n, n)."""
@@ -42,15 +45,16 @@ class Judge:
         return (self.encoder.embed(x, times) * self.prompt).sum(dim=1)
 
     def gradient(self, x: Tensor, timestep: int) -> Tensor:
-        """Return the gradient (B, 3, n, n) of 100 times the agreement to the pictures.
+        """Return the gradient (B, 3, n, n) to the pictures of the agreement times its factor.
 
         A few pictures at a time, so that memory does not grow with their number.
         """
+        scale = self.encoder.options.logit_scale
         at_once = ON_CPU if x.device.type == "cpu" else ON_GPU
         parts = []
         with torch.inference_mode(False), torch.enable_grad():
             for part in x.split(at_once):
                 part = part.detach().clone().float().requires_grad_(True)
-                total = LOGIT_SCALE * self.agreement(part, timestep).sum()
+                total = scale * self.agreement(part, timestep).sum()
                 parts += torch.autograd.grad(total, part)
         return torch.cat(parts)

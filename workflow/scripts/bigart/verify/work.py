@@ -18,20 +18,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bigart.commands import network_command, sampling_command, upscaler_command
+from bigart.commands import clip_command, network_command, sampling_command, upscaler_command
 from bigart.commands.sampling_command import GlideNetwork
 from bigart.commands.upscaler_command import Native, Upstream
+from bigart.networks.native.clip import ClipImage
 from bigart.networks.native.vqgan import VQGAN
 from bigart.networks.reconstruction import as_input
+from bigart.networks.upstream.clip import UpstreamClipImage
 from bigart.networks.upstream.vqgan import UpstreamVQGAN
 from bigart.pictures import images
 from bigart.running.device import Device
 from bigart.running.progress import Progress
 from bigart.sampling import noise
+from bigart.sampling.judge import Judge
 from bigart.sampling.prompts import PromptReader
 from bigart.sampling.samplers import SAMPLERS, Denoiser, State, conditioned, guided
 from bigart.sampling.schedule import Schedule
-from bigart.stages import NETWORK_STAGES
+from bigart.stages import COMPARED
 
 PROMPT = "a painting of a sunset over a lake"
 SEED = 42
@@ -47,17 +50,39 @@ class Work(NamedTuple):
     """What is computed in a stage: inputs for both engines from the stage before, and results."""
 
     inputs: Callable[[Any, Tensor | None], Tensors]
-    compute: Callable[[Any, Tensors, PromptReader | None], Tensors]
+    compute: Callable[[Any, Tensors, Any], Tensors]
 
 
 def open_network(arguments: argparse.Namespace) -> tuple[Any, Device, dict[str, Any]]:
     """Open the network of ``arguments.stage``, see ``network_command.open_network``."""
-    stage = NETWORK_STAGES[arguments.stage]
+    stage = COMPARED[arguments.stage]
     if stage.architecture == "glide":
         return sampling_command.open_network(arguments, super_res=stage.before is not None)
     if stage.architecture == "rrdbnet":
         return upscaler_command.open_upscaler(arguments)
+    if stage.architecture == "clip-image":
+        return network_command.open_network(arguments, ClipImage, UpstreamClipImage)
     return network_command.open_network(arguments, VQGAN, UpstreamVQGAN)
+
+
+def prompt_reader(
+    arguments: argparse.Namespace, network: Any, device: Device, record: dict[str, Any]
+) -> PromptReader | Judge | None:
+    """Return what reads the prompt for the network, where that has one; the record names its files.
+
+    CLIP's networks are opened so that gradients can be had.
+    """
+    match COMPARED[arguments.stage].architecture:
+        case "glide":
+            return sampling_command.prompt_reader(arguments, network, device)
+        case "clip-image":
+            arguments.clip_image, side = arguments.model, network.options.image_size
+            with torch.inference_mode(False), torch.no_grad():
+                judge, record["models"], _ = clip_command.open_judge(
+                    arguments, PROMPT, device, side
+                )
+            return judge
+    return None
 
 
 # ---- GLIDE ---------------------------------------------------------------------------------------
@@ -126,6 +151,33 @@ def _noise(label: str, draw: int, side: int) -> Tensor:
     return torch.from_numpy(noise.standard_normal(SEED, label, 1, draw, (3, side, side)))[None]
 
 
+# ---- CLIP ----------------------------------------------------------------------------------------
+
+
+def clip_inputs(network: ClipImage, before: Tensor | None) -> Tensors:
+    """Return the thumbnail, with noise as at some steps and without."""
+    assert before is not None
+    inputs = {"x at 0": before * 2 - 1}
+    process = Schedule.create("squaredcos_cap_v2", "")
+    for draw, t in enumerate(TIMESTEPS):
+        kept = float(process.alphas_cumprod[t])
+        added = _noise("verify", draw, before.shape[-1]).to(before.device)
+        inputs[f"x at {t}"] = inputs["x at 0"] * kept**0.5 + added * (1 - kept) ** 0.5
+    return inputs
+
+
+def judged(network: ClipImage | UpstreamClipImage, inputs: Tensors, judge: Judge | None) -> Tensors:
+    """Compare the pictures with the prompt, and take the gradient that guides."""
+    assert judge is not None
+    results = {"prompt": judge.prompt}
+    for name, x in inputs.items():
+        t = int(name.removeprefix("x at "))
+        times = torch.full((len(x),), t, device=x.device)
+        results[f"picture at step {t}"] = network.embed(x, times)
+        results[f"gradient at step {t}"] = judge.gradient(x, t)
+    return results
+
+
 # ---- finishing -----------------------------------------------------------------------------------
 
 
@@ -174,4 +226,5 @@ WORK: Mapping[str, Work] = {
     "glide": Work(glide_inputs, painted),
     "rrdbnet": Work(middle_of_picture, enlarged),
     "vqgan": Work(detailer_inputs, detailed),
+    "clip-image": Work(clip_inputs, judged),
 }

@@ -31,7 +31,12 @@ REDO = (
 )
 
 _Size = Annotated[int, Field(ge=1, le=2**20)]
-_KINDS = {int: _Size, tuple: Annotated[tuple[_Size, ...], Field(strict=False)], bool: bool}
+_KINDS = {
+    int: _Size,
+    float: Annotated[float, Field(gt=0, le=1000)],
+    tuple: Annotated[tuple[_Size, ...], Field(strict=False)],
+    bool: bool,
+}
 _CHOICES = {"scale": Literal[2, 4], "noise_schedule": Literal["squaredcos_cap_v2", "linear"]}
 
 

@@ -110,6 +110,7 @@ def check_set(files: Mapping[str, ModelFile], weights: Path | str = "weights") -
         weights: The folder of downloads and converted files.
     """
     errors = []
+    options: dict[str, Any] = {}
     for role, file in files.items():
         final = file.final_path(weights)
         sources = {part.source_path(weights): part for part in file.sources}
@@ -121,7 +122,9 @@ def check_set(files: Mapping[str, ModelFile], weights: Path | str = "weights") -
                 found = inspect(path, file.architecture, part.options, converted, member)
                 if path in sources or not all(source.is_file() for source in sources):
                     _check_role(role, found.options)
-                    if role in ("base", "upsampler"):
+                    options[role] = found.options
+                    own = role == "clip_text" and "clip_vocabulary" not in files
+                    if role in ("base", "upsampler") or own:
                         _check_vocabulary(found, files["vocabulary"].final_path(weights))
                 if not final.is_file() and importlib.util.find_spec("torch"):
                     from bigart.weights import conversion  # takes seconds, once for a file
@@ -129,6 +132,23 @@ def check_set(files: Mapping[str, ModelFile], weights: Path | str = "weights") -
                     conversion.verify(found)
             except UserError as error:
                 errors.append(f"{role}: `{file.name}`, {_with_path(path, error)}")
+    return errors + _clip_errors(files, options)
+
+
+def _clip_errors(files: Mapping[str, ModelFile], options: Mapping[str, Any]) -> list[str]:
+    """Return in what the encoders of noised CLIP do not fit together, or the base network."""
+    text, image, base = (options.get(role) for role in ("clip_text", "clip_image", "base"))
+    errors = []
+    if text and image and text.embedding != image.embedding:
+        errors.append(
+            f"clip_text: `{files['clip_text'].name}` makes vectors of {text.embedding} numbers, "
+            f"and `{files['clip_image'].name}` of {image.embedding}: they do not belong together"
+        )
+    if base and image and base.image_size != image.image_size:
+        errors.append(
+            f"clip_image: `{files['clip_image'].name}` judges pictures of {image.image_size} "
+            f"pixels, and `{files['base'].name}` paints {base.image_size}"
+        )
     return errors
 
 
@@ -152,7 +172,8 @@ def _check_role(role: str, options: Any) -> None:
 
 
 def _check_vocabulary(found: Recognised[Shape], path: Path) -> None:
-    shape = found.state.get("token_embedding.weight", Shape(())).shape
+    embeddings = ("token_embedding.weight", "blocks.input.w_voc")
+    shape = next((found.state[name].shape for name in embeddings if name in found.state), ())
     if shape and path.is_file():
         try:
             content = path.read_bytes()

@@ -46,7 +46,8 @@ OPTIONAL_ROLES: Mapping[str, tuple[str, ...]] = {
     "clip_image": ("clip-image",),
     "clip_vocabulary": ("clip-vocabulary",),
 }
-#: Those that a set has together, or none of them.
+#: Noised CLIP: a set has both encoders or none. Where it has no vocabulary of CLIP, they read the
+#: set's own.
 CLIP_ROLES = ("clip_text", "clip_image", "clip_vocabulary")
 _EVERY_ROLE = {**ROLES, **OPTIONAL_ROLES}
 _Error = tuple[str, str]  # the dotted key and a message
@@ -358,8 +359,8 @@ def _set_errors(name: str, sets: _Group, files: _Group) -> Iterator[_Error]:
     roles = _roles(name, sets)
     if missing := [role for role in ROLES if role not in roles]:
         yield f"sets.{name}", f"no file for {', '.join(missing)} (or `like: ANOTHER-SET`)"
-    absent = [role for role in CLIP_ROLES if role not in roles]
-    if 0 < len(absent) < len(CLIP_ROLES):
+    absent = [role for role in CLIP_ROLES[:2] if role not in roles]
+    if absent and any(role in roles for role in CLIP_ROLES):
         yield f"sets.{name}", f"no file for {', '.join(absent)}, which the others of CLIP need"
     for role, word in sets[name].items():
         place, known = f"sets.{name}.{role}", sets if role == "like" else files

@@ -22,7 +22,7 @@ class _UpstreamEncoder(UpstreamNetwork):
     @property
     def package(self) -> Package:
         """The original package, which is that of GLIDE."""
-        return PACKAGES["glide"]
+        return PACKAGES["clip-image"]
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
         """Load weights, strictly and without a copy."""
