@@ -55,6 +55,8 @@ def run(arguments: argparse.Namespace) -> None:
     made = picture_file.recipe_so_far(path)
     with print_rows.opened_large(path) as image:
         size = print_size.pixels(options.size, dpi) or image.size
+        if size == (max(image.size),) * 2:
+            size = image.size  # a picture of one's own keeps its shape: see enlarge_picture.py
         if error := print_size.bleed_error(options.bleed, options.size, dpi, min(image.size)):
             raise UserError(error)
         box = frame.box(image.size, size, print_size.centre(options.crop))
