@@ -203,6 +203,26 @@ def picture_of(wildcards):
     return f"{RESULTS}/{wildcards.artwork}/{STAGES['picture'].file}"
 
 
+def former_of(wildcards):
+    """Return an input: the final picture of which a part is painted anew."""
+    return final_picture(row(wildcards).repaint)
+
+
+def former_by_hand(pictures):
+    """Return a function of the wildcards: these pictures and that one."""
+
+    def both(wildcards):
+        found = pictures(wildcards)
+        return [*([found] if isinstance(found, str) else found), former_of(wildcards)]
+
+    return both
+
+
+def painter(role):
+    """Return the role of the network that paints a part anew: for inpainting, or the usual one."""
+    return f"{role}_inpaint" if f"{role}_inpaint" in MODELS else role
+
+
 # Model files
 
 
@@ -387,7 +407,7 @@ def environment_of(architecture, engine=CONFIG.engine, own=""):
 def limits(name):
     """Return the resources that bound a stage: memory in MB and time in minutes."""
     stage = STAGES[name]
-    if name in ("enlarged-picture", "enlarged-print", "final-print", "proof"):
+    if name in (*prints.GROWING, "proof"):
         return {
             "mem_mb": grows_with_size(stage, prints.mem_mb),
             "runtime": grows_with_size(stage, prints.runtime),

@@ -282,6 +282,33 @@ rule final_print:
         'python "$BIGART_SCRIPTS/finish_print.py" {params.arguments:q} --log {log:q}'
 
 
+rule final_repaint:
+    """The print laid over another artwork's, which stays as it is where the mask is black."""
+    input:
+        unpack(picture_to_finish),
+        former=former_of,
+        mask=own_file("mask"),
+    output:
+        result("final-repaint"),
+    log:
+        log_file("final-repaint"),
+    benchmark:
+        log_file("final-repaint", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("final-repaint"),
+    conda:
+        "../../envs/pictures.yaml"
+    resources:
+        **limits("final-repaint"),
+    params:
+        changed=changed("final-repaint", former_by_hand(picture_of_print)),
+        content=own_content("mask"),
+        code=code("finish_print.py"),
+        arguments=arguments("final-repaint"),
+    shell:
+        'python "$BIGART_SCRIPTS/finish_print.py" {params.arguments:q} --log {log:q}'
+
+
 rule proof:
     """A page to look at before the print is ordered: parts of it in their printed size."""
     input:

@@ -37,6 +37,8 @@ _STATED = {
     "picture": (1.5, 0, 0),
     "thumbnails-clip": (4, 0.0125, 0.571),
     "thumbnails-picture": (3, 0.0125, 0.571),
+    "thumbnails-repaint": (4, 0.0125, 0.571),
+    "upsampled-repaint": (4, 0.179, 3.63),
     "upsampled": (2.5, 0.179, 3.63),
     "contact-sheet": (0.4, 0, 0),
     "enlarged-1024": (2, 1.1, 7.9),
@@ -51,11 +53,11 @@ _STATED = {
     "picture-1024": (3, 1.1, 7.9),
     "enlarged-picture": (4, 1.0, 8.0),
     "final-print": (1, 0.2, 0.2),
+    "final-repaint": (2, 0.4, 0.4),
     "preview": (1, 0, 0),
 }
 # What a gradient of CLIP takes, as a part of a pass of the base network (reckoned from operations).
 _CLIP_PASS = 0.6
-_PRINTS = ("enlarged-picture", "enlarged-print", "final-print")
 _COMPACT = 12  # times faster than BSRGAN is realesr-general-x4v3
 _STATED_GFLOPS = 290  # of a product of matrices there
 # How many times faster the network is in bf16 with AMX, embedded and at the published sizes.
@@ -63,6 +65,8 @@ _AMX = {
     "thumbnails": (2.1, 2.9),
     "thumbnails-clip": (1.0, 1.0),
     "thumbnails-picture": (2.1, 2.9),
+    "thumbnails-repaint": (2.1, 2.9),
+    "upsampled-repaint": (2.0, 2.9),
     "upsampled": (2.0, 2.9),
     "enlarged-1024": (2.0, 3.1),
     "detailed": (1.2, 1.6),
@@ -159,7 +163,7 @@ class _Sizes:
 
 def _work(stage: Stage, artwork: Artwork, candidates: int, sizes: _Sizes) -> float:
     """Return how often the network of a stage sees a picture, or the million pixels of a print."""
-    if stage.name in _PRINTS:
+    if stage.name in prints.GROWING:
         return sizes.megapixels(stage, artwork)
     if stage.file == STAGES["thumbnails"].file:
         share = artwork.strength if artwork.is_begun and artwork.strength is not None else 1
@@ -241,7 +245,7 @@ def _records(
         except (OSError, ValueError, LookupError, StopIteration):
             continue
         if not stage.role:
-            units = sizes.megapixels(stage, artwork) if stage.name in _PRINTS else 0
+            units = sizes.megapixels(stage, artwork) if stage.name in prints.GROWING else 0
             yield when, _Cost(0, total / units) if units else _Cost(total, 0)
             continue
         opened, took, steps = _OPENED.search(text), _NETWORK.search(text), _STEPS.search(text)
@@ -253,7 +257,7 @@ def _records(
             if steps and not int(steps[2]):
                 continue  # of strength 0
             units = int(steps[1]) * int(steps[2]) * _passes(stage, artwork) if steps else 1.0
-            if stage.name in _PRINTS and not (units := sizes.megapixels(stage, artwork)):
+            if stage.name in prints.GROWING and not (units := sizes.megapixels(stage, artwork)):
                 continue
             network = min(float(took[1]), total)
             yield when, _Cost(total - network, network / units)

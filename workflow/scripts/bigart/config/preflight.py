@@ -122,7 +122,7 @@ def room_errors(
             before = os.path.getsize(path)  # noqa: PTH202
         views = next((size for end, size in VIEWS.items() if path.endswith(end)), 0)
         size = stage.file_bytes * scale if stage else sizes.get(path, views)
-        if row and stage and stage.name in ("enlarged-picture", "enlarged-print", "final-print"):
+        if row and stage and stage.name in prints.GROWING:
             size = prints.file_bytes(stage, row, models, prints.ENLARGED * side)
         parent = path.rpartition("/")[0] or "."
         needed[parent] = needed.get(parent, 0) + max(0, size - before)

@@ -20,6 +20,9 @@ SIDE = 256
 #: By how much the stages before a print enlarge them.
 ENLARGED = 16
 
+#: Stages whose files grow with the size of a print.
+GROWING = ("enlarged-picture", "enlarged-print", "final-print", "final-repaint")
+
 Models = Mapping[str, ModelFile]
 
 
@@ -43,6 +46,8 @@ def doing(name: str, row: Artwork) -> str:
     """
     if name == "thumbnails" and row.is_begun:
         return "thumbnails-picture"
+    if row.repaint and name in ("thumbnails", "upsampled", "final"):
+        return f"{name}-repaint"
     if name == "thumbnails" and row.guide != "text":
         return "thumbnails-clip"
     if name == "enlarged-1024" and row.is_enlarged_only:
@@ -75,7 +80,7 @@ def factors(row: Artwork, models: Models, picture: int) -> tuple[int, ...]:
 
 def megapixels(stage: Stage, row: Artwork, models: Models, picture: int) -> float:
     """Return the million pixels that a stage on request reads or makes, whichever are more."""
-    if stage.name not in ("enlarged-picture", "enlarged-print", "final-print", "proof"):
+    if stage.name not in (*GROWING, "proof"):
         return 0
     if stage.name == "enlarged-picture":
         return max(_whole(row, picture)) ** 2 / 1e6

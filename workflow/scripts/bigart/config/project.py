@@ -12,7 +12,14 @@ from bigart.config.options import COLUMNS, DEFAULTS, TEXTS, Artwork, Config, che
 from bigart.config.plain_text import plain
 from bigart.errors import InputError, UserError, listed, named, show, suggest, together
 from bigart.running import yaml_file
-from bigart.weights.table import CLIP_ROLES, ModelFile, Models, check_present, read_models
+from bigart.weights.table import (
+    CLIP_ROLES,
+    INPAINT_ROLES,
+    ModelFile,
+    Models,
+    check_present,
+    read_models,
+)
 
 _WORDS = re.compile(r"(?<!\w)(?<!\w['’])\w+")  # of "lake's" the lake
 
@@ -89,9 +96,16 @@ def clip_errors(config: Config, table: Mapping[str, Artwork], models: Models) ->
 
 
 def needed(files: Mapping[str, ModelFile], table: Mapping[str, Artwork]) -> dict[str, ModelFile]:
-    """Return the model file of each role that the artworks need: CLIP's only where it guides."""
-    guided = any(row.guide != "text" for row in table.values())
-    return {role: file for role, file in files.items() if guided or role not in CLIP_ROLES}
+    """Return the model file of each role that the artworks need.
+
+    CLIP's are needed where it guides, and those for inpainting where a part is painted anew.
+    """
+    left_out: set[str] = set()
+    if not any(row.guide != "text" for row in table.values()):
+        left_out |= {*CLIP_ROLES}
+    if not any(row.repaint for row in table.values()):
+        left_out |= {*INPAINT_ROLES}
+    return {role: file for role, file in files.items() if role not in left_out}
 
 
 def texts(table: Mapping[str, Artwork]) -> Iterator[tuple[str, str]]:
