@@ -55,7 +55,12 @@ def test_both_stages_of_inpainting_are_the_recorded_ones(
 ) -> None:
     vector = parity.guiding_vectors()[KEY]
     recorded = np.load(PARITY / "sampling_inpaint_small.npz")
-    base = fill(Text2ImUNet(glide_options(vectors["glide/base_inpaint_small"]["options"])))
+    options, like = (
+        glide_options(vectors["glide/base_inpaint_small"]["options"]),
+        vector["glide"][0],
+    )
+    options = replace(options, res_blocks=like["num_res_blocks"], text_layers=like["xf_layers"])
+    base = fill(Text2ImUNet(options))
     prompt, nothing = (
         base.encode_text(*tokenizer.context(text, 128)) for text in (vector["prompt"], "")
     )
@@ -80,8 +85,8 @@ def test_both_stages_of_inpainting_are_the_recorded_ones(
 
     known = recorded_known(256)
     low_res = ((torch.from_numpy(recorded["samples64"]) + 1) * 127.5).round() / 127.5 - 1
-    options = parity.guiding_vectors()["glide/upsample_inpaint_small"]["options"]
-    upsampler = fill(Text2ImUNet(glide_options(options)))
+    recorded_options = parity.guiding_vectors()["glide/upsample_inpaint_small"]["options"]
+    upsampler = fill(Text2ImUNet(glide_options(recorded_options)))
     text = upsampler.encode_text(*tokenizer.context(vector["prompt"], 128))
     schedule = Schedule.create("linear", vector["upsample"])
     denoiser = conditioned(Inpainting(upsampler, known), text, low_res)
