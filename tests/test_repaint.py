@@ -34,7 +34,7 @@ from bigart.sampling.samplers import SAMPLERS, Denoiser, State, conditioned, gui
 from bigart.sampling.schedule import Schedule
 from bigart.weights.conversion import save_network
 from parity import PARITY, fill, glide_options, normal
-from projects import Project, add_models
+from projects import Project, add_models, run_command
 
 TOLERANCE = 1e-3
 KEY = "sampling/inpaint_small"
@@ -227,18 +227,16 @@ def test_the_edge_fades_inside_the_mask_alone() -> None:
 # In the workflow
 
 TABLE = """\
-artwork\tprompt\trepaint\tmask\tseed\tbleed\tprofile
-lake\ta lake\t\t\t3\t\t
-boat\ta boat\tlake\tmask.png\t4\t\t
-moon\ta moon\tboat\tother.png\t5\t\t
-wide\ta lake\t\t\t3\t2\tAdobe RGB
-wider\ta boat\twide\tmask.png\t4\t2\tAdobe RGB
+artwork\tprompt\trepaint\tmask\tseed\tchoose\tdetail
+lake\ta painting of a sunset over a lake\t\t\t3\t2\tyes
+boat\ta boat\tlake\tmask.png\t4\t\tno
+moon\ta moon\tboat\tother.png\t5\t\tno
 """
 
 
 @pytest.fixture(scope="module")
 def painted(tiny: Project) -> Project:
-    """A tiny project with two repaints, one of the other, and one of a print with bleed."""
+    """A tiny project with two repaints, one of the other; `lake` is painted already."""
     mask = np.zeros((50, 50), bool)
     mask[10:30, 20:40] = True
     mask_file(tiny.folder, mask)
@@ -260,21 +258,41 @@ def large_mask(project: Project, name: str, side: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("new", "former", "name", "bleed"),
-    [
-        ("boat", "lake", "mask.png", 0),
-        ("moon", "boat", "other.png", 0),
-        ("wider", "wide", "mask.png", 24),
-    ],
+    ("new", "former", "name"), [("boat", "lake", "mask.png"), ("moon", "boat", "other.png")]
 )
 def test_outside_the_mask_every_pixel_stays(
-    painted: Project, new: str, former: str, name: str, bleed: int
+    painted: Project, new: str, former: str, name: str
 ) -> None:
     before, after = final(painted, former), final(painted, new)
-    inside = np.pad(large_mask(painted, name, 1024), bleed)
+    inside = large_mask(painted, name, 1024)
     assert before.shape == after.shape == (*inside.shape, 3)
     assert (after[~inside] == before[~inside]).all()
     assert (after[inside] != before[inside]).any(axis=-1).mean() > 0.5
+
+
+def test_a_print_with_bleed_in_other_colours_is_laid_over_one(tmp_path: Path) -> None:
+    """Its numbers stay as they are, those of the mirrored edge as well."""
+    rng = np.random.default_rng(2)
+    for name in ("old", "new"):
+        noise = rng.integers(0, 256, (96, 96, 3), np.uint8)
+        picture_file.write_picture(tmp_path / f"{name}.png", noise, recipe.start())
+    mask = np.zeros((12, 12), bool)
+    mask[:5, 3:] = True
+    mask_file(tmp_path, mask)
+    frame = ["--bleed", 1, "--dpi", 254, "--profile", "Adobe RGB", "--seed", 1]
+    former, out = tmp_path / "former.tif", tmp_path / "final.tif"
+    command = ["finish_print", "--image"]
+    assert run_command(*command, tmp_path / "old.png", *frame, "--out", former) == 0
+    over = ["--former", former, "--mask", tmp_path / "mask.png", "--out", out]
+    assert run_command(*command, tmp_path / "new.png", *frame, *over) == 0
+    with Image.open(former) as image:
+        before = np.array(image)
+    with Image.open(out) as image:
+        after = np.array(image)
+    inside = np.pad(np.kron(mask, np.ones((8, 8), bool)), 10, mode="symmetric")
+    assert before.shape == after.shape == (116, 116, 3)
+    assert (after[~inside] == before[~inside]).all()
+    assert (after[inside] != before[inside]).any(axis=-1).mean() > 0.9
 
 
 def test_the_recipe_says_what_was_painted_anew(painted: Project) -> None:
@@ -329,7 +347,7 @@ def test_a_set_with_networks_for_inpainting_paints_with_them(painted: Project) -
     add_models(painted.folder, entries, **roles)
     mine = ["--config", "models=mine"]
     jobs = painted.jobs(*mine)
-    assert {job.split()[1] for job in jobs} == {"boat", "moon", "wider"}
+    assert {job.split()[1] for job in jobs} == {"boat", "moon"}
     painted.snakemake("results/boat/2-upsampled/1.png", *mine)
     made = picture_file.read_recipe(painted.folder / "results/boat/2-upsampled/1.png")
     assert [list(stage["models"]) for stage in made["stages"]] == [

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
     ):
         wanted = print_size.pixels(arguments.size, arguments.dpi) or (arguments.side,) * 2
         target = own_picture.fitted(image.size, wanted)
-        needed = tuple(math.ceil(side / _LITTLE) for side in target)
+        needed = math.ceil(target[0] / _LITTLE), math.ceil(target[1] / _LITTLE)
         factors = frame.factors(image.size, needed, networks)
         scale = math.prod(factors)
         first = tuple(

@@ -1,6 +1,7 @@
 """Paint a part of a finished picture anew, small: GLIDE's base network and a mask."""
 
 import argparse
+from collections.abc import Callable
 from functools import partial
 from typing import cast
 
@@ -42,6 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     away = sampling_command.read_prompt(reader, "negative prompt", arguments.negative_prompt)
     within = interval(arguments.guidance_interval)
     steps: Network
+    kind: Callable[..., Candidates]
     if network.options.inpaint:
         steps, kind = Inpainting(cast("Text2ImUNet", network), known), Candidates
     else:

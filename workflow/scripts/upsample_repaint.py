@@ -1,6 +1,7 @@
 """Enlarge thumbnails of which a part is known to 256 px: GLIDE's upsampler and a mask."""
 
 import argparse
+from collections.abc import Callable
 from functools import partial
 from typing import cast
 
@@ -58,6 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
     low_res = as_low_res(thumbnails, device.device)
     noise = candidate_noise(arguments.seed, STAGE, side)
     steps: Network
+    kind: Callable[..., Candidates]
     if network.options.inpaint:
         steps, kind = Inpainting(cast("Text2ImUNet", network), known), Candidates
     else:

@@ -52,7 +52,7 @@ def errors(
     return [
         *(inspection.check_set(models, weights) if reads_models else []),
         *([speech] if speech else []),
-        *prints.engine_errors(config, table, outputs),
+        *prints.engine_errors(config, table, models, outputs),
         *sources.file_errors(config, table, outputs),
         *room_errors(outputs, models, weights, table),
     ]

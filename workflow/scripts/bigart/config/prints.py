@@ -120,11 +120,20 @@ def runtime(stage: Stage, row: Artwork, models: Models, picture: int) -> int:
     return round(10 + each * megapixels(stage, row, models, picture))
 
 
-def engine_errors(config: Config, table: Mapping[str, Artwork], outputs: Set[str]) -> list[str]:
-    """Return the error that the original packages cannot enlarge for prints, if they are to."""
+def engine_errors(
+    config: Config, table: Mapping[str, Artwork], models: Models, outputs: Set[str]
+) -> list[str]:
+    """Return what the original packages cannot do, if they are to: enlarge for prints, inpaint."""
     if config.engine == engines.NATIVE:
         return []
     found = []
+    anew = [key for key, row in table.items() if row.repaint]
+    thumbnails = {f"{config.results}/{key}/1-thumbnails/1.png" for key in anew}
+    if "base_inpaint" in models and thumbnails & outputs:
+        found.append(
+            f"`repaint` of the artwork `{anew[0]}` needs a network for inpainting, which `engine: "
+            "upstream` does not run; use `engine: native`"
+        )
     for name, column in (("enlarged-print", "size"), ("enlarged-picture", "picture")):
         files = {row: f"{config.results}/{row}/{STAGES[name].file}" for row in table}
         made = [
