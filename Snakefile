@@ -43,14 +43,14 @@ rule all:
     default_target: True
     input:
         [final_picture(artwork) for artwork in ARTWORKS],
-        [contact_sheet(artwork) for artwork in ARTWORKS],
+        [contact_sheet(artwork) for artwork in PAINTED],
         shown_in_report,
 
 
 rule candidates:
     """Stop at the contact sheets, so that a person can look and set `choose`."""
     input:
-        [contact_sheet(artwork) for artwork in ARTWORKS],
+        [contact_sheet(artwork) for artwork in PAINTED],
 
 
 rule sweeps:
@@ -72,7 +72,7 @@ rule gallery:
     """The page that shows all artworks; `gallery_candidates` asks for no more than candidates."""
     input:
         [views(artwork) for artwork in ARTWORKS],
-        [views(artwork, "candidates") for artwork in ARTWORKS],
+        [views(artwork, "candidates") for artwork in PAINTED],
     output:
         page=f"{GALLERY}/index.html",
         assets=directory(f"{GALLERY}/_assets"),
@@ -91,7 +91,7 @@ rule gallery:
 
 use rule gallery as gallery_candidates with:
     input:
-        [views(artwork, "candidates") for artwork in ARTWORKS],
+        [views(artwork, "candidates") for artwork in PAINTED],
     params:
         said=said_on_page,
         settings=settings_of_page(),

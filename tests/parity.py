@@ -101,7 +101,8 @@ def glide_options(recorded: dict[str, Any]) -> GlideOptions:
 
 def glide(name: str, device: str = "cpu") -> Compared:
     """Compare what a GLIDE network reads of prompts, and predicts."""
-    vector, tokenizer = vectors()[f"glide/{name}"], read_tokenizer()
+    key, tokenizer = f"glide/{name}", read_tokenizer()
+    vector = vectors().get(key) or guiding_vectors()[key]
     options = glide_options(vector["options"])
     batch, side = len(vector["prompts"]), options.image_size
     inputs: dict[str, NDArray[Any]] = {"x": normal(f"glide/{name}/x", (batch, 3, side, side))}
@@ -210,7 +211,7 @@ def vqgan(name: str, device: str = "cpu") -> Compared:
 FAMILIES: dict[str, tuple[Callable[..., Compared], list[str], list[str]]] = {
     "glide": (
         glide,
-        ["base_small", "upsample_small", "base_inpaint_small"],
+        ["base_small", "upsample_small", "base_inpaint_small", "upsample_inpaint_small"],
         ["base_full", "upsample_full"],
     ),
     "bsrgan": (rrdbnet, ["small_x4", "small_x2"], ["full_x4"]),

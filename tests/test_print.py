@@ -461,9 +461,9 @@ def test_the_original_packages_cannot_enlarge_further(project_: Project) -> None
     project_.edit("4096", "lake", "size")
     config, table, _ = project.read({"engine": "upstream", "table": str(project_.table)})
     outputs = {"results/lake/8-enlarged-print.png"}
-    [error] = prints.engine_errors(config, table, outputs)
+    [error] = prints.engine_errors(config, table, {}, outputs)
     assert "`lake` needs an enlargement" in error
-    assert prints.engine_errors(config, table, {"results/lake/final.png"}) == []
+    assert prints.engine_errors(config, table, {}, {"results/lake/final.png"}) == []
 
 
 @pytest.mark.parametrize("size", ["1024", "1024x1024"])

@@ -40,7 +40,7 @@ class Print:
 
 def measured(picture: Picture) -> Print:
     """Measure a picture (LARGE, LARGE, 3)."""
-    grey = picture.astype(np.float32) @ np.float32([0.299, 0.587, 0.114]) / 255
+    grey = picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 255
     count = len(grey) // TILE
     tiles = grey.reshape(count, TILE, count, TILE).swapaxes(1, 2)
     window = np.outer(*2 * [np.hanning(TILE).astype(np.float32)])

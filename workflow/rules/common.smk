@@ -17,7 +17,7 @@ MODELS_TABLE = ROOT / "config" / "models.yaml"
 sys.path.insert(0, str(SCRIPTS))
 
 try:
-    from bigart.config import print_size, prints, project, sweeps
+    from bigart.config import print_size, prints, project, sources, sweeps
 except ImportError as error:
     sys.exit(f"error: Snakemake's Python needs pandas and pydantic: {error}")
 from bigart.config.options import AUTO, DEFAULTS, TEXTS
@@ -37,10 +37,8 @@ environment.show_any_text()
 environment.export(SCRIPTS, Path(CONFIG.models_table or MODELS_TABLE).absolute())
 
 RESULTS = CONFIG.results
-# artworks whose final file is a print of a size of its own
-PRINTS = {artwork for artwork, row in ARTWORKS.items() if print_size.is_print(row)}
-# artworks whose thumbnails CLIP guides
-BY_CLIP = {artwork for artwork, row in ARTWORKS.items() if row.guide != "text"}
+# artworks with candidates: all but pictures of one's own that are only enlarged
+PAINTED = [artwork for artwork, row in ARTWORKS.items() if not row.is_enlarged_only]
 VERIFY = f"{RESULTS}/verify"
 # what both engines are compared in
 VERIFIED = {name: stage for name, stage in COMPARED.items() if stage.role in MODELS}
@@ -116,7 +114,12 @@ def chosen_by_clip(wildcards):
 
 @known
 def picture_to_enlarge(wildcards):
-    """Return an input: the picture at 1024 px, with or without invented detail."""
+    """Return an input: the picture at 1024 px, with or without invented detail.
+
+    Without it, a picture of one's own stays as it is.
+    """
+    if row(wildcards).is_enlarged_only and not row(wildcards).detail:
+        return f"{RESULTS}/{wildcards.artwork}/{STAGES['picture'].file}"
     stage = STAGES["detailed" if row(wildcards).detail else "textured-1024"]
     return f"{RESULTS}/{wildcards.artwork}/{stage.file}"
 
@@ -193,6 +196,47 @@ def contact_sheet(artwork):
     return f"{RESULTS}/{artwork}/{STAGES['contact-sheet'].file}"
 
 
+def own_file(column):
+    """Return an input: a file of one's own that the table names. Its content is a param besides."""
+
+    def path(wildcards):
+        found = getattr(row(wildcards), column)
+        # a checkout changes the times of files that the workflow does not make
+        return ancient(found)
+
+    return known(path)
+
+
+def own_content(column):
+    """Return a param: the hash of that file."""
+    return known(lambda wildcards: sources.digest(getattr(row(wildcards), column)))
+
+
+def picture_of(wildcards):
+    """Return an input: the picture of one's own, as the workflow took it."""
+    return f"{RESULTS}/{wildcards.artwork}/{STAGES['picture'].file}"
+
+
+def former_of(wildcards):
+    """Return an input: the final picture of which a part is painted anew."""
+    return final_picture(row(wildcards).repaint)
+
+
+def former_by_hand(pictures):
+    """Return a function of the wildcards: these pictures and that one."""
+
+    def both(wildcards):
+        found = pictures(wildcards)
+        return [*([found] if isinstance(found, str) else found), former_of(wildcards)]
+
+    return both
+
+
+def painter(role):
+    """Return the role of the network that paints a part anew: for inpainting, or the usual one."""
+    return f"{role}_inpaint" if f"{role}_inpaint" in MODELS else role
+
+
 # Model files
 
 
@@ -219,6 +263,18 @@ def network(name):
 def identity(*roles):
     """Return a param that changes when one of these model files is another one."""
     return [MODELS[role].identity() for role in roles]
+
+
+@known
+def enlargers(wildcards):
+    """Return inputs: the networks that enlarge, `model_x2` where the set has one."""
+    roles = {"model": "enlarger", "model_x2": "enlarger_x2"}
+    return {name: model(role) for name, role in roles.items() if role in MODELS}
+
+
+def enlargers_identity():
+    """Return a param: the identity of these networks."""
+    return identity(*(role for role in ENLARGERS.values() if role in MODELS))
 
 
 @known
@@ -307,6 +363,7 @@ def grids():
         f"{RESULTS}/sweeps/{name}/{shows}.png"
         for name in SWEEPS
         for shows in ("finals", "candidates")
+        if shows == "finals" or not SWEEPS[name][0].is_enlarged_only
     ]
 
 
@@ -359,16 +416,15 @@ def makes(name):
     So Snakemake takes it for a file that nothing makes, like a person's others. Of two stages that
     write the same files, each has its own artworks.
     """
-    left_out = {*KEPT.get(INSTEAD.get(name, name), ())}
-    apart = {"final": PRINTS, "thumbnails": BY_CLIP}
-    if name in apart:
-        left_out |= apart[name]
-    elif name in INSTEAD:
-        others = apart[INSTEAD[name]]
-        own = sorted(others - left_out)
-        if len(others) == len(ARTWORKS):
-            return "[^/]+" if own else "(?!)"
-        return "|".join(map(re.escape, own)) or "(?!)"
+    first = INSTEAD.get(name, name)
+    left_out = {*KEPT.get(first, ())}
+    own = {
+        key for key, artwork in ARTWORKS.items() if prints.doing(first, artwork) == name
+    }
+    if name in INSTEAD:
+        return "|".join(map(re.escape, sorted(own - left_out))) or "(?!)"
+    if first in INSTEAD.values():
+        left_out |= ARTWORKS.keys() - own
     kept = "|".join(map(re.escape, sorted(left_out)))
     return rf"(?!(?:{kept})(?:/|$))[^/]+" if kept else "[^/]+"
 
@@ -399,7 +455,7 @@ def environment_of(architecture, engine=CONFIG.engine, own=""):
 def limits(name):
     """Return the resources that bound a stage: memory in MB and time in minutes."""
     stage = STAGES[name]
-    if name in ("enlarged-print", "final-print", "proof"):
+    if name in (*prints.GROWING, "proof"):
         return {
             "mem_mb": grows_with_size(stage, prints.mem_mb),
             "runtime": grows_with_size(stage, prints.runtime),
@@ -547,6 +603,7 @@ def views(artwork, kind="final"):
 def compared_stages(wildcards):
     """Return an input: the pictures that are laid beside the final one, one a stage."""
     files = {
+        "picture": f"{RESULTS}/{wildcards.artwork}/{STAGES['picture'].file}",
         "upsampled": chosen_candidate(wildcards),
         **{
             name: f"{RESULTS}/{wildcards.artwork}/{STAGES[name].file}"
@@ -560,6 +617,8 @@ def compared_stages(wildcards):
 def compared(artwork):
     """Return the names of the stages that are laid beside the final picture."""
     names = ["upsampled", "enlarged-1024", "textured-1024"]
+    if artwork.is_enlarged_only:
+        names = ["picture", *names[1:]] if artwork.detail else ["picture"]
     return [*names, "detailed"] if artwork.detail else names
 
 
@@ -627,7 +686,11 @@ def labels(wildcards):
         "artwork": artwork.artwork,
         "prompt": artwork.prompt,
         "seed": str(artwork.seed),
-        "candidate": f"{'the best' if artwork.choose == AUTO else artwork.choose} of {CONFIG.candidates}",
+        "candidate": (
+            "none"
+            if artwork.is_enlarged_only
+            else f"{'the best' if artwork.choose == AUTO else artwork.choose} of {CONFIG.candidates}"
+        ),
     }
 
 

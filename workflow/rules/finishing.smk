@@ -32,6 +32,41 @@ rule enlarged_1024:
         'python "$BIGART_SCRIPTS/enlarge.py" {params.arguments:q} --threads {threads} --log {log:q}'
 
 
+rule picture_1024:
+    """A picture of one's own at 1024 pixels, for the detailer."""
+    input:
+        unpack(enlargers),
+        image=rules.picture.output[0],
+    output:
+        result("picture-1024"),
+    log:
+        log_file("picture-1024"),
+    benchmark:
+        log_file("picture-1024", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("picture-1024"),
+    conda:
+        environment_of("rrdbnet")
+    threads: NETWORK_THREADS
+    resources:
+        **limits("picture-1024"),
+        gpu=1,
+    params:
+        changed=changed("picture-1024", all_of("picture")),
+        models=enlargers_identity(),
+        code=code("enlarge_picture.py", roles=ENLARGERS.values()),
+        arguments=arguments(
+            "picture-1024",
+            "--stage",
+            "picture-1024",
+            "--side",
+            str(picture_side() // 4),
+        ),
+    shell:
+        'python "$BIGART_SCRIPTS/enlarge_picture.py" {params.arguments:q}'
+        " --threads {threads} --log {log:q}"
+
+
 rule textured_1024:
     """Grey grain, which the next network turns into detail."""
     input:
@@ -110,6 +145,41 @@ rule enlarged_4096:
         arguments=arguments("enlarged-4096", "--stage", "enlarged-4096", "--scale", "4"),
     shell:
         'python "$BIGART_SCRIPTS/enlarge.py" {params.arguments:q} --threads {threads} --log {log:q}'
+
+
+rule enlarged_picture:
+    """A picture of one's own as large as its print, in its shape."""
+    input:
+        unpack(enlargers),
+        image=picture_to_enlarge,
+    output:
+        result("enlarged-picture"),
+    log:
+        log_file("enlarged-picture"),
+    benchmark:
+        log_file("enlarged-picture", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("enlarged-picture"),
+    conda:
+        environment_of("rrdbnet")
+    threads: NETWORK_THREADS
+    resources:
+        **limits("enlarged-picture"),
+        gpu=1,
+    params:
+        changed=changed("enlarged-picture", picture_to_enlarge),
+        models=enlargers_identity(),
+        code=code("enlarge_picture.py", roles=ENLARGERS.values()),
+        arguments=arguments(
+            "enlarged-picture",
+            "--stage",
+            "enlarged-picture",
+            "--side",
+            str(picture_side()),
+        ),
+    shell:
+        'python "$BIGART_SCRIPTS/enlarge_picture.py" {params.arguments:q}'
+        " --threads {threads} --log {log:q}"
 
 
 rule textured_4096:
@@ -208,6 +278,33 @@ rule final_print:
         changed=changed("final-print", picture_of_print),
         code=code("finish_print.py"),
         arguments=arguments("final-print"),
+    shell:
+        'python "$BIGART_SCRIPTS/finish_print.py" {params.arguments:q} --log {log:q}'
+
+
+rule final_repaint:
+    """The print laid over another artwork's, which stays as it is where the mask is black."""
+    input:
+        unpack(picture_to_finish),
+        former=former_of,
+        mask=own_file("mask"),
+    output:
+        result("final-repaint"),
+    log:
+        log_file("final-repaint"),
+    benchmark:
+        log_file("final-repaint", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("final-repaint"),
+    conda:
+        "../../envs/pictures.yaml"
+    resources:
+        **limits("final-repaint"),
+    params:
+        changed=changed("final-repaint", former_by_hand(picture_of_print)),
+        content=own_content("mask"),
+        code=code("finish_print.py"),
+        arguments=arguments("final-repaint"),
     shell:
         'python "$BIGART_SCRIPTS/finish_print.py" {params.arguments:q} --log {log:q}'
 

@@ -30,6 +30,94 @@ rule thumbnails:
         'python "$BIGART_SCRIPTS/thumbnails.py" {params.arguments:q} --threads {threads} --log {log:q}'
 
 
+rule picture:
+    """A picture of one's own, as the other stages read it; the file itself is only read."""
+    input:
+        picture=own_file("picture"),
+    output:
+        result("picture"),
+    log:
+        log_file("picture"),
+    benchmark:
+        log_file("picture", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("picture"),
+    conda:
+        "../../envs/pictures.yaml"
+    resources:
+        **limits("picture"),
+    params:
+        content=own_content("picture"),
+        code=code("take_picture.py"),
+        arguments=arguments("picture"),
+    shell:
+        'python "$BIGART_SCRIPTS/take_picture.py" {params.arguments:q} --log {log:q}'
+
+
+rule thumbnails_picture:
+    """Small pictures that begin with that one and with noise, where `strength` says so."""
+    input:
+        image=rules.picture.output[0],
+        model=network("thumbnails-picture"),
+        vocabulary=model("vocabulary"),
+        merges=model("merges"),
+    output:
+        result("thumbnails-picture"),
+    log:
+        log_file("thumbnails-picture"),
+    benchmark:
+        log_file("thumbnails-picture", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("thumbnails-picture"),
+    conda:
+        environment_of("glide")
+    threads: NETWORK_THREADS
+    resources:
+        **limits("thumbnails-picture"),
+        gpu=1,
+    params:
+        changed=changed("thumbnails-picture", all_of("picture")),
+        models=identity("base", "vocabulary", "merges"),
+        code=code("thumbnails_picture.py"),
+        arguments=arguments("thumbnails-picture"),
+    shell:
+        'python "$BIGART_SCRIPTS/thumbnails_picture.py" {params.arguments:q}'
+        " --threads {threads} --log {log:q}"
+
+
+rule thumbnails_repaint:
+    """Small pictures of which a part is painted anew, and the rest is another artwork's."""
+    input:
+        former=former_of,
+        mask=own_file("mask"),
+        model=model(painter("base")),
+        vocabulary=model("vocabulary"),
+        merges=model("merges"),
+    output:
+        result("thumbnails-repaint"),
+    log:
+        log_file("thumbnails-repaint"),
+    benchmark:
+        log_file("thumbnails-repaint", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("thumbnails-repaint"),
+    conda:
+        environment_of("glide")
+    threads: NETWORK_THREADS
+    resources:
+        **limits("thumbnails-repaint"),
+        gpu=1,
+    params:
+        changed=changed("thumbnails-repaint", former_of),
+        content=own_content("mask"),
+        models=identity(painter("base"), "vocabulary", "merges"),
+        code=code("thumbnails_repaint.py"),
+        arguments=arguments("thumbnails-repaint"),
+    shell:
+        'python "$BIGART_SCRIPTS/thumbnails_repaint.py" {params.arguments:q}'
+        " --threads {threads} --log {log:q}"
+
+
 rule thumbnails_clip:
     """The same for artworks that noised CLIP guides, which has a say at each step."""
     input:
@@ -89,6 +177,40 @@ rule upsampled:
         arguments=arguments("upsampled"),
     shell:
         'python "$BIGART_SCRIPTS/upsample.py" {params.arguments:q} --threads {threads} --log {log:q}'
+
+
+rule upsampled_repaint:
+    """The same pictures at 256 px, with that part and that artwork."""
+    input:
+        images=rules.thumbnails.output,
+        former=former_of,
+        mask=own_file("mask"),
+        model=model(painter("upsampler")),
+        vocabulary=model("vocabulary"),
+        merges=model("merges"),
+    output:
+        result("upsampled-repaint"),
+    log:
+        log_file("upsampled-repaint"),
+    benchmark:
+        log_file("upsampled-repaint", ".benchmark.tsv")
+    wildcard_constraints:
+        artwork=makes("upsampled-repaint"),
+    conda:
+        environment_of("glide")
+    threads: NETWORK_THREADS
+    resources:
+        **limits("upsampled-repaint"),
+        gpu=1,
+    params:
+        changed=changed("upsampled-repaint", former_by_hand(all_of("thumbnails"))),
+        content=own_content("mask"),
+        models=identity(painter("upsampler"), "vocabulary", "merges"),
+        code=code("upsample_repaint.py"),
+        arguments=arguments("upsampled-repaint"),
+    shell:
+        'python "$BIGART_SCRIPTS/upsample_repaint.py" {params.arguments:q}'
+        " --threads {threads} --log {log:q}"
 
 
 rule chosen:

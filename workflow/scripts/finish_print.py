@@ -1,13 +1,19 @@
 """Write a print of some size: cropped, exactly as large, with grain, bleed, profile and recipe."""
 
 import argparse
+import contextlib
+from collections.abc import Iterable, Iterator
+
+from PIL import Image
 
 from bigart.commands import command
 from bigart.config import print_size
 from bigart.config.options import Config, add_option, checked
 from bigart.errors import UserError, together
 from bigart.metadata import picture_file, print_file, recipe
-from bigart.pictures import frame, print_grain, print_rows
+from bigart.pictures import frame, masks, print_grain, print_rows
+from bigart.pictures.images import Picture
+from bigart.running import files
 from bigart.sampling import noise
 
 #: The grain is that of this stage: a print of 4096 pixels has the same one.
@@ -30,6 +36,8 @@ def main() -> None:
     source.add_argument("--image", help="the picture to finish, without grain")
     source.add_argument("--grained", help="the same, with its grain: none is added")
     parser.add_argument("--out", required=True, help="the print: .png, .jpg or .tif")
+    parser.add_argument("--former", help="another print of that size, over which this one is laid")
+    parser.add_argument("--mask", help="where: a picture, white is this print, black the other one")
     for name, words in OPTIONS.items():
         default = getattr(Config(), _option(name))
         help_words = f"{words} (default: {default})".replace("%", "%%")
@@ -53,8 +61,11 @@ def run(arguments: argparse.Namespace) -> None:
         raise together([f"{name}: {message}" for name, message in wrong.items()])
     path, dpi = arguments.image or arguments.grained, options.dpi
     made = picture_file.recipe_so_far(path)
-    with print_rows.opened_large(path) as image:
+    with contextlib.ExitStack() as opened:
+        image = opened.enter_context(print_rows.opened_large(path))
         size = print_size.pixels(options.size, dpi) or image.size
+        if size == (max(image.size),) * 2:
+            size = image.size  # a picture of one's own keeps its shape: see enlarge_picture.py
         if error := print_size.bleed_error(options.bleed, options.size, dpi, min(image.size)):
             raise UserError(error)
         box = frame.box(image.size, size, print_size.centre(options.crop))
@@ -81,15 +92,39 @@ def run(arguments: argparse.Namespace) -> None:
             profile = print_rows.adobe_rgb_profile()
             strips = print_rows.converted(strips, profile)
         bleed = print_size.of_length(options.bleed, "mm", dpi)
+        about = {}
+        if arguments.former:
+            former = opened.enter_context(print_rows.opened_large(arguments.former))
+            strips = _laid_over(strips, former, size, bleed, arguments)
+            about = {name: files.sha256(vars(arguments)[name]) for name in ("former", "mask")}
         strips = print_rows.with_bleed(strips, bleed)
         kind = picture_file.format_of(arguments.out)
         record = {"format": kind, "dpi": dpi, "size": options.size, "pixels": [*size]}
         record |= {"crop": options.crop, "bleed": options.bleed, "profile": options.profile}
+        record |= about
         if kind == "JPEG":
             record["quality"] = options.jpeg_quality
         made = recipe.extend(made, "final", **record)
         whole = size[0] + 2 * bleed, size[1] + 2 * bleed
         print_file.write(arguments.out, whole, strips, made, dpi, options.jpeg_quality, profile)
+
+
+def _laid_over(
+    strips: Iterable[Picture],
+    former: Image.Image,
+    size: tuple[int, int],
+    bleed: int,
+    arguments: argparse.Namespace,
+) -> Iterator[Picture]:
+    """Lay a print over a former one, where the mask is white."""
+    inner = former.width - 2 * bleed, former.height - 2 * bleed
+    if inner != size:
+        raise UserError(
+            f"{arguments.former} has {inner[0]} x {inner[1]} pixels, and the new print "
+            f"{size[0]} x {size[1]}: `size`, `dpi` and `bleed` of both must be the same"
+        )
+    mask = masks.read(arguments.mask, size)
+    return masks.composite(strips, former, bleed, masks.weights(mask, size))
 
 
 if __name__ == "__main__":

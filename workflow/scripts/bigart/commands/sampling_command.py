@@ -125,6 +125,7 @@ def sample(
     """
     process = Schedule.create(network.options.noise_schedule, arguments.steps)
     candidates = kind(process, sampler, denoiser, noise, device.device)
+    moves = candidates.moves
     count = len(arguments.out)
     out = Path(arguments.out[0])
     saved = SavedSampling(out.with_name(f".{out.stem}-unfinished.safetensors"), key)
@@ -132,13 +133,13 @@ def sample(
         size = _batch(arguments.batch, count, network.options, device, passes)
         log.info(
             "%s: candidates: %d, %d at a time, %d steps (%s)",
-            *(stage, count, size, len(process), sampler),
+            *(stage, count, size, moves, sampler),
         )
         pictures, state = saved.read(device.device)
-        done = len(pictures) * len(process) + (state.step * len(state.x) if state else 0)
+        done = len(pictures) * moves + (state.step * len(state.x) if state else 0)
         if done:
             log.info("%s: resuming from a saved state", stage)
-        progress = Progress(stage, count * len(process), start=done)
+        progress = Progress(stage, count * moves, start=done)
         while len(pictures) < count:
             device.finish()  # frees what the last batch took, also when it was too much
             first = len(pictures)

@@ -7,7 +7,7 @@ becomes several artworks (``sweeps``).
 from collections.abc import Iterator
 from pathlib import Path
 
-from bigart.config import sweeps, table_file
+from bigart.config import sources, sweeps, table_file
 from bigart.config.options import COLUMNS, DEFAULTS, REQUIRED, Artwork, Config, Options
 from bigart.config.plain_text import plain
 from bigart.errors import InputError, listed, named, show, suggest
@@ -53,6 +53,7 @@ def read(
     inherited = config.model_dump(include={*Options.model_fields})
     artworks: dict[str, Artwork] = {}
     earlier: dict[str, tuple[str, str, int]] = {}
+    lines: dict[str, int] = {}
     for line, wrong_quote, cells, _ in rows:
         values = {name: cell for name, cell in zip(names, cells, strict=False) if cell}
         name = plain(values.get("artwork", ""))
@@ -65,7 +66,11 @@ def read(
             message = f"found more fields than the {len(names)} columns, the last one being "
             error(line, f"{message}{show(cells[-1])}. Is there a tab inside the prompt?", label)
         known = {column: cell for column, cell in values.items() if column in COLUMNS}
-        made, wrong = sweeps.expand(inherited | known, config.candidates)
+        usual = dict(inherited)
+        if "picture" in known and "strength" not in known:
+            usual["detail"] = False  # a photograph has its own, unless it is asked for
+        made, wrong = sweeps.expand(usual | known, config.candidates)
+        lines |= dict.fromkeys([name, *(one.artwork for one in made)], line)
         for column in wrong.keys() & {*names}:
             for message in wrong[column]:
                 error(line, message, label, f"column {named(column)}")
@@ -84,6 +89,14 @@ def read(
             allowed = "allowed: a name of its own, upper and lower case aside"
             error(line, f"{message}; {allowed}", label, "column `artwork`")
         artworks |= {artwork.artwork: artwork for artwork in made}
+    said = set()
+    for artwork in artworks.values():
+        row = artwork.sweep or artwork.artwork
+        for column, message in sources.faults(artwork, artworks, lines.keys()):
+            if (row, column, message) not in said:
+                said.add((row, column, message))
+                place = f"artwork {named(row)}"
+                error(lines[row], message, place, f"column {named(column)}")
     return artworks, errors
 
 

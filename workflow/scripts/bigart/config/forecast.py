@@ -22,7 +22,7 @@ from bigart.config.project import counted
 from bigart.running import environment
 from bigart.running.engines import NATIVE
 from bigart.running.progress import duration
-from bigart.stages import STAGES, Stage
+from bigart.stages import INSTEAD, STAGES, Stage
 from bigart.weights.table import ModelFile
 
 NEWEST = 5  # records of a stage: the median of these counts
@@ -34,7 +34,11 @@ _NETWORK = re.compile(r"the network took ([\d.]+) s")
 # of the network for a picture and pass, with the embedded models and at the published sizes.
 _STATED = {
     "thumbnails": (2.5, 0.0125, 0.571),
+    "picture": (1.5, 0, 0),
     "thumbnails-clip": (4, 0.0125, 0.571),
+    "thumbnails-picture": (3, 0.0125, 0.571),
+    "thumbnails-repaint": (4, 0.0125, 0.571),
+    "upsampled-repaint": (4, 0.179, 3.63),
     "upsampled": (2.5, 0.179, 3.63),
     "contact-sheet": (0.4, 0, 0),
     "enlarged-1024": (2, 1.1, 7.9),
@@ -47,23 +51,30 @@ _STATED = {
     "proof": (3, 0, 0),
     # for a million pixels: of the result, and of the picture that is read
     "enlarged-print": (3.5, 1.0, 8.0),
+    "picture-1024": (3, 1.1, 7.9),
+    "enlarged-picture": (4, 1.0, 8.0),
     "final-print": (1, 0.2, 0.2),
+    "final-repaint": (2, 0.4, 0.4),
     "preview": (1, 0, 0),
 }
 # What a gradient of CLIP takes, as a part of a pass of the base network (reckoned from operations).
 _CLIP_PASS = 0.6
-_PRINTS = ("enlarged-print", "final-print")
 _COMPACT = 12  # times faster than BSRGAN is realesr-general-x4v3
 _STATED_GFLOPS = 290  # of a product of matrices there
 # How many times faster the network is in bf16 with AMX, embedded and at the published sizes.
 _AMX = {
     "thumbnails": (2.1, 2.9),
     "thumbnails-clip": (1.0, 1.0),
+    "thumbnails-picture": (2.1, 2.9),
+    "thumbnails-repaint": (2.1, 2.9),
+    "upsampled-repaint": (2.0, 2.9),
     "upsampled": (2.0, 2.9),
     "enlarged-1024": (2.0, 3.1),
     "detailed": (1.2, 1.6),
     "enlarged-4096": (1.6, 3.2),
     "enlarged-print": (1.6, 3.2),
+    "picture-1024": (2.0, 3.1),
+    "enlarged-picture": (1.6, 3.2),
 }
 
 
@@ -153,10 +164,11 @@ class _Sizes:
 
 def _work(stage: Stage, artwork: Artwork, candidates: int, sizes: _Sizes) -> float:
     """Return how often the network of a stage sees a picture, or the million pixels of a print."""
-    if stage.name in _PRINTS:
+    if stage.name in prints.GROWING:
         return sizes.megapixels(stage, artwork)
     if stage.file == STAGES["thumbnails"].file:
-        return candidates * artwork.steps * _passes(stage, artwork)
+        share = artwork.strength if artwork.is_begun and artwork.strength is not None else 1
+        return candidates * artwork.steps * share * _passes(stage, artwork)
     if stage.name == "upsampled":
         return candidates * _upsample_steps(str(artwork.upsample_steps)) * _passes(stage, artwork)
     return 1
@@ -224,10 +236,9 @@ def _records(
     wanted = _precisions(config, gpu, machine)
     sizes = _Sizes(models)
     for artwork in table.values():
-        if stage.file == STAGES["final"].file and prints.final_stage(artwork) != stage:
-            continue  # the log is that of the other one
-        if stage.file == STAGES["thumbnails"].file and prints.thumbnails_stage(artwork) != stage:
-            continue
+        first = INSTEAD.get(stage.name, stage.name)
+        if prints.doing(first, artwork) != stage.name:
+            continue  # the log is that of another one
         log = f"{config.results}/{artwork.artwork}/log/{stage.log.format(format=artwork.format)}"
         try:
             with open(f"{log}.benchmark.tsv", encoding="utf-8") as file:  # noqa: PTH123 (thousands)
@@ -237,7 +248,7 @@ def _records(
         except (OSError, ValueError, LookupError, StopIteration):
             continue
         if not stage.role:
-            units = sizes.megapixels(stage, artwork) if stage.name in _PRINTS else 0
+            units = sizes.megapixels(stage, artwork) if stage.name in prints.GROWING else 0
             yield when, _Cost(0, total / units) if units else _Cost(total, 0)
             continue
         opened, took, steps = _OPENED.search(text), _NETWORK.search(text), _STEPS.search(text)
@@ -246,8 +257,10 @@ def _records(
         model, device, precision, engine = opened.groups()
         same = Path(model).name == name and (engine == NATIVE) == (config.engine == NATIVE)
         if same and (device != "cpu") == gpu and precision in wanted:
+            if steps and not int(steps[2]):
+                continue  # of strength 0
             units = int(steps[1]) * int(steps[2]) * _passes(stage, artwork) if steps else 1.0
-            if stage.name in _PRINTS and not (units := sizes.megapixels(stage, artwork)):
+            if stage.name in prints.GROWING and not (units := sizes.megapixels(stage, artwork)):
                 continue
             network = min(float(took[1]), total)
             yield when, _Cost(total - network, network / units)

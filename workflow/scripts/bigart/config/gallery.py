@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 
 from bigart.config import artworks
-from bigart.config.options import AUTO, Artwork, Config, Options
+from bigart.config.options import AUTO, SOURCES, Artwork, Config, Options
 from bigart.metadata import recipe as recipes
 from bigart.metadata.measured import Measured
 
@@ -28,6 +28,7 @@ ASSETS = (
 )
 #: Stages that are compared -> what people call their pictures.
 STAGES_SHOWN: Mapping[str, str] = {
+    "picture": "As it was",
     "upsampled": "256 px",
     "enlarged-1024": "1024 px",
     "textured-1024": "Textured",
@@ -99,8 +100,12 @@ class Shown:
     @property
     def options(self) -> dict[str, str]:
         """The options in words, but for the choice."""
-        values = self.artwork.model_dump(include={*Options.model_fields} - {"choose"})
-        return {name.replace("_", " "): _in_words(value) for name, value in values.items()}
+        values = self.artwork.model_dump(include={*Options.model_fields, *SOURCES} - {"choose"})
+        return {
+            name.replace("_", " "): _in_words(value)
+            for name, value in values.items()
+            if value is not None
+        }
 
     @property
     def for_script(self) -> str:

@@ -147,6 +147,9 @@ _Words = Annotated[
     _allowed("text of at most 10,000 characters, without control characters", max_length=10_000),
 ]
 _Noise = Annotated[float, Field(ge=0, le=2)]
+_Strength = Annotated[
+    Annotated[float, Field(ge=0, le=1)] | None, _allowed("blank, or a number 0 to 1")
+]
 _Stride = Annotated[str, Field(pattern="^ddim[1-9][0-9]{0,3}$"), AfterValidator(_even_stride)]
 _UpsampleSteps = Annotated[
     _Steps | Literal["fast27"] | _Stride,
@@ -184,6 +187,12 @@ _Name = Annotated[
         "Windows (`con`, `com1`, ...)",
         pattern=_NAME,
     ),
+]
+
+
+_Former = Annotated[
+    str,
+    _allowed("blank, or the name of another artwork of the table", pattern=f"^$|{_NAME}"),
 ]
 
 
@@ -291,6 +300,18 @@ class Artwork(Options):
         "what to paint, in words; GLIDE reads the first 128 tokens (about 90 words), the embedded "
         "models the first 64",
     )
+    picture: _Path = _option(
+        "",
+        "a picture of your own, to begin with; without `strength` it is only enlarged and "
+        "finished, `prompt` says what it shows, and a blank `detail` means `false`",
+    )
+    strength: _Strength = _option(
+        None, "how strongly `picture` is painted over: 0 hardly, 1 as if it were not there"
+    )
+    repaint: _Former = _option("", "another artwork, of which the part in `mask` is painted anew")
+    mask: _Path = _option(
+        "", "a picture of the shape of that artwork, of any size: what is white is painted anew"
+    )
     _sweep: str = PrivateAttr("")
     _swept: dict[str, str] = PrivateAttr(default_factory=dict)
 
@@ -298,6 +319,16 @@ class Artwork(Options):
     def sweep(self) -> str:
         """The name of the row, where that lists values and so stands for several artworks."""
         return self._sweep
+
+    @property
+    def is_enlarged_only(self) -> bool:
+        """Whether it is a picture of a person's own that nothing paints over."""
+        return bool(self.picture) and self.strength is None
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether its thumbnails begin with a picture of a person's own."""
+        return bool(self.picture) and self.strength is not None
 
     @property
     def swept(self) -> Mapping[str, str]:
@@ -314,9 +345,11 @@ class Artwork(Options):
 Model = TypeVar("Model", bound=Options)
 #: What a network reads; recipe and contact sheet keep it as it was written.
 TEXTS = ("prompt", "negative_prompt", "upsample_negative_prompt")
-_AS_WRITTEN = (*TEXTS, "models", "table", "models_table", "results")
+_AS_WRITTEN = (*TEXTS, "models", "table", "models_table", "results", "picture", "mask")
 REQUIRED = ("artwork", "prompt")
-COLUMNS = (*REQUIRED, *Options.model_fields)
+#: What an artwork begins with, where that is not noise alone.
+SOURCES = ("picture", "strength", "repaint", "mask")
+COLUMNS = (*REQUIRED, *Options.model_fields, *SOURCES)
 DEFAULTS: Mapping[str, Any] = {name: part.default for name, part in Config.model_fields.items()}
 SCHEMAS = {"config": Config.model_json_schema(), "prompts": Artwork.model_json_schema()}
 PROPERTIES: Mapping[str, Any] = SCHEMAS["prompts"]["properties"] | SCHEMAS["config"]["properties"]
@@ -395,7 +428,7 @@ def _understood(name: str, text: str) -> str | int:
     """
     if name in _AS_WRITTEN:
         return text.strip()
-    if name == "artwork":
+    if name in ("artwork", "repaint"):
         return plain(text)
     number = plain_number(text)
     if PROPERTIES[name].get("type") == "integer" and _THOUSANDS.fullmatch(number):

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
-from bigart.config import prints
+from bigart.config import prints, sources
 from bigart.config.options import AUTO, TEXTS, Artwork, Config
 from bigart.config.project import by_clip, needed, texts
 from bigart.errors import UserError, named, show
@@ -52,7 +52,8 @@ def errors(
     return [
         *(inspection.check_set(models, weights) if reads_models else []),
         *([speech] if speech else []),
-        *prints.engine_errors(config, table, outputs),
+        *prints.engine_errors(config, table, models, outputs),
+        *sources.file_errors(config, table, outputs),
         *room_errors(outputs, models, weights, table),
     ]
 
@@ -154,7 +155,7 @@ def room_errors(
             before = os.path.getsize(path)  # noqa: PTH202
         views = next((size for end, size in VIEWS.items() if path.endswith(end)), 0)
         size = stage.file_bytes * scale if stage else sizes.get(path, views)
-        if row and stage and stage.name in ("enlarged-print", "final-print"):
+        if row and stage and stage.name in prints.GROWING:
             size = prints.file_bytes(stage, row, models, prints.ENLARGED * side)
         parent = path.rpartition("/")[0] or "."
         needed[parent] = needed.get(parent, 0) + max(0, size - before)
@@ -187,16 +188,10 @@ def all_outputs(
 ) -> set[str]:
     """Return the files of all stages of all artworks, and those of the models that are made."""
     picture = prints.ENLARGED * prints.side(models, weights)
-    larger, chosen = (STAGES["enlarged-print"],), (STAGES["chosen"],)
     pictures = (
         f"{config.results}/{name}/{stage.file}".format(candidate=candidate, format=artwork.format)
         for name, artwork in table.items()
-        for stage in (
-            *ALL,
-            *(larger if prints.factors(artwork, models, picture) else ()),
-            *(chosen if artwork.choose == AUTO else ()),
-        )
-        if stage.name != "detailed" or artwork.detail
+        for stage in _stages(artwork, prints.factors(artwork, models, picture))
         for candidate in range(1, config.candidates + 1 if "{candidate}" in stage.file else 2)
     )
     files = needed(models, table).values()
@@ -204,6 +199,23 @@ def all_outputs(
     fetched = [source.source_path(weights) for source in sources if source.needs_fetch]
     converted = [file.final_path(weights) for file in files if file.needs_conversion]
     return {*pictures, *map(os.path.relpath, fetched), *map(os.path.relpath, converted)}
+
+
+def _stages(artwork: Artwork, factors: tuple[int, ...]) -> Iterator[Stage]:
+    """Yield the stages of an artwork, those of ``ALL`` by their names there."""
+    if artwork.picture:
+        yield STAGES["picture"]
+    for stage in ALL:
+        is_painted = stage.name in ("thumbnails", "upsampled", "contact-sheet")
+        at_1024 = stage.name in ("enlarged-1024", "textured-1024")
+        if artwork.is_enlarged_only and (is_painted or (at_1024 and not artwork.detail)):
+            continue
+        if stage.name != "detailed" or artwork.detail:
+            yield stage
+    if artwork.choose == AUTO and not artwork.is_enlarged_only:
+        yield STAGES["chosen"]
+    if factors:
+        yield STAGES["enlarged-print"]
 
 
 def _networks(config: Config, outputs: Set[str]) -> Iterator[tuple[str, Stage]]:

@@ -11,7 +11,7 @@ from bigart.errors import UserError
 from bigart.networks.options import GlideOptions
 from bigart.pictures import frame
 from bigart.running import engines
-from bigart.stages import STAGES, Stage, of_file
+from bigart.stages import INSTEAD, STAGES, Stage, of_file
 from bigart.weights import inspection
 from bigart.weights.table import ModelFile
 
@@ -19,6 +19,9 @@ from bigart.weights.table import ModelFile
 SIDE = 256
 #: By how much the stages before a print enlarge them.
 ENLARGED = 16
+
+#: Stages whose files grow with the size of a print.
+GROWING = ("enlarged-picture", "enlarged-print", "final-print", "final-repaint")
 
 Models = Mapping[str, ModelFile]
 
@@ -34,22 +37,32 @@ def side(models: Models, weights: Path | str = "weights") -> int:
     return SIDE
 
 
-def final_stage(row: Artwork) -> Stage:
-    """Return the stage that writes an artwork's final file."""
-    return STAGES["final-print" if print_size.is_print(row) else "final"]
+def doing(name: str, row: Artwork) -> str:
+    """Return the stage that does for an artwork what a stage does for most.
 
-
-def thumbnails_stage(row: Artwork) -> Stage:
-    """Return the stage that writes an artwork's thumbnails."""
-    return STAGES["thumbnails" if row.guide == "text" else "thumbnails-clip"]
+    Args:
+        name: That stage, of ``stages.ALL``.
+        row: The artwork.
+    """
+    if name == "thumbnails" and row.is_begun:
+        return "thumbnails-picture"
+    if row.repaint and name in ("thumbnails", "upsampled", "final"):
+        return f"{name}-repaint"
+    if name == "thumbnails" and row.guide != "text":
+        return "thumbnails-clip"
+    if name == "enlarged-1024" and row.is_enlarged_only:
+        return "picture-1024"
+    if name == "enlarged-4096" and row.is_enlarged_only:
+        return "enlarged-picture"
+    if name == "final" and print_size.is_print(row):
+        return "final-print"
+    return name
 
 
 def stage_of(path: str, row: Artwork) -> Stage | None:
     """Return the stage that writes a file of an artwork, or None where none does."""
     stage = of_file(path)
-    if stage and stage.name == "thumbnails":
-        return thumbnails_stage(row)
-    return final_stage(row) if stage and stage.name in ("final", "final-print") else stage
+    return STAGES[doing(INSTEAD.get(stage.name, stage.name), row)] if stage else None
 
 
 def factors(row: Artwork, models: Models, picture: int) -> tuple[int, ...]:
@@ -60,15 +73,17 @@ def factors(row: Artwork, models: Models, picture: int) -> tuple[int, ...]:
         models: The model file of each role.
         picture: Side of the picture in pixels, before that.
     """
-    target = print_size.pixels(row.size, row.dpi)
+    target = None if row.is_enlarged_only else print_size.pixels(row.size, row.dpi)
     scales = (2, 4) if "enlarger_x2" in models else (4,)
     return frame.factors((picture, picture), target, scales) if target else ()
 
 
 def megapixels(stage: Stage, row: Artwork, models: Models, picture: int) -> float:
     """Return the million pixels that a stage on request reads or makes, whichever are more."""
-    if stage.name not in ("enlarged-print", "final-print", "proof"):
+    if stage.name not in (*GROWING, "proof"):
         return 0
+    if stage.name == "enlarged-picture":
+        return max(_whole(row, picture)) ** 2 / 1e6
     enlarged = picture * math.prod(factors(row, models, picture))
     width, height = _whole(row, picture)
     read = width * height if stage.name == "proof" else enlarged**2
@@ -77,7 +92,7 @@ def megapixels(stage: Stage, row: Artwork, models: Models, picture: int) -> floa
 
 def file_bytes(stage: Stage, row: Artwork, models: Models, picture: int) -> float:
     """Return about what a file of a stage on request takes."""
-    if stage.name == "enlarged-print":  # without grain
+    if stage.name in ("enlarged-picture", "enlarged-print"):  # without grain
         return 1e6 * megapixels(stage, row, models, picture)
     width, height = _whole(row, picture)
     return {"png": 2.0, "tif": 3.4, "jpg": 1.6}[row.format] * width * height
@@ -94,6 +109,8 @@ def mem_mb(stage: Stage, row: Artwork, models: Models, picture: int) -> int:
         found = factors(row, models, picture)
         width = picture * math.prod(found[:-1])
         return round(1500 + width * 0.9 + 8 * width**2 / 1e6)
+    if stage.name == "enlarged-picture":  # reckoned: what is read may be half as wide, or twice
+        return round(1500 + 600 * math.sqrt(million) + 32 * million)
     return round(700 + 10 * million)
 
 
@@ -103,16 +120,33 @@ def runtime(stage: Stage, row: Artwork, models: Models, picture: int) -> int:
     return round(10 + each * megapixels(stage, row, models, picture))
 
 
-def engine_errors(config: Config, table: Mapping[str, Artwork], outputs: Set[str]) -> list[str]:
-    """Return the error that the original packages cannot enlarge for prints, if they are to."""
-    stage = STAGES["enlarged-print"]
-    larger = [name for name in table if f"{config.results}/{name}/{stage.file}" in outputs]
-    if config.engine == engines.NATIVE or not larger:
+def engine_errors(
+    config: Config, table: Mapping[str, Artwork], models: Models, outputs: Set[str]
+) -> list[str]:
+    """Return what the original packages cannot do, if they are to: enlarge for prints, inpaint."""
+    if config.engine == engines.NATIVE:
         return []
-    return [
-        f"`size` of the artwork `{larger[0]}` needs an enlargement for which the original packages "
-        "would take more memory than a machine has; use `engine: native`"
-    ]
+    found = []
+    anew = [key for key, row in table.items() if row.repaint]
+    thumbnails = {f"{config.results}/{key}/1-thumbnails/1.png" for key in anew}
+    if "base_inpaint" in models and thumbnails & outputs:
+        found.append(
+            f"`repaint` of the artwork `{anew[0]}` needs a network for inpainting, which `engine: "
+            "upstream` does not run; use `engine: native`"
+        )
+    for name, column in (("enlarged-print", "size"), ("enlarged-picture", "picture")):
+        files = {row: f"{config.results}/{row}/{STAGES[name].file}" for row in table}
+        made = [
+            row
+            for row, path in files.items()
+            if path in outputs and stage_of(path, table[row]) == STAGES[name]
+        ]
+        if made:
+            found.append(
+                f"`{column}` of the artwork `{made[0]}` needs an enlargement for which the "
+                "original packages would take more memory than a machine has; use `engine: native`"
+            )
+    return found
 
 
 def _whole(row: Artwork, picture: int) -> tuple[int, int]:

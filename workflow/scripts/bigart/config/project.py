@@ -12,7 +12,14 @@ from bigart.config.options import AUTO, COLUMNS, DEFAULTS, TEXTS, Artwork, Confi
 from bigart.config.plain_text import plain
 from bigart.errors import InputError, UserError, listed, named, show, suggest, together
 from bigart.running import yaml_file
-from bigart.weights.table import CLIP_ROLES, ModelFile, Models, check_present, read_models
+from bigart.weights.table import (
+    CLIP_ROLES,
+    INPAINT_ROLES,
+    ModelFile,
+    Models,
+    check_present,
+    read_models,
+)
 
 _WORDS = re.compile(r"(?<!\w)(?<!\w['’])\w+")  # of "lake's" the lake
 
@@ -105,9 +112,17 @@ def by_clip(table: Mapping[str, Artwork]) -> dict[str, Artwork]:
 
 
 def needed(files: Mapping[str, ModelFile], table: Mapping[str, Artwork]) -> dict[str, ModelFile]:
-    """Return the model file of each role that the artworks need: CLIP's only where they do."""
-    judged = bool(by_clip(table))
-    return {role: file for role, file in files.items() if judged or role not in CLIP_ROLES}
+    """Return the model file of each role that the artworks need.
+
+    CLIP's are needed where it guides or chooses, and those for inpainting where a part is painted
+    anew.
+    """
+    left_out: set[str] = set()
+    if not by_clip(table):
+        left_out |= {*CLIP_ROLES}
+    if not any(row.repaint for row in table.values()):
+        left_out |= {*INPAINT_ROLES}
+    return {role: file for role, file in files.items() if role not in left_out}
 
 
 def texts(

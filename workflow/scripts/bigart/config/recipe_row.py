@@ -30,7 +30,9 @@ def row(recipe: Recipe) -> dict[str, str]:
             different values of an option.
     """
     records = _records(recipe)
-    found: dict[str, set[str]] = {"choose": {_cell(records["thumbnails"].get("candidate"))}}
+    found: dict[str, set[str]] = {}
+    if "thumbnails" in records:
+        found["choose"] = {_cell(records["thumbnails"].get("candidate"))}
     for name, record in records.items():
         for flag, option in _options(name):
             key = flag.removeprefix("--").replace("-", "_")
@@ -40,7 +42,10 @@ def row(recipe: Recipe) -> dict[str, str]:
         raise UserError(f"{_NO_ROW}: its stages had different values of {listed(differing)}")
     cells = {option: value for option, (value,) in found.items()}
     cells["artwork"] = _cell(find(recipe, "artwork")) or "artwork"
-    if "enlarged-4096" in records:
+    if "picture" in records:  # its name alone: where it lies, no recipe says
+        cells["picture"] = _cell(records["picture"].get("picture"))
+        cells.setdefault("prompt", _cell(find(recipe, "description")))
+    if {"enlarged-4096", "enlarged-picture"} & records.keys():
         cells["detail"] = _cell("detailed" in records)
     if "final" in records:
         cells["format"] = _FORMATS.get(str(records["final"].get("format")), "png")
@@ -101,7 +106,7 @@ def _records(recipe: Recipe) -> dict[str, Mapping[str, Any]]:
     names = [str(record.get("stage")) for record in recipe["stages"]]
     if strange := [name for name in names if name not in STAGES]:
         raise UserError(f"{_NO_ROW}: it has the stage {show(strange[0])}, which is not a row's")
-    if names[:1] != ["thumbnails"]:
+    if names[:1] not in (["thumbnails"], ["picture"]):
         raise UserError(f"{_NO_ROW}: it does not begin with thumbnails of a prompt")
     records = dict(zip(names, recipe["stages"], strict=True))
     records.pop("chosen", None)  # what CLIP has chosen, the row says as a number

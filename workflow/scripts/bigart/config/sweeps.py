@@ -17,7 +17,7 @@ from bigart.config.plain_text import plain_number
 from bigart.errors import named, show
 
 #: The columns that may list values. In texts, ``|`` and ``..`` are text.
-COLUMNS = tuple(name for name in Options.model_fields if name not in TEXTS)
+COLUMNS = (*(name for name in Options.model_fields if name not in TEXTS), "strength")
 MOST = 200  # artworks of a row
 NAME_LENGTH = 100  # characters of an artwork's name
 WRONG_SHOWN = 3  # wrong values of a cell

@@ -29,7 +29,16 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 # a record in JSON (it), an enlargement (infinite-image-browsing), settings and templates (sites)
 _NEGATIVE = re.compile("(negative prompt):", re.IGNORECASE)
 _BEGINNINGS = re.compile(r"\{|Postprocess|(?:Steps|Template|Negative Template):", re.IGNORECASE)
-_RECORDED = ("prompt", "negative_prompt", "seed", "steps", "sampler", "guidance", "models")
+_RECORDED = (
+    "prompt",
+    "negative_prompt",
+    "seed",
+    "steps",
+    "sampler",
+    "guidance",
+    "strength",
+    "models",
+)
 
 
 def generation(recipe: Recipe) -> dict[str, Any]:
@@ -56,6 +65,7 @@ def text(recipe: Recipe, size: tuple[int, int]) -> str:
         "Sampler": SAMPLERS.get(str(sampler), sampler),
         "CFG scale": made.get("guidance"),
         "Seed": made.get("seed"),
+        "Denoising strength": made.get("strength"),
         "Size": f"{size[0]}x{size[1]}",
         "Model hash": str(digest)[:10],
         "Model": str(file).removesuffix(".safetensors"),

@@ -34,8 +34,9 @@ Recipe = dict[str, Any]
 CHUNK = "bigart:recipe"
 NAMESPACE = "urn:big-art:recipe:1.0#"
 JPEG_ROOM = 65_000  # bytes of XMP: one segment has 65,533 with its name
-# https://cv.iptc.org/newscodes/digitalsourcetype/: "created using a generative model".
-SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+_SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+# "Created using a generative model"
+SOURCE_TYPE = f"{_SOURCE_TYPES}trainedAlgorithmicMedia"
 
 # Characters that XML 1.0 forbids, also escaped: most controls, lone surrogates, U+FFFE/F.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -104,6 +105,19 @@ def agreement(recipe: Recipe, count: int) -> list[float]:
     return found if known and all(isinstance(each, int | float) for each in found) else []
 
 
+def source_type(recipe: Recipe) -> str:
+    """Return IPTC's term for how a picture came about.
+
+    One that a model painted over, or gave new detail, is a composite; one that was enlarged alone
+    is enhanced.
+    """
+    if find(recipe, "picture") is None:
+        return SOURCE_TYPE
+    painted = any(stage["stage"] == "detailed" or stage.get("prompt") for stage in recipe["stages"])
+    name = "compositeWithTrainedAlgorithmicMedia" if painted else "algorithmicallyEnhanced"
+    return f"{_SOURCE_TYPES}{name}"
+
+
 def to_json(recipe: Recipe) -> str:
     r"""Return the recipe as one line of JSON that is valid in UTF-8 and XML.
 
@@ -143,9 +157,9 @@ def to_xmp(recipe: Recipe, *, of_ai: bool = True) -> bytes:
     """
     properties = [
         _alternative("dc:title", find(recipe, "artwork")),
-        _alternative("dc:description", find(recipe, "prompt")),
+        _alternative("dc:description", find(recipe, "prompt") or find(recipe, "description")),
         f"<xmp:CreatorTool>BIG.art {_text(_written_by(recipe))}</xmp:CreatorTool>",
-        f"<Iptc4xmpExt:DigitalSourceType>{SOURCE_TYPE}</Iptc4xmpExt:DigitalSourceType>",
+        f"<Iptc4xmpExt:DigitalSourceType>{source_type(recipe)}</Iptc4xmpExt:DigitalSourceType>",
         *(_of_ai(recipe) if of_ai else []),
         f"<bigart:recipe>{_text(to_json(recipe))}</bigart:recipe>",
     ]

@@ -56,6 +56,11 @@ class Candidates:
     noise: CandidateNoise
     device: torch.device
 
+    @property
+    def moves(self) -> int:
+        """How many states ``steps`` yields, from the start."""
+        return len(self.schedule)
+
     def start(self, batch: range) -> State:
         """Return the state before the first step of some candidates (numbers from 0)."""
         return State(0, self._draw(batch, 0))

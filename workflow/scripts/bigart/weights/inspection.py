@@ -24,7 +24,7 @@ from bigart.weights import contents, ncnn
 from bigart.weights.architectures import options_form
 from bigart.weights.forms import check_header
 from bigart.weights.layouts import Recognised, recognise
-from bigart.weights.table import ModelFile
+from bigart.weights.table import GLIDE_ROLES, ModelFile
 
 #: How many times the enlargers of a set enlarge
 SCALES = {"enlarger": 4, "enlarger_x2": 2}
@@ -124,7 +124,7 @@ def check_set(files: Mapping[str, ModelFile], weights: Path | str = "weights") -
                     _check_role(role, found.options)
                     options[role] = found.options
                     own = role == "clip_text" and "clip_vocabulary" not in files
-                    if role in ("base", "upsampler") or own:
+                    if role in GLIDE_ROLES or own:
                         _check_vocabulary(found, files["vocabulary"].final_path(weights))
                 if not final.is_file() and importlib.util.find_spec("torch"):
                     from bigart.weights import conversion  # takes seconds, once for a file
@@ -163,12 +163,12 @@ def _check_role(role: str, options: Any) -> None:
             f"it knows {options.timesteps} steps of noise, and GLIDE has {TIMESTEPS}. Name another "
             "file in models.yaml"
         )
-    if role in ("base", "upsampler"):
-        if options.super_res != (role == "upsampler"):
-            found = "upsampler" if options.super_res else "base"
-            raise UserError(f"it is a GLIDE of the role {found}. Name another file in models.yaml")
-        if options.inpaint:
-            raise UserError("it is a GLIDE for inpainting, which no stage uses. Name another file")
+    if role not in GLIDE_ROLES:
+        return
+    found = options.super_res, options.inpaint
+    if found != GLIDE_ROLES[role]:
+        [fits] = (name for name, kind in GLIDE_ROLES.items() if kind == found)
+        raise UserError(f"it is a GLIDE of the role {fits}. Name another file in models.yaml")
 
 
 def _check_vocabulary(found: Recognised[Shape], path: Path) -> None:

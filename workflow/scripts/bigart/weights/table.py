@@ -39,9 +39,12 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "vocabulary": ("vocabulary",),
     "merges": ("merges",),
 }
-#: What a set need not have: an enlarger for where a factor of two is enough, and noised CLIP.
+#: What a set need not have: an enlarger for where a factor of two is enough, networks for
+#: inpainting, and noised CLIP.
 OPTIONAL_ROLES: Mapping[str, tuple[str, ...]] = {
     "enlarger_x2": _UPSCALERS,
+    "base_inpaint": ("glide",),
+    "upsampler_inpaint": ("glide",),
     "clip_text": ("clip-text",),
     "clip_image": ("clip-image",),
     "clip_vocabulary": ("clip-vocabulary",),
@@ -49,6 +52,15 @@ OPTIONAL_ROLES: Mapping[str, tuple[str, ...]] = {
 #: Noised CLIP: a set has both encoders or none. Where it has no vocabulary of CLIP, they read the
 #: set's own.
 CLIP_ROLES = ("clip_text", "clip_image", "clip_vocabulary")
+#: The same of the networks for inpainting.
+INPAINT_ROLES = ("base_inpaint", "upsampler_inpaint")
+#: The networks of GLIDE -> whether they enlarge, and whether they inpaint.
+GLIDE_ROLES = {
+    "base": (False, False),
+    "upsampler": (True, False),
+    "base_inpaint": (False, True),
+    "upsampler_inpaint": (True, True),
+}
 _EVERY_ROLE = {**ROLES, **OPTIONAL_ROLES}
 _Error = tuple[str, str]  # the dotted key and a message
 _Group = Mapping[str, Mapping[str, Any]]
@@ -359,9 +371,13 @@ def _set_errors(name: str, sets: _Group, files: _Group) -> Iterator[_Error]:
     roles = _roles(name, sets)
     if missing := [role for role in ROLES if role not in roles]:
         yield f"sets.{name}", f"no file for {', '.join(missing)} (or `like: ANOTHER-SET`)"
-    absent = [role for role in CLIP_ROLES[:2] if role not in roles]
-    if absent and any(role in roles for role in CLIP_ROLES):
-        yield f"sets.{name}", f"no file for {', '.join(absent)}, which the others of CLIP need"
+    for group, together, words in (
+        (CLIP_ROLES, CLIP_ROLES[:2], "CLIP"),
+        (INPAINT_ROLES, INPAINT_ROLES, "inpainting"),
+    ):
+        absent = ", ".join(role for role in together if role not in roles)
+        if absent and any(role in roles for role in group):
+            yield f"sets.{name}", f"no file for {absent}, which the others of {words} need"
     for role, word in sets[name].items():
         place, known = f"sets.{name}.{role}", sets if role == "like" else files
         entry = known.get(str(word), {})
@@ -372,9 +388,9 @@ def _set_errors(name: str, sets: _Group, files: _Group) -> Iterator[_Error]:
         elif role != "like" and (found := entry.get("architecture")) not in _EVERY_ROLE[role]:
             needed = " or ".join(_EVERY_ROLE[role])
             yield place, f"`{word}` is of architecture {found}; {needed} is needed"
-        elif role in ("base", "upsampler") and isinstance(stated := entry.get("options"), dict):
+        elif role in GLIDE_ROLES and isinstance(stated := entry.get("options"), dict):
             # of what is not stated, the file tells when it is converted
-            for option, value in {"super_res": role == "upsampler", "inpaint": False}.items():
+            for option, value in zip(("super_res", "inpaint"), GLIDE_ROLES[role], strict=True):
                 if stated.get(option, value) != value:
                     yield place, f"`{word}` has another {option} than {show(value)}"
 

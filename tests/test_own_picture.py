@@ -1,0 +1,238 @@
+"""One's own picture: taken in, only enlarged and finished, or painted over."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bigart.config import artworks, recipe_row
+from bigart.config.options import Config
+from bigart.metadata import picture_file, recipe
+from bigart.pictures import colour, images
+from bigart.pictures.own_picture import fitted
+from bigart.sampling import samplers
+from bigart.sampling.begun import BegunCandidates, rest
+from bigart.sampling.candidates import candidate_noise, finished
+from bigart.sampling.schedule import STEPS, Schedule
+from projects import Project, run_command
+
+ENHANCED = "digitalsourcetype/algorithmicallyEnhanced<"
+COMPOSITE = "digitalsourcetype/compositeWithTrainedAlgorithmicMedia<"
+
+
+def photograph(path: Path, width: int = 90, height: int = 60) -> np.ndarray:
+    """Save a smooth picture as a phone does: turned, in Display P3, with a place; return it."""
+    y, x = np.mgrid[:height, :width]
+    upright = np.stack([x * 255 // width, y * 255 // height, 0 * x + 90], axis=2).astype(np.uint8)
+    turned = Image.fromarray(np.rot90(upright))  # as the sensor has it
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn right to show
+    exif[0x010F] = "a camera"
+    exif.get_ifd(0x8825)[1] = "N"
+    p3 = (0.3127, 0.3290, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060)
+    profile = colour.rgb_profile(p3, colour.SRGB_CURVE)
+    turned.save(path, "TIFF", exif=exif, icc_profile=profile)
+    return upright
+
+
+def test_it_is_taken_in_upright_in_srgb_and_without_what_it_says_of_itself(tmp_path: Path) -> None:
+    source, out = tmp_path / "my photo.tif", tmp_path / "0-picture.png"
+    upright = photograph(source)
+    content = source.read_bytes()
+    assert run_command("take_picture", "--picture", source, "--out", out) == 0
+    assert source.read_bytes() == content
+    taken = images.read_rgb(out)
+    assert taken.shape == (60, 90, 3)
+    assert (taken == images.read_rgb(source)).all()
+    assert np.abs(taken[..., 1].astype(int) - upright[..., 1]).max() < 80  # else 250
+    assert (taken != upright).any()  # Display P3 is wider
+    assert b"a camera" not in out.read_bytes()
+    assert 0x8825 not in Image.open(out).getexif()
+    made = picture_file.read_recipe(out)
+    [record] = made["stages"]
+    assert record["picture"] == "my photo.tif"
+    assert record["sha256"] == hashlib.sha256(content).hexdigest()
+    assert ENHANCED.encode() in out.read_bytes()
+
+
+def test_the_shape_of_a_picture_stays_for_one_length_and_covers_two() -> None:
+    assert fitted((3000, 2000), (4096, 4096)) == (4096, 2731)
+    assert fitted((2000, 3000), (600, 600)) == (400, 600)
+    assert fitted((3000, 2000), (4000, 4000 - 1)) == (5998, 3999)
+
+
+@pytest.mark.parametrize("sampler", samplers.SAMPLERS)
+@pytest.mark.parametrize("strength", [0.0, 0.04, 0.5, 1.0])
+def test_painting_over_begins_in_the_middle(sampler: str, strength: float) -> None:
+    """A network that knows the picture gives it back, whatever the strength."""
+    whole = Schedule.create("squaredcos_cap_v2", 25)
+    schedule = rest(whole, strength)
+    assert len(schedule) == sum(t < strength * STEPS for t in whole.timesteps)
+    shares = dict(zip(whole.timesteps, whole.alphas_cumprod, strict=True))
+    picture = torch.linspace(-0.9, 0.9, 3 * 64).reshape(1, 3, 8, 8)
+
+    def denoise(x: torch.Tensor, timestep: int) -> tuple[torch.Tensor, torch.Tensor]:
+        a = float(shares[timestep])
+        return (x - a**0.5 * picture) / (1 - a) ** 0.5, torch.zeros_like(x)
+
+    def ends(*batches: range) -> list[np.ndarray]:
+        noise = candidate_noise(1, "thumbnails", 8)
+        kind = BegunCandidates(
+            schedule, sampler, lambda chunk: denoise, noise, torch.device("cpu"), picture
+        )
+        found = []
+        for batch in batches:
+            start = kind.start(batch)
+            found += finished([start, *kind.steps(batch, start)][-1])
+        return found
+
+    kept = images.to_uint8((picture[0].numpy() + 1) / 2)
+    for end in ends(range(2)):
+        assert np.abs(end.astype(int) - kept).max() <= 1
+    alone = ends(range(1), range(1, 2))
+    assert all((a == b).all() for a, b in zip(ends(range(2)), alone, strict=True))
+
+
+def test_a_stronger_start_is_farther_from_the_picture() -> None:
+    schedule = Schedule.create("squaredcos_cap_v2", 50)
+    picture = torch.zeros(1, 3, 8, 8)
+    spreads = [
+        BegunCandidates(
+            rest(schedule, strength),
+            "ddim",
+            lambda chunk: None,  # type: ignore[arg-type,return-value]
+            candidate_noise(1, "thumbnails", 8),
+            torch.device("cpu"),
+            picture,
+        )
+        .start(range(2))
+        .x.std()
+        for strength in (0.0, 0.2, 0.5, 1.0)
+    ]
+    assert spreads == sorted(spreads)
+    assert spreads[0] == 0
+    assert spreads[-1] > 0.85
+
+
+TABLE = """\
+artwork\tprompt\tpicture\tstrength\tdetail\tsize
+photo\ta lake, by me\tmine.tif\t\t\t
+over\ta sunset over a lake\tmine.tif\t0.5\t\t
+print\ta lake, by me\tmine.tif\t\tyes\t300
+"""
+
+
+@pytest.fixture(scope="module")
+def painted(tiny: Project) -> Project:
+    """A tiny project with pictures of one's own, painted."""
+    photograph(tiny.folder / "mine.tif")
+    tiny.table.write_text(TABLE)
+    tiny.snakemake("gallery")
+    return tiny
+
+
+def source_type(path: Path) -> str:
+    found = re.search(rb"digitalsourcetype/(\w+)<", path.read_bytes())
+    assert found
+    return found[1].decode()
+
+
+def stages(path: Path) -> list[str]:
+    return [stage["stage"] for stage in picture_file.read_recipe(path)["stages"]]
+
+
+def test_a_picture_is_only_enlarged_and_finished(painted: Project) -> None:
+    results = painted.folder / "results"
+    final = results / "photo/final.png"
+    assert images.read_rgb(final).shape == (683, 1024, 3)  # the tiny models' prints have 1024
+    assert stages(final) == ["picture", "enlarged-picture", "textured-4096", "final"]
+    made = picture_file.read_recipe(final)
+    assert (recipe.find(made, "artwork"), recipe.find(made, "prompt")) == ("photo", None)
+    assert source_type(final) == "algorithmicallyEnhanced"
+    assert "parameters" not in Image.open(final).info
+    assert not [*(results / "photo").glob("[1-5]*"), *(results / "photo").glob("candidates*")]
+    page = (results / "gallery/index.html").read_text()
+    assert "mine.tif" in page
+    assert (results / "gallery/photo/final/picture.jpg").is_file()
+
+
+def test_with_detail_it_goes_through_1024_pixels_and_a_size_is_its_longer_side(
+    painted: Project,
+) -> None:
+    folder = painted.folder / "results/print"
+    assert images.read_rgb(folder / "3-enlarged-1024.png").shape == (171, 256, 3)
+    assert images.read_rgb(folder / "final.png").shape == (200, 300, 3)
+    assert source_type(folder / "final.png") == "compositeWithTrainedAlgorithmicMedia"
+    assert stages(folder / "final.png")[:4] == [
+        *("picture", "picture-1024", "textured-1024", "detailed")
+    ]
+
+
+def test_a_picture_is_painted_over(painted: Project) -> None:
+    folder = painted.folder / "results/over"
+    assert images.read_rgb(folder / "final.png").shape == (1024, 1024, 3)
+    made = picture_file.read_recipe(folder / "final.png")
+    assert stages(folder / "final.png")[:3] == ["picture", "thumbnails", "upsampled"]
+    assert (recipe.find(made, "strength"), recipe.find(made, "picture")) == (0.5, "mine.tif")
+    assert source_type(folder / "final.png") == "compositeWithTrainedAlgorithmicMedia"
+    assert "Denoising strength: 0.5" in Image.open(folder / "final.png").info["parameters"]
+    cells = recipe_row.row(made)
+    assert (cells["picture"], cells["strength"]) == ("mine.tif", "0.5")
+
+
+def test_what_a_changed_picture_reruns(painted: Project) -> None:
+    assert painted.jobs() == set()
+    source = painted.folder / "mine.tif"
+    source.touch()
+    assert painted.jobs() == set()
+    painted.edit("0.6", "over", "strength")
+    assert {job.split()[1] for job in painted.jobs()} == {"over"}
+    assert "thumbnails_picture over" in painted.jobs()
+    assert "picture over" not in painted.jobs()
+    painted.edit("0.5", "over", "strength")
+    content = source.read_bytes()
+    photograph(source, 80)
+    jobs = painted.jobs()
+    assert {"picture photo", "enlarged_picture photo", "final photo", "picture over"} <= jobs
+    source.write_bytes(content)
+    assert painted.jobs() == set()
+
+
+def test_what_cannot_be_is_said_together(painted: Project, tmp_path: Path) -> None:
+    former = painted.table.read_text()
+    (painted.folder / "text.jpg").write_text("no picture")
+    header = "artwork\tprompt\tpicture\tstrength\tguide\n"
+    painted.table.write_text(
+        header + "a\ta lake\tnone.jpg\t\t\nb\ta lake\t\t0.5\t\nc\ta lake\tmine.tif\t0.5\tclip\n"
+        "d\ta lake\tmine.tif\t1.5\t\n"
+    )
+    told = painted.snakemake("--dry-run", check=False).stderr
+    for part in (
+        "line 2, artwork `a`, column `picture`: found 'none.jpg', and there is no such file",
+        "line 3, artwork `b`, column `strength`: it is how strongly `picture` is painted over",
+        "line 4, artwork `c`, column `guide`: found 'clip', which does not go with `strength`",
+        "line 5, artwork `d`, column `strength`: found '1.5'; allowed: blank, or a number 0 to 1",
+    ):
+        assert part in told
+    painted.table.write_text(header + "a\ta lake\ttext.jpg\t\t\nb\ta lake\ttext.jpg\t0.5|0.6\t\n")
+    told = painted.snakemake("--dry-run", check=False).stderr
+    assert "artwork `a`, column `picture`: text.jpg is empty or not a picture" in told
+    assert "artwork `b-strength-0.6`, column `picture`: text.jpg" in told
+    painted.table.write_text(former)
+
+
+def test_detail_is_off_unless_it_is_asked_for(tmp_path: Path) -> None:
+    photograph(tmp_path / "mine.tif")
+    table = tmp_path / "table.tsv"
+    path = tmp_path / "mine.tif"
+    table.write_text(
+        "artwork\tprompt\tpicture\tstrength\tdetail\n"
+        f"a\ta\t{path}\t\t\nb\ta\t{path}\t\ttrue\nc\ta\t{path}\t0.5\t\nd\ta\t\t\t\n"
+    )
+    found, errors = artworks.read(table, Config())
+    assert errors == []
+    assert [found[name].detail for name in "abcd"] == [False, True, True, True]
