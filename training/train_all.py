@@ -5,7 +5,7 @@
 Base, upsampler, enlarger, detailer and judge get their shares of the minutes, one after the other.
 All cores draw the painter's pictures beside the training. It saves every two minutes and ends in
 time. In ``--out`` it leaves the weights (NAME.safetensors, under 16 MB each), ``figures.json`` with
-the settings of all runs that led to them, and ``state-detailer.pt``, which only going on needs.
+the settings of all runs that led to them, and ``state-NAME.pt`` of two, which only going on needs.
 Called again with the same ``--out`` it goes on from there; with ``--from`` from those of another
 folder. A network whose weights are in neither begins from nothing.
 """
