@@ -266,6 +266,7 @@ def test_all_networks_are_trained_in_small_and_again_from_there(tmp_path: Path) 
     for part in ("text", "image"):
         encoder, header = open_network(out / f"judge-{part}.safetensors")
         assert header["architecture"] == encoder.architecture == f"clip-{part}"
+    assert encoder.options.logit_scale == figures["judge"]["scale"]
     after = load_file(out / "base.safetensors")
     moved = [float((after[key] - before[key]).float().abs().max()) for key in before]
     assert 0 < max(moved) < 0.1, "a few small steps on"

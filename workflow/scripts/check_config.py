@@ -69,7 +69,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _differences(chosen: Options) -> str:
-    pairs = [(name, value) for name, value in chosen if value != DEFAULTS.get(name)]
+    usual = {name: part.default for name, part in type(chosen).model_fields.items()}
+    pairs = [(name, value) for name, value in chosen if value != usual[name]]
     return ", ".join(f"{name} {show(value)}" for name, value in pairs) or "the defaults"
 
 

@@ -40,13 +40,17 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _line(stage: Mapping[str, Any]) -> str:
-    [picture] = (each for each in stage["differences"] if each["what"] == "picture")
-    return (
+    line = (
         f"{stage['stage']}: {'agrees' if stage['agrees'] else 'DIFFERS'}; network "
-        f"{compare.shown(stage['largest'], '%.1e')} of the spread, picture "
-        f"{compare.shown(picture['largest'], '%.0f')} of 255 at most, "
-        f"{compare.shown(picture['mean'], '%.4f')} on average"
+        f"{compare.shown(stage['largest'], '%.1e')} of the spread"
     )
+    for each in stage["differences"]:
+        if each["what"] == "picture":  # what judges makes none
+            line += (
+                f", picture {compare.shown(each['largest'], '%.0f')} of 255 at most, "
+                f"{compare.shown(each['mean'], '%.4f')} on average"
+            )
+    return line
 
 
 if __name__ == "__main__":

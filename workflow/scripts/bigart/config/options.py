@@ -390,13 +390,15 @@ def checked(
 def add_option(parser: argparse._ActionsContainer, flag: str, option: str) -> None:
     """Give a command a flag, such as ``--amount``, for an option or column.
 
-    Type, default and help are the option's; a bad value is refused in the same words.
+    Type, default and help are the option's; a bad value is refused in the same words, and a blank
+    one is the default.
     """
     model = Config if option in DEFAULTS else Artwork
     others = {} if option in DEFAULTS else dict.fromkeys(REQUIRED, "any")
 
     def typed(text: str) -> Any:
-        found, wrong = checked(model, {**others, option: text}, 100)
+        said = {option: text} if text.strip() or option in REQUIRED else {}
+        found, wrong = checked(model, {**others, **said}, 100)
         if wrong:
             raise argparse.ArgumentTypeError(wrong[option])
         return getattr(found, option)
