@@ -12,7 +12,7 @@ import yaml
 
 from bigart.commands import command
 from bigart.config import options, preflight, project
-from bigart.config.options import COLUMNS, DEFAULTS, Artwork, Options
+from bigart.config.options import COLUMNS, DEFAULTS, SOURCES, Artwork, Options
 from bigart.errors import show, together
 from bigart.running import yaml_file
 from bigart.weights.table import ROOT, TABLE, ModelFile
@@ -67,7 +67,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _differences(chosen: Options) -> str:
-    pairs = [(name, value) for name, value in chosen if value != DEFAULTS.get(name)]
+    usual = {**dict.fromkeys(SOURCES, ""), "strength": None, **DEFAULTS}
+    pairs = [(name, value) for name, value in chosen if value != usual.get(name)]
     return ", ".join(f"{name} {show(value)}" for name, value in pairs) or "the defaults"
 
 
