@@ -81,7 +81,9 @@ def parsed(*arguments):
 def test_a_command_reads_from_its_flags_exactly_the_values_of_an_artwork(row):
     row |= {"artwork": "boat", "prompt": f"-{row['prompt']}"}
     artwork, _ = options.checked(Artwork, row)
-    found = parsed(*(f"--{name.replace('_', '-')}={'' if value is None else value}" for name, value in artwork))
+    found = parsed(
+        *(f"--{name.replace('_', '-')}={value}" for name, value in artwork if value is not None)
+    )
     for name, value in artwork:
         assert repr(getattr(found, name)) == repr(value)
 

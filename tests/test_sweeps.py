@@ -74,7 +74,8 @@ def test_columns_may_move_and_a_value_may_be_written_in_another_way():
 
 
 def test_every_column_but_the_texts_may_list_values():
-    assert set(sweeps.COLUMNS) == {*options.COLUMNS} - {"artwork", *options.TEXTS}
+    texts = {"artwork", *options.TEXTS, "picture", "repaint", "mask"}
+    assert set(sweeps.COLUMNS) == {*options.COLUMNS} - texts
     row = "lake\ta\t0 to 0.5|0.2 to 1\tfast27|ddim50|4\t3|5\tpng|jpg\n"
     header = "artwork\tprompt\tguidance_interval\tupsample_steps\ttexture_size\tformat\n"
     artworks = table(header + row)

@@ -62,9 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
     here = [preflight.device_error(config), *preflight.package_errors(config, made)]
     for error in filter(None, here):
         print(f"warning: on this machine, without environments of `--sdm`: {error}")
-    for_clip = preflight.cut_prompts(table, files)
-    unknown = project.unknown_words(config, table, files)
-    for warning in [*_cut_prompts(table, files), *for_clip, *unknown]:
+    for warning in [*_cut_prompts(table, files), *project.unknown_words(config, table, files)]:
         print(f"warning: {warning}")
 
 

@@ -406,7 +406,7 @@ def add_option(parser: argparse._ActionsContainer, flag: str, option: str) -> No
     words = f"{PROPERTIES[option]['description']}: {allowed(option)}".replace("%", "%%")
     if not (is_required := option in REQUIRED):
         words += " (default: %(default)r)"
-    default = DEFAULTS.get(option)
+    default = None if is_required else model.model_fields[option].default
     parser.add_argument(flag, required=is_required, default=default, type=typed, help=words)
 
 

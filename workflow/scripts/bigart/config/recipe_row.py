@@ -45,6 +45,8 @@ def row(recipe: Recipe) -> dict[str, str]:
     if "picture" in records:  # its name alone: where it lies, no recipe says
         cells["picture"] = _cell(records["picture"].get("picture"))
         cells.setdefault("prompt", _cell(find(recipe, "description")))
+    if mask := find(recipe, "mask"):
+        cells["mask"] = _cell(mask)
     if {"enlarged-4096", "enlarged-picture"} & records.keys():
         cells["detail"] = _cell("detailed" in records)
     if "final" in records:
