@@ -337,8 +337,14 @@ FROM_ENLARGED = {f"{rule} lake" for rule in list(FILES)[list(FILES).index("enlar
             lambda project: project.edit("4", "lake", "upsample_steps"),
             {f"{rule} lake" for rule in (*FILES, "chosen")} - {"thumbnails lake"},
         ),
+        (
+            lambda project: project.edit("clip", "lake", "guide"),
+            {f"{rule} lake" for rule in (*FILES, "chosen", "thumbnails_clip")}
+            - {"thumbnails lake"},
+        ),
+        (lambda project: project.edit("9", "lake", "clip_scale"), set()),  # where none guides
     ],
-    ids=["nothing", "touch", "weights", "code", "number", "seed", "upsampler"],
+    ids=["nothing", "touch", "weights", "code", "number", "seed", "upsampler", "guide", "scale"],
 )
 def test_what_reruns(judged: Project, tmp_path: Path, change: Change, expected: set[str]) -> None:
     copy = Project(tmp_path / "copy", judged.folder)

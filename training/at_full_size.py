@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage  # type: ignore[import-untyped]
 from torch import nn
 
+import common  # noqa: F401  (finds the library)
 from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.pictures import images
 from bigart.pictures.texture import texture_picture
