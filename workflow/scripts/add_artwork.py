@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--artwork", default="", help="the name, instead of one from the prompt")
     result.add_argument("--config", default="config/config.yaml", help="default: %(default)s")
     group = result.add_argument_group("columns, for all prompts of the command")
-    for name in Options.model_fields:
+    for name in (*Options.model_fields, *options.SOURCES):
         words = f"{options.PROPERTIES[name]['description']}: {options.allowed(name)}"
         if name == "seed":
             words += " (default: drawn by chance)"
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
     if errors := [error for error in errors if error.file != config.table]:
         raise together([*map(str, errors)])
     table = TableFile.read(config.table)
-    cells = {name: getattr(arguments, name) for name in Options.model_fields}
+    cells = {name: getattr(arguments, name) for name in (*Options.model_fields, *options.SOURCES)}
     cells = {name: text for name, text in cells.items() if text is not None}
     new, rows, added = new_artworks.with_artworks(table, config, prompts, cells, arguments.artwork)
     new.save(table)
