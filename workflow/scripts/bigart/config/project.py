@@ -102,7 +102,8 @@ def clip_errors(config: Config, table: Mapping[str, Artwork], models: Models) ->
 
 def _by_clip(row: Artwork) -> list[str]:
     """Return the columns for which an artwork needs noised CLIP."""
-    needing = {"guide": row.guide != "text", "choose": row.choose == AUTO}
+    chooses = row.choose == AUTO and not row.is_enlarged_only
+    needing = {"guide": row.guide != "text", "choose": chooses}
     return [column for column, needs in needing.items() if needs]
 
 
