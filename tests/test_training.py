@@ -250,7 +250,8 @@ def test_all_networks_are_trained_in_small_and_again_from_there(tmp_path: Path) 
     train_all.main(["--minutes", "0.1", *options])
     names = list(train_all.NETWORKS)
     weights = {*names, "judge-text", "judge-image"} - {"judge"}
-    files = {f"{name}.safetensors" for name in weights} | {"figures.json", "state-detailer.pt"}
+    files = {f"{name}.safetensors" for name in weights} | {"figures.json"}
+    files |= {"state-detailer.pt", "state-enlarger.pt"}
     assert {path.name for path in out.iterdir()} == files
     before = load_file(out / "base.safetensors")
     with pytest.raises(SystemExit):
