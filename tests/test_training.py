@@ -251,7 +251,7 @@ def test_all_networks_are_trained_in_small_and_again_from_there(tmp_path: Path) 
     names = list(train_all.NETWORKS)
     weights = {*names, "judge-text", "judge-image"} - {"judge"}
     files = {f"{name}.safetensors" for name in weights} | {"figures.json"}
-    files |= {f"state-{name}.pt" for name in ("detailer", "enlarger")}
+    files |= {"state-detailer.pt", "state-enlarger.pt"}
     assert {path.name for path in out.iterdir()} == files
     before = load_file(out / "base.safetensors")
     with pytest.raises(SystemExit):
