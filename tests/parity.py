@@ -118,8 +118,9 @@ def glide(name: str, device: str = "cpu") -> Compared:
 
     recorded = np.load(PARITY / f"glide_{name}.npz")
     text = network.encode_text(tokens, token_mask)
-    yield "text", text.proj, recorded["xf_proj"]
-    yield "tokens", network.text_features(tokens, token_mask)[..., :16], recorded["xf_out"]
+    if "xf_proj" in recorded:  # not of the upsampler that inpaints, whose text is the other one's
+        yield "text", text.proj, recorded["xf_proj"]
+        yield "tokens", network.text_features(tokens, token_mask)[..., :16], recorded["xf_out"]
     times = torch.tensor(vector["timesteps"], device=device)
     arrays = {key: torch.from_numpy(value).to(device) for key, value in inputs.items()}
     y = network.denoise(timesteps=times, text=text, **arrays)

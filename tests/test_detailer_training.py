@@ -5,7 +5,9 @@ import torch
 from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.native.vqgan import Codebook
 from bigart.networks.options import RRDBNetOptions
-from train_detailer import Codes, Critic, soften
+from critic import Critic
+from pipeline import soften
+from train_detailer import Codes
 from train_enlarger import gradients, start_as_nearest
 
 

@@ -131,8 +131,8 @@ def test_every_rule_declares_what_it_needs() -> None:
             for part in ("log:", "benchmark:", "conda:", "resources:"):
                 assert part in rule, f"{part} is not in {rule}"
             assert "**limits(" in rule or {"mem_mb=", "runtime="} <= {*re.findall(r"\w+=", rule)}
-            runs_a_network = (
-                re.search(r"model=(verify_)?network\b|networks_of_print|judge_files", rule)
-                is not None
+            networks = (
+                r"model=(verify_)?network\b|networks_of_print|judge_files|enlargers|painter\("
             )
+            runs_a_network = re.search(networks, rule) is not None
             assert ("gpu=1" in rule) == runs_a_network, rule

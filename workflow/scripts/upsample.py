@@ -25,8 +25,7 @@ def main() -> None:
     )
     add_option(parser, "--steps", "upsample_steps")
     add_option(parser, "--temperature", "upsample_temp")
-    add_option(parser, "--upsample-guidance", "upsample_guidance")
-    add_option(parser, "--upsample-negative-prompt", "upsample_negative_prompt")
+    sampling_command.add_upsampler_guidance(parser)
     network_command.add_arguments(parser)
     command.main(parser, run)
 
@@ -40,12 +39,8 @@ def run(arguments: argparse.Namespace) -> None:
         )
     network, device, made_with = sampling_command.open_network(arguments, super_res=True)
     reader = sampling_command.prompt_reader(arguments, network, device)
-    text = sampling_command.read_prompt(reader, "prompt", arguments.prompt)
-    guidance, negative = arguments.upsample_guidance, arguments.upsample_negative_prompt
-    away = text  # as published: it follows the thumbnail, and nothing pulls
-    if guidance != 1:
-        away = sampling_command.read_prompt(reader, "negative prompt", negative)
-    unusual = {"upsample_guidance": guidance, "upsample_negative_prompt": negative}
+    text, away, pull = sampling_command.read_upsampler_prompts(reader, arguments)
+    guidance = arguments.upsample_guidance
     thumbnails = [images.read_rgb(path) for path in arguments.images]
     steps = replayed(network, device.device)
     low_res = as_low_res(thumbnails, device.device)
@@ -55,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
             STAGE,
             steps=str(arguments.steps),
             temperature=arguments.temperature,
-            **(unusual if guidance != 1 else {}),
+            **pull,
             **made_with,
         )
         for path in arguments.images

@@ -22,7 +22,7 @@ from bigart.sampling.repaint import (
     first_scaled,
     keeping,
 )
-from bigart.sampling.samplers import Denoiser, Network, conditioned
+from bigart.sampling.samplers import Denoiser, Network, guided
 from bigart.sampling.schedule import Schedule
 
 # its pictures take the place of those, and are recorded likewise
@@ -38,6 +38,7 @@ def main() -> None:
     )
     add_option(parser, "--steps", "upsample_steps")
     add_option(parser, "--temperature", "upsample_temp")
+    sampling_command.add_upsampler_guidance(parser)
     repaint_command.add_arguments(parser)
     network_command.add_arguments(parser)
     command.main(parser, run)
@@ -54,7 +55,8 @@ def run(arguments: argparse.Namespace) -> None:
     side = network.options.image_size
     known, seen, _ = repaint_command.known(arguments, side, device)
     reader = sampling_command.prompt_reader(arguments, network, device)
-    text = sampling_command.read_prompt(reader, "prompt", arguments.prompt)
+    text, away, pull = sampling_command.read_upsampler_prompts(reader, arguments)
+    guidance = arguments.upsample_guidance
     thumbnails = [images.read_rgb(path) for path in arguments.images]
     low_res = as_low_res(thumbnails, device.device)
     noise = candidate_noise(arguments.seed, STAGE, side)
@@ -69,8 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
     schedule = Schedule.create(network.options.noise_schedule, arguments.steps)
 
     def denoiser(chunk: slice) -> Denoiser:
-        # not guided, as published: it follows the thumbnail
-        found = conditioned(steps, text, low_res[chunk])
+        found = guided(steps, text, away, guidance, low_res=low_res[chunk])
         return keeping(found, known, schedule) if network.options.inpaint else found
 
     recipes = [
@@ -79,6 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
             STAGE,
             steps=str(arguments.steps),
             temperature=arguments.temperature,
+            **pull,
             **made_with,
         )
         for path in arguments.images
@@ -91,7 +93,7 @@ def run(arguments: argparse.Namespace) -> None:
         sampler="ancestral" if network.options.inpaint else "ddim",  # as published
         denoiser=denoiser,
         noise=first_scaled(noise, arguments.temperature),
-        passes=1,
+        passes=1 if guidance == 1 else 2,
         key=sampling_command.sampling_key(
             arguments, __file__, network.options, recipes, *thumbnails, *seen
         ),

@@ -90,6 +90,27 @@ def read_prompt(reader: PromptReader, name: str, prompt: str) -> Text:
     return reader.read(plain(prompt))
 
 
+def add_upsampler_guidance(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the upsampler's guidance."""
+    add_option(parser, "--upsample-guidance", "upsample_guidance")
+    add_option(parser, "--upsample-negative-prompt", "upsample_negative_prompt")
+
+
+def read_upsampler_prompts(
+    reader: PromptReader, arguments: argparse.Namespace
+) -> tuple[Text, Text, dict[str, Any]]:
+    """Read what the upsampler follows and leads away from; return both, and a recipe's words.
+
+    As published nothing pulls: it follows the thumbnail, and the second text is the first.
+    """
+    text = read_prompt(reader, "prompt", arguments.prompt)
+    guidance, negative = arguments.upsample_guidance, arguments.upsample_negative_prompt
+    if guidance == 1:
+        return text, text, {}
+    away = read_prompt(reader, "negative prompt", negative)
+    return text, away, {"upsample_guidance": guidance, "upsample_negative_prompt": negative}
+
+
 def sample(
     arguments: argparse.Namespace,
     stage: str,
