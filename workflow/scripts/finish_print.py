@@ -96,7 +96,8 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.former:
             former = opened.enter_context(print_rows.opened_large(arguments.former))
             strips = _laid_over(strips, former, size, bleed, arguments)
-            about = {name: files.sha256(vars(arguments)[name]) for name in ("former", "mask")}
+            about = {"former": files.sha256(arguments.former)}
+            about["mask_sha256"] = files.sha256(arguments.mask)
         strips = print_rows.with_bleed(strips, bleed)
         kind = picture_file.format_of(arguments.out)
         record = {"format": kind, "dpi": dpi, "size": options.size, "pixels": [*size]}
