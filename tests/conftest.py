@@ -32,7 +32,10 @@ def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 # Files whose tests share something costly: one worker of pytest-xdist runs all of a file's. With
 # pytest 9.2, xdist's own `--dist loadgroup` groups nothing.
-TOGETHER = re.compile(r"_(conda|deployment|kubernetes|resume|slurm|upstream|verify|workflow)\.py")
+TOGETHER = re.compile(
+    r"_(conda|deployment|judge|kubernetes|own_picture|repaint|resume|slurm|upstream|verify|workflow)"
+    r"\.py"
+)
 
 
 class _Scheduling(LoadScopeScheduling):

@@ -267,15 +267,15 @@ def test_the_command_names_a_file_that_is_no_config(tmp_path, content, said):
 def test_the_command_warns_of_unknown_words_and_of_what_is_cut(capsys, tmp_path):
     table = tmp_path / "prompts.tsv"
     table.write_text(
-        "artwork\tprompt\tnegative_prompt\ndog\ta Corgi; a corgi's lake\tfog, zeppelin\n"
+        "artwork\tprompt\tnegative_prompt\ndog\ta Zebra; a zebra's lake\tsmog, zeppelin\n"
         f"sea\t{'blue sea ' * 33}\n"
     )
     check("--table", table)
     cut, of_prompt, of_negative, known = capsys.readouterr().out.splitlines()[-4:]
     assert "`sea`, column `prompt`: the models read 64 tokens and this has 66" in cut
     assert cut.endswith("this end is cut: 'blue sea'")
-    assert "`dog`, column `prompt`: the embedded models were never shown `corgi` and" in of_prompt
-    assert "`negative_prompt`: the embedded models were never shown `fog`, `zep" in of_negative
+    assert "`dog`, column `prompt`: the embedded models were never shown `zebra` and" in of_prompt
+    assert "`negative_prompt`: the embedded models were never shown `smog`, `zep" in of_negative
     assert "`models: glide` knows far more" in known
 
 
