@@ -324,10 +324,14 @@ def test_search_and_filter(page: browser.Page) -> None:
 
 def test_keys_lead_through_artworks(page: browser.Page) -> None:
     page.key("ArrowRight", "ArrowRight", "Enter")
-    page.wait("location.hash === '#villa'")
+    # the address changes first, then the page
+    page.wait(
+        "location.hash === '#villa' && document.querySelector('#place').textContent === '2 of 3'"
+    )
     page.key("ArrowLeft")
-    page.wait("location.hash === '#lake'")
-    assert page.do("document.querySelector('#place').textContent") == "1 of 3"
+    page.wait(
+        "location.hash === '#lake' && document.querySelector('#place').textContent === '1 of 3'"
+    )
     page.key("Escape")
     page.wait("location.hash === '' && !document.querySelector('#index').hidden")
     page.wait("document.activeElement.getAttribute('href') === '#lake'")
