@@ -5,8 +5,13 @@ from functools import partial
 
 import torch
 
-from bigart.commands import clip_command, command, network_command, sampling_command
-from bigart.config.options import DEFAULTS, add_option, interval
+from bigart.commands import (
+    clip_command,
+    command,
+    sampling_command,
+    thumbnails_command,
+)
+from bigart.config.options import add_option, interval
 from bigart.errors import UserError
 from bigart.metadata import picture_file, recipe
 from bigart.sampling.candidates import candidate_noise
@@ -14,20 +19,14 @@ from bigart.sampling.graphs import replayed
 from bigart.sampling.samplers import guided
 from bigart.sampling.steered import SteeredCandidates, pulled
 
-# its pictures take the place of those, begin with the same noise, and are recorded likewise
-STAGE = "thumbnails"
-
 
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    sampling_command.add_arguments(parser)
-    for option in ("negative_prompt", "steps", "sampler", "guidance", "guidance_interval"):
-        add_option(parser, f"--{option.replace('_', '-')}", option)
+    thumbnails_command.add_arguments(parser)
     add_option(parser, "--guide", "guide")
     add_option(parser, "--clip-scale", "clip_scale")
     clip_command.add_arguments(parser)
-    network_command.add_arguments(parser)
     command.main(parser, run)
 
 
@@ -39,44 +38,27 @@ def run(arguments: argparse.Namespace) -> None:
     network, device, made_with = sampling_command.open_network(arguments, super_res=False)
     side = network.options.image_size
     judge, clip_models, more = clip_command.open_judge(arguments, arguments.prompt, device, side)
-    reader = sampling_command.prompt_reader(arguments, network, device)
-    text = sampling_command.read_prompt(reader, "prompt", arguments.prompt)
-    away = sampling_command.read_prompt(reader, "negative prompt", arguments.negative_prompt)
+    text, away = thumbnails_command.read_prompts(arguments, network, device)
     within = interval(arguments.guidance_interval)
     guidance = arguments.guidance if arguments.guide == "both" else 1.0
     denoiser = guided(replayed(network, device.device), text, away, guidance, within)
     pull = pulled(judge.gradient, arguments.clip_scale, within)
-    count = len(arguments.out)
-    unusual = {} if count == DEFAULTS["candidates"] else {"candidates": count}
     made_with["models"] |= clip_models
-    recipes = [
-        recipe.extend(
-            recipe.start(),
-            STAGE,
-            artwork=arguments.artwork,
-            prompt=arguments.prompt,
-            negative_prompt=arguments.negative_prompt,
-            seed=arguments.seed,
-            candidate=candidate + 1,
-            **unusual,
-            steps=arguments.steps,
-            sampler=arguments.sampler,
-            guidance=arguments.guidance,
-            guidance_interval=arguments.guidance_interval,
-            guide=arguments.guide,
-            clip_scale=arguments.clip_scale,
-            **made_with,
-        )
-        for candidate in range(count)
-    ]
+    recipes = thumbnails_command.recipes(
+        arguments,
+        recipe.start(),
+        guide=arguments.guide,
+        clip_scale=arguments.clip_scale,
+        **made_with,
+    )
     sampling_command.sample(
         arguments,
-        STAGE,
+        thumbnails_command.STAGE,
         network,
         device,
         sampler=arguments.sampler,
         denoiser=lambda chunk: denoiser,
-        noise=candidate_noise(arguments.seed, STAGE, side),
+        noise=candidate_noise(arguments.seed, thumbnails_command.STAGE, side),
         passes=1 if guidance == 1 else 2,
         key=sampling_command.sampling_key(arguments, __file__, network.options, recipes, more=more),
         write=lambda pictures: picture_file.write_pictures(arguments.out, pictures, recipes),

@@ -51,7 +51,9 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(
             f"{len(arguments.images)} thumbnails and {len(arguments.out)} names to write"
         )
-    network, device, made_with = repaint_command.open_network(arguments, super_res=True)
+    network, device, made_with = sampling_command.open_network(
+        arguments, super_res=True, may_inpaint=True
+    )
     side = network.options.image_size
     known, seen, _ = repaint_command.known(arguments, side, device)
     reader = sampling_command.prompt_reader(arguments, network, device)

@@ -8,14 +8,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bigart.commands import network_command
-from bigart.commands.sampling_command import GlideNetwork
 from bigart.config import print_size
 from bigart.config.options import add_option
-from bigart.errors import UserError
 from bigart.metadata import picture_file, recipe
-from bigart.networks.native.glide.model import Text2ImUNet
-from bigart.networks.upstream.glide import UpstreamText2ImUNet
 from bigart.pictures import masks, print_rows
 from bigart.pictures.images import Picture
 from bigart.running import files
@@ -31,25 +26,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repaint", default="", help="that picture's artwork, for the recipe")
     add_option(parser, "--bleed", "bleed")
     add_option(parser, "--dpi", "dpi")
-
-
-def open_network(
-    arguments: argparse.Namespace, super_res: bool
-) -> tuple[GlideNetwork, Device, dict[str, Any]]:
-    """Open the stage's network, one for inpainting or any other.
-
-    Raises:
-        UserError: A base network where the upsampler is needed, or the reverse.
-    """
-    network, device, made_with = network_command.open_network(
-        arguments, Text2ImUNet, UpstreamText2ImUNet
-    )
-    if network.options.super_res != super_res:
-        kinds = {False: "a base network", True: "an upsampler"}
-        raise UserError(
-            f"{arguments.model} is {kinds[not super_res]}; this stage needs {kinds[super_res]}"
-        )
-    return network, device, made_with
 
 
 def known(

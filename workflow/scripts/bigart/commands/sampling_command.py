@@ -51,17 +51,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def open_network(
-    arguments: argparse.Namespace, super_res: bool
+    arguments: argparse.Namespace, super_res: bool, may_inpaint: bool = False
 ) -> tuple[GlideNetwork, Device, dict[str, Any]]:
     """Open the stage's network as ``network_command.open_network`` does.
 
     Raises:
-        UserError: A base network where the upsampler is needed, the reverse, or an inpainting one.
+        UserError: A base network where the upsampler is needed, the reverse, or an inpainting one
+            where nothing is known of the picture.
     """
     network, device, made_with = network_command.open_network(
         arguments, Text2ImUNet, UpstreamText2ImUNet
     )
-    if network.options.inpaint:
+    if network.options.inpaint and not may_inpaint:
         raise UserError(f"{arguments.model} is an inpainting network; this stage paints anew")
     if network.options.super_res != super_res:
         kinds = {False: "a base network", True: "an upsampler"}
