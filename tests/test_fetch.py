@@ -391,6 +391,7 @@ def test_a_wrong_file_goes_when_the_right_one_is_there(server, tmp_path):
     assert fetch(file, tmp_path).read_bytes() == CONTENT
 
 
+@pytest.mark.exhaustive
 def test_forced_reruns_work_offline(server, tiny):
     """The models that are there are checked, converted anew, and never removed."""
     state = tiny.folder / "enlarger.pth"

@@ -49,6 +49,7 @@ def recorded_known(side: int) -> Known:
     return Known(torch.from_numpy(large[..., ::step, ::step].copy()), torch.from_numpy(mask))
 
 
+@pytest.mark.exhaustive
 @torch.inference_mode()
 def test_both_stages_of_inpainting_are_the_recorded_ones(
     vectors: dict[str, dict], tokenizer: Tokenizer

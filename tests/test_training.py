@@ -247,7 +247,7 @@ def test_all_networks_are_trained_in_small_and_again_from_there(tmp_path: Path) 
     options = [
         "--tiny", "--cores", "1", "--pictures", str(tmp_path / "pictures"), "--out", str(out),
     ]  # fmt: skip
-    train_all.main(["--minutes", "0.1", *options])
+    train_all.main(["--minutes", "0.05", *options])
     names = list(train_all.NETWORKS)
     weights = {*names, "judge-text", "judge-image"} - {"judge"}
     files = {f"{name}.safetensors" for name in weights} | {"figures.json"}
@@ -256,7 +256,7 @@ def test_all_networks_are_trained_in_small_and_again_from_there(tmp_path: Path) 
     before = load_file(out / "base.safetensors")
     with pytest.raises(SystemExit):
         train_all.main(["--minutes", "1", *options, "--from", str(out)])
-    train_all.main(["--minutes", "0.1", *options])
+    train_all.main(["--minutes", "0.05", *options])
     figures = json.loads((out / "figures.json").read_text())
     assert list(figures) == names
     for name in names:

@@ -13,7 +13,9 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -165,8 +167,9 @@ def picture_at(index: int, size: int) -> Picture:
 
 def pictures_at(indices: Sequence[int], size: int) -> list[Picture]:
     """Return pictures, drawn on all cores, each (size, size, 3)."""
-    with multiprocessing.get_context("fork").Pool(len(os.sched_getaffinity(0))) as pool:
-        return pool.starmap(picture_at, [(index, size) for index in indices])
+    cores, context = len(os.sched_getaffinity(0)), multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(cores, context) as pool:
+        return list(pool.map(picture_at, indices, repeat(size)))
 
 
 def tensor(picture: Picture) -> Tensor:
