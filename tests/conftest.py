@@ -44,6 +44,11 @@ class _Scheduling(LoadScopeScheduling):
         return file if TOGETHER.search(file) else nodeid
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores: a test that waits leaves its core to another."""
+    return 1 + len(os.sched_getaffinity(0))
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Scheduling:
     return _Scheduling(config, log)
 
