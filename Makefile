@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
 TEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto -m
-LONG := cluster or exhaustive
+LONG := cluster or exhaustive or full_size
 
 .PHONY: setup demo test test-all check lock clean
 

@@ -1,6 +1,7 @@
 """How long the artworks will take: said before the first job, within a factor of 1.5."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,8 @@ import pytest
 from bigart.config import forecast
 from bigart.config.forecast import Machine
 from bigart.config.options import Artwork, Config
-from bigart.stages import ALL, STAGES
+from bigart.sampling.repaint import TIMES, TIMES_ABOVE
+from bigart.stages import ALL, STAGES, Stage
 
 CPU = {"device": "cpu", "precision": "fp32", "candidates": 7, "steps": 60, "upsample_steps": "4"}
 MACHINE = Machine(cores=2, networks=1, threads=2)
@@ -54,20 +56,27 @@ def paint(
         )
 
 
-def said(folder: Path, rows: list[Artwork], to_paint: list[Artwork], machine=MACHINE, **config):
+def said(
+    folder: Path,
+    rows: list[Artwork],
+    to_paint: list[Artwork],
+    machine=MACHINE,
+    stages: Sequence[Stage] = ALL,
+    **config,
+):
     models = {
         role: SimpleNamespace(
             name=f"embedded-{role}",
             architecture="",
             final_path=lambda role=role: f"elsewhere/{role}.safetensors",
         )
-        for role in filter(None, {stage.role for stage in ALL})
+        for role in filter(None, {stage.role for stage in [*ALL, *stages]})
     }
     table = {row.artwork: row for row in rows}
     outputs = {
         f"{folder}/{row.artwork}/{stage.file.format(candidate=k, format=row.format)}"
         for row in to_paint
-        for stage in ALL
+        for stage in stages
         for k in (1, 2)
     }
     options = Config(results=str(folder), **{**CPU, **config})
@@ -146,6 +155,30 @@ def test_auto_is_fp32_with_the_other_engine(tmp_path, monkeypatch, gpu, recorded
 def test_a_guided_upsampler_takes_twice_the_time(upsample_guidance, units):
     row = artwork("one", upsample_guidance=upsample_guidance)
     assert forecast._work(STAGES["upsampled"], row, 1, None) == units
+
+
+@pytest.mark.parametrize(("name", "times"), [("thumbnails", TIMES), ("upsampled", TIMES_ABOVE)])
+def test_a_repaint_takes_its_steps_several_times(name, times):
+    row = artwork("one", repaint="lake", mask="mask.png")
+    usual, repaint = (
+        forecast._work(STAGES[stage], row, 7, None) for stage in (name, f"{name}-repaint")
+    )
+    assert repaint == usual
+    assert forecast._TAKEN[f"{name}-repaint"] == times
+
+
+def test_a_judge_s_records_count_whatever_the_precision(tmp_path):
+    painted, new = artwork("painted", choose="auto"), artwork("new", choose="auto")
+    paint(tmp_path, painted, precision="bf16")
+    logs = tmp_path / "painted/log/2-chosen"
+    logs.with_suffix(".benchmark.tsv").write_text("s\th:m:s\n9.00\t0:00:09\n")
+    logs.with_suffix(".log").write_text(
+        "model weights/clip_image.safetensors on cpu (x86_64, 2 threads) in fp32, engine native\n"
+        "the network took 1.0 s\n"
+    )
+    words = said(tmp_path, [painted, new], [new], precision="bf16", stages=[STAGES["chosen"]])
+    assert "as earlier ones took" in words
+    assert seconds(words) == 9
 
 
 @pytest.mark.parametrize(("gpu", "precision"), [("cuda:0 (NVIDIA H100)", "fp16"), ("mps", "fp32")])

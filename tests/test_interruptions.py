@@ -308,6 +308,7 @@ def test_a_broken_lock(disturbed: Disturbed, content: bytes, expected: str | Non
     disturbed.recovers()
 
 
+@pytest.mark.exhaustive
 def test_a_picture_was_damaged(disturbed: Disturbed) -> None:
     """Cut short by something else than the workflow: a stage that reads it says so."""
     path = disturbed.project.folder / "results/lake/4-textured-1024.png"

@@ -18,6 +18,7 @@ from bigart.sampling import samplers
 from bigart.sampling.begun import BegunCandidates, rest
 from bigart.sampling.candidates import candidate_noise, finished
 from bigart.sampling.schedule import STEPS, Schedule
+from bigart.weights.table import read_models
 from projects import Project, run_command
 
 ENHANCED = "digitalsourcetype/algorithmicallyEnhanced<"
@@ -170,6 +171,12 @@ def test_with_detail_it_goes_through_1024_pixels_and_a_size_is_its_longer_side(
     assert stages(folder / "final.png")[:4] == [
         *("picture", "picture-1024", "textured-1024", "detailed")
     ]
+
+
+def test_an_enlargement_of_it_names_its_row(painted: Project) -> None:
+    made = picture_file.read_recipe(painted.folder / "results/photo/6-enlarged-4096.png")
+    models = read_models(painted.folder / "config/models.yaml", root=painted.folder)
+    assert "mine.tif" in recipe_row.text(made, models)
 
 
 def test_a_picture_is_painted_over(painted: Project) -> None:

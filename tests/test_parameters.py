@@ -151,6 +151,15 @@ def test_an_ordinary_prompt_is_there_as_it_stands():
     assert parameters.text(recipe.extend(recipe.start(), "enlarged"), (1, 1)) == ""
 
 
+def test_what_clip_alone_guides_says_nothing_of_the_other_guidance():
+    alone, both = (
+        web_ui(parameters.text(painted(negative="fog", guide=guide), (8, 8)))
+        for guide in ("clip", "both")
+    )
+    assert (alone.negative, "CFG scale" in alone.settings) == ("", False)
+    assert (both.negative, both.settings["CFG scale"]) == ("fog", "2")
+
+
 def test_values_do_not_break_the_line():
     odd = painted(
         models={'a, "b": c\n.safetensors': "f" * 64}, sampler="x, y: z", guidance=0.1 + 0.2

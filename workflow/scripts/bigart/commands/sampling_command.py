@@ -63,7 +63,7 @@ def open_network(
         arguments, Text2ImUNet, UpstreamText2ImUNet
     )
     if network.options.inpaint and not may_inpaint:
-        raise UserError(f"{arguments.model} is an inpainting network; this stage paints anew")
+        raise UserError(f"{arguments.model} is for inpainting, of which there is none here")
     if network.options.super_res != super_res:
         kinds = {False: "a base network", True: "an upsampler"}
         raise UserError(

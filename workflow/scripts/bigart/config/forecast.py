@@ -23,7 +23,7 @@ from bigart.running import environment
 from bigart.running.engines import NATIVE
 from bigart.running.progress import duration
 from bigart.stages import INSTEAD, STAGES, Stage
-from bigart.weights.table import ModelFile
+from bigart.weights.table import CLIP_ROLES, ModelFile
 
 NEWEST = 5  # records of a stage: the median of these counts
 _OPENED = re.compile(r"^model (.+) on (\w+).* in (\w+), engine (\w+)", re.MULTILINE)
@@ -59,6 +59,8 @@ _STATED = {
 }
 # What a gradient of CLIP takes, as a part of a pass of the base network (reckoned from operations).
 _CLIP_PASS = 0.6
+# How often RePaint takes each step (``TIMES`` and ``TIMES_ABOVE`` of sampling/repaint.py).
+_TAKEN = {"thumbnails-repaint": 4, "upsampled-repaint": 2}
 _COMPACT = 12  # times faster than BSRGAN is realesr-general-x4v3
 _STATED_GFLOPS = 290  # of a product of matrices there
 # How many times faster the network is in bf16 with AMX, embedded and at the published sizes.
@@ -121,7 +123,9 @@ def forecast(
     sized = _Sizes(models)
     seconds = {
         (artwork, name): costs[name].start
-        + costs[name].work * _work(STAGES[name], table[artwork], config.candidates, sized)
+        + costs[name].work
+        * _work(STAGES[name], table[artwork], config.candidates, sized)
+        * (1 if "base_inpaint" in models else _TAKEN.get(name, 1))
         for artwork, name in jobs
     }
     artworks = {artwork for artwork, _ in jobs}
@@ -169,13 +173,13 @@ def _work(stage: Stage, artwork: Artwork, candidates: int, sizes: _Sizes) -> flo
     if stage.file == STAGES["thumbnails"].file:
         share = artwork.strength if artwork.is_begun and artwork.strength is not None else 1
         return candidates * artwork.steps * share * _passes(stage, artwork)
-    if stage.name == "upsampled":
+    if stage.file == STAGES["upsampled"].file:
         return candidates * _upsample_steps(str(artwork.upsample_steps)) * _passes(stage, artwork)
     return 1
 
 
 def _passes(stage: Stage, artwork: Artwork) -> float:
-    if stage.name == "upsampled":
+    if stage.file == STAGES["upsampled"].file:
         return 1 if artwork.upsample_guidance == 1 else 2
     if stage.file != STAGES["thumbnails"].file:
         return 1
@@ -233,7 +237,9 @@ def _records(
 ) -> Iterator[tuple[float, _Cost]]:
     """Yield the time of a stage's earlier runs with the settings at hand, and what they cost."""
     name = Path(models[stage.role].final_path()).name if stage.role else ""
-    wanted = _precisions(config, gpu, machine)
+    # a judge always computes in float32
+    judges = stage.role in CLIP_ROLES
+    wanted = ("fp32",) if judges else _precisions(config, gpu, machine)
     sizes = _Sizes(models)
     for artwork in table.values():
         first = INSTEAD.get(stage.name, stage.name)

@@ -76,7 +76,7 @@ def config(recipe: Recipe, models: Models) -> dict[str, Any]:
         if len(values) > 1:
             message = f"its stages had different values of {named(name)}"
             raise UserError(f"no config makes this picture again: {message}")
-    usual = max(DEFAULTS["candidates"], int(cells["choose"]))
+    usual = max(DEFAULTS["candidates"], int(cells.get("choose", 1)))
     result = {
         "models": _set(recipe, models),
         "engine": engines.pop(),

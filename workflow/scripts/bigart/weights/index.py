@@ -77,9 +77,17 @@ def addresses(package: str, sha256: str, session: requests.Session) -> list[str]
 
 
 def certificates() -> str | None:
-    """Return pip's file of certificates, where requests is told of none."""
-    told = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    return None if told else settings().get("cert")
+    """Return pip's file of certificates, where requests is told of none.
+
+    Raises:
+        UserError: It is not there.
+    """
+    if os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE"):
+        return None
+    path = settings().get("cert")
+    if path and not Path(path).exists():
+        raise UserError(f"the certificates that pip's `cert` names are missing: {path}")
+    return path
 
 
 def shown(text: str) -> str:

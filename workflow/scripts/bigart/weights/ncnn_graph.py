@@ -36,10 +36,16 @@ def check(layers: Sequence[Layer], network: nn.Module) -> None:
         network: With the weights that it has.
 
     Raises:
-        UserError: They differ, or there is a setting that no such network has.
+        UserError: They differ, or it cannot be run: it has a setting that no such network has, or
+            layers that do not fit each other.
     """
     x = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
-    theirs, ours = run(layers, x), network(x)
+    try:
+        theirs = run(layers, x)
+    except (ValueError, LookupError, ArithmeticError, RuntimeError, TypeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"this ncnn model cannot be run: {reason}") from None
+    ours = network(x)
     difference = (theirs - ours).abs().max() if theirs.shape == ours.shape else torch.inf
     if not difference <= TOLERANCE * ours.abs().max().clamp(min=1):
         raise UserError(
