@@ -120,7 +120,7 @@ def _mirrored(bleed: float, info: Any) -> float:
 
 _Set = Annotated[str, _allowed("the name of a set in config/models.yaml")]
 _Count = Annotated[int, Field(ge=1, le=100)]
-_PATH = "a path (`~` is your home), without { and }"
+_PATH = "a path (from where snakemake runs; `~` is your home), without { and }"
 _Path = Annotated[str, _allowed(_PATH, pattern="^[^{}]*$"), AfterValidator(_normal_path)]
 _DEVICES = "`auto`, `cpu`, `cuda`, `cuda:N` (the N-th GPU, from 0) or `mps`"
 _Device = Annotated[str, _allowed(_DEVICES, pattern="^(auto|cpu|cuda(:[0-9]{1,2})?|mps)$")]
@@ -255,7 +255,9 @@ class Options(_Model):
         "where on the way from noise (0) to picture (1) the guidance pulls; elsewhere a step takes "
         "half the time",
     )
-    negative_prompt: _Words = _option("", "what the guidance pulls away from")
+    negative_prompt: _Words = _option(
+        "", "what the guidance pulls away from; nothing with `guidance` 1 or `guide: clip`"
+    )
     guide: Literal["text", "clip", "both"] = _option(
         "text",
         "who pulls towards the prompt: GLIDE itself, by `guidance`; CLIP, by `clip_scale`; or both",
@@ -270,7 +272,9 @@ class Options(_Model):
         "how strongly the prompt pulls at the upsampler; 1 is no extra pull, another number takes "
         "twice the time",
     )
-    upsample_negative_prompt: _Words = _option("", "what that pulls away from, where it is not 1")
+    upsample_negative_prompt: _Words = _option(
+        "", "what `upsample_guidance` pulls away from, unless that is 1"
+    )
     texture_amount: _Grain = _option(0.037, "grey grain added at 1024 pixels")
     texture_size: _Size = _option(3, "size of that grain, in pixels")
     detail: _Switch = _option(True, "whether the detailer invents fine detail at 1024 pixels")

@@ -1,7 +1,7 @@
 """Candidates of which a part is known and kept, while the rest is painted anew.
 
 A network for inpainting sees the known part and the mask (Nichol et al., "GLIDE", 2021,
-arXiv:2112.10741, section 2.3). With any other network the known part is put back at every step, as
+arXiv:2112.10741, section 4.3). With any other network the known part is put back at every step, as
 noisy as the rest is there, and steps are taken again so that the two agree (Lugmayr et al.,
 "RePaint", 2022, arXiv:2201.09865, algorithm 1 and section 4.2).
 """
