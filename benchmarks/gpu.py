@@ -53,6 +53,7 @@ from bigart.sampling.graphs import Replayed, cuda_graph
 from bigart.sampling.samplers import SAMPLERS, State, guided
 from bigart.sampling.schedule import Schedule
 from bigart.weights.conversion import save_network
+from bigart.weights.table import CLIP_ROLES
 
 GOALS = {"base": 4.0}  # times faster than the original in fp16; 3 for the rest
 SECONDS = 10.0  # goal for a whole artwork of 400 steps
@@ -375,7 +376,8 @@ class Benchmark:
         if path.exists():
             return path
         table = yaml.safe_load((ROOT / "config/models.yaml").read_text(encoding="utf-8"))
-        table["sets"] = {"embedded": table["sets"]["embedded"]}
+        roles = table["sets"]["embedded"]
+        table["sets"] = {"embedded": {k: v for k, v in roles.items() if k not in CLIP_ROLES}}
         table["files"] = {
             name: {**entry, "path": str(ROOT / entry["path"])}
             for name, entry in table["files"].items()

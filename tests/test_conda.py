@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 
 import conda_stub
 from bigart.metadata import picture_file
@@ -30,6 +31,21 @@ pytestmark = pytest.mark.cluster
 
 ARTWORKS = "artwork\tprompt\tsize\nlake\ta painting of a sunset over a lake\tauto|2000\n"
 TARGETS = ("all", "gallery", "proofs", "sweeps")
+# As far as the rules that the first table does not need
+MORE_ARTWORKS = """\
+artwork\tprompt\tpicture\tstrength\trepaint\tmask\tguide\tchoose\tsize
+lake-size-auto\ta painting of a sunset over a lake\t\t\t\t\t\t\tauto
+photo\ta lake\tmine.png\t\t\t\t\t\t64
+over\ta sunset\tmine.png\t0.5\t\t\t\t\t
+anew\ta sunset\t\t\tlake-size-auto\tmask.png\t\t\t
+clip\ta sunset\t\t\t\t\tclip\tauto\t
+"""
+MORE_TARGETS = (
+    "results/photo/6-enlarged-4096.png",
+    "results/over/1-thumbnails/1.png",
+    "results/anew/2-upsampled/1.png",
+    "results/clip/2-chosen.png",
+)
 
 # Command and environment of every rule that paints with the native engine, but for the enlargement
 # to 16384 pixels, which takes minutes and has the environment of the others
@@ -88,6 +104,12 @@ def painted_in_conda(conda: Path, tmp_path_factory: pytest.TempPathFactory) -> R
         threading.Thread(target=server.serve_forever, daemon=True).start()
         needs_every_rule(project, f"http://127.0.0.1:{server.server_port}/encoder.json")
         project.snakemake(*TARGETS, "--sdm", "conda", **options)
+        project.table.write_text(MORE_ARTWORKS)
+        Image.new("RGB", (40, 30), "teal").save(project.folder / "mine.png")
+        mask = Image.new("L", (8, 8))
+        mask.paste(255, (0, 0, 4, 4))
+        mask.save(project.folder / "mask.png")
+        project.snakemake(*MORE_TARGETS, "--sdm", "conda", **options)
         server.shutdown()
     environments = {}
     for copy in (project.folder / ".snakemake/conda").glob("*.yaml"):

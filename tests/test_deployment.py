@@ -78,7 +78,7 @@ def test_as_a_module_of_another_workflow(checkout: Project, sheet: bytes, tmp_pa
     told = snakemake_in(tmp_path).stderr
     assert "bigart_thumbnails" in told
     assert "not present in the Snakefile" not in told  # names of its rules that others do not know
-    assert "the embedded models were never shown `home`" in told
+    assert "the embedded models were never shown `ls`" in told
     assert (tmp_path / "copied.png").read_bytes() == sheet
 
     done = snakemake_in(tmp_path, "--config", "engine=upstream", check=False)

@@ -116,7 +116,8 @@ def device_error(config: Config) -> str | None:
 def package_errors(config: Config, outputs: Set[str]) -> list[str]:
     """Return an error for each original package that the jobs need and this Python lacks."""
     kinds = {(engine, stage.architecture) for engine, stage in _networks(config, outputs)}
-    return [str(error) for kind in sorted(kinds) if (error := engines.missing_package(*kind))]
+    missing = [engines.missing_package(*kind) for kind in sorted(kinds)]
+    return [*dict.fromkeys(str(error) for error in missing if error)]
 
 
 def locale_error(table: Mapping[str, Artwork]) -> str | None:
