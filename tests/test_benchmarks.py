@@ -56,7 +56,7 @@ def test_every_part_of_the_gpu_benchmark_runs_without_a_gpu() -> None:
     told = printed(ROOT, "gpu", "--device", "cpu", "--tiny", "--minutes", 20, "--repeats", 1)
     assert "NOT RUN" not in told
     assert "FAILED" not in told
-    assert len(re.findall(r"^\| (glide|bsrgan|vqgan)/\w+ \|", told, re.MULTILINE)) == 15
+    assert len(re.findall(r"^\| (glide|bsrgan|vqgan)/\w+ \|", told, re.MULTILINE)) == 16
     assert len(re.findall(r"^\| .* \(stand-in\) \|", told, re.MULTILINE)) == 5
     assert (
         len(re.findall(r"^\d+\.\d s an artwork.* in the networks \d+ %", told, re.MULTILINE)) == 4
