@@ -110,6 +110,7 @@ def painted_in_conda(conda: Path, tmp_path_factory: pytest.TempPathFactory) -> R
         mask.paste(255, (0, 0, 4, 4))
         mask.save(project.folder / "mask.png")
         project.snakemake(*MORE_TARGETS, "--sdm", "conda", **options)
+        project.table.write_text(ARTWORKS)
         server.shutdown()
     environments = {}
     for copy in (project.folder / ".snakemake/conda").glob("*.yaml"):
