@@ -222,7 +222,70 @@ def test_the_edge_fades_inside_the_mask_alone() -> None:
     assert (everything(0, 384) == 1).all()
     line = np.zeros((384, 384), bool)
     line[:, 100] = True
-    assert masks.weights(line, (384, 384))(0, 384)[:, 100].min() > 0.4
+    assert masks.weights(line, (384, 384))(0, 384)[:, 100].min() == 1
+
+
+def away_from(ends: tuple[tuple[float, float], tuple[float, float]], side: int) -> np.ndarray:
+    """How far each pixel is from a line between two points (y, x), in pixels."""
+    y, x = np.mgrid[:side, :side]
+    (y0, x0), (y1, x1) = ends
+    dy, dx = y1 - y0, x1 - x0
+    share = np.clip(((y - y0) * dy + (x - x0) * dx) / (dy**2 + dx**2), 0, 1)
+    return np.hypot(y - y0 - share * dy, x - x0 - share * dx)
+
+
+def test_each_part_of_a_mask_is_new_along_its_middle() -> None:
+    """Also beside a large part, and as an arm of it: the former picture shines through nowhere."""
+    side = 2048  # distances are measured at 1024
+    blob = ((700.0, 600.0), (700.0, 601.0)), 400.0
+    spot = ((1900.0, 1900.0), (1900.0, 1901.0)), 20.0
+    arms = [(((700.0, 600.0), (700.0 + 250 * k, 1900.0)), 4.0 * 2**k) for k in range(3)]
+    widths = (0.5, 0.7, 1.0, 1.6, 2.5, 4.0, 11.0, 30.0)
+    lines = [
+        (((1250.0 + 0.37 * k + 70 * k, 60.0), (1300.0 + 77 * k, 1100.0 + 31 * k)), half)
+        for k, half in enumerate(widths)
+    ]
+    parts = [(away_from(ends, side), half) for ends, half in (blob, spot, *arms, *lines)]
+    mask = np.any([away <= half for away, half in parts], axis=0)
+    found = masks.weights(mask, (side, side))(0, side)
+    assert (found[~mask] == 0).all()
+    for away, half in parts:
+        assert found[mask & (away <= 0.5)].min() > 0.95, half
+    edge = np.abs(np.hypot(*(np.mgrid[:side, :side] - np.array([700, 600])[:, None, None])) - 398)
+    assert np.median(found[edge < 1]) < 0.02  # the large part fades in as ever
+
+
+def test_a_rough_edge_of_a_mask_fades_like_a_smooth_one() -> None:
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:1024, :1024]
+    bumps = np.kron(rng.integers(0, 4, (256, 256)), np.ones((4, 4)))
+    away = np.hypot(y - 512, x - 512)
+    rough, smooth = (
+        masks.weights(away < radius, (1024, 1024))(0, 1024) for radius in (300 + bumps, 301)
+    )
+    assert np.median(rough[(away > 298) & (away < 302)]) < 0.05
+    for depth in (5, 10, 15):
+        ring = np.abs(away - 300 + depth) < 1
+        assert rough[ring].mean() == pytest.approx(smooth[ring].mean(), abs=0.1)
+
+
+def test_a_mask_may_have_the_size_of_the_largest_print(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
+    path = mask_file(tmp_path, np.eye(100) > 0)
+    with pytest.raises(UserError, match="far too large"), images.opened(path):
+        pass
+    assert (masks.read(path, (1, 1)) == np.eye(100)).all()
+    assert Image.MAX_IMAGE_PIXELS == 2000
+
+
+def test_a_large_mask_is_looked_at_by_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = np.random.default_rng(4).random((96, 100)) < 0.02
+    whole = masks._shares(mask, (24, 20))
+    monkeypatch.setattr(masks, "_VALUES", 900)
+    assert np.abs(masks._shares(mask, (24, 20)) - whole).max() < 1e-5
+    assert (masks.touched(mask, 8) == (masks._shares(mask, (8, 8)) > 0)).all()
 
 
 # In the workflow
@@ -327,6 +390,15 @@ def test_a_change_reruns_what_depends_on_it(painted: Project) -> None:
     assert {job.split()[1] for job in painted.jobs()} == {"lake", "boat", "moon"}
     painted.edit("3", "lake", "seed")
     assert painted.jobs() == set()
+
+
+def test_code_for_masks_reruns_repaints(painted: Project) -> None:
+    code = painted.folder / "workflow/scripts/bigart/pictures/masks.py"
+    content = code.read_text()
+    code.write_text(content + "\nADDED = 1\n")
+    jobs = painted.jobs()
+    code.write_text(content)
+    assert {job.split()[1] for job in jobs} == {"boat", "moon"}
 
 
 def test_a_set_with_networks_for_inpainting_paints_with_them(painted: Project) -> None:

@@ -575,16 +575,17 @@ def arguments(name, *fixed):
     return known(of_artwork)
 
 
-def code(command, engine=CONFIG.engine, roles=()):
+def code(command, engine=CONFIG.engine, roles=(), without=()):
     """Return a param: a hash of the code that computes pixels in a command.
 
     Args:
         command: Its file.
+        without: Modules of the library that the stage does not use.
         engine: Whose networks it runs.
         roles: Of the model files that it may read, if these are not all of one architecture.
     """
     architectures = {MODELS[role].architecture for role in roles if role in MODELS}
-    return code_version.version(SCRIPTS / command, engine, architectures)
+    return code_version.version(SCRIPTS / command, engine, architectures, without)
 
 
 # The gallery and the report
