@@ -1,6 +1,7 @@
 """One's own picture: taken in, only enlarged and finished, or painted over."""
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -9,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from bigart.config import artworks, recipe_row
+from bigart.config import artworks, recipe_row, sources
 from bigart.config.options import Config
 from bigart.metadata import picture_file, recipe
-from bigart.pictures import colour, images
+from bigart.pictures import colour, images, own_picture
 from bigart.pictures.own_picture import fitted
 from bigart.sampling import samplers
 from bigart.sampling.begun import BegunCandidates, rest
@@ -118,6 +119,61 @@ def test_a_stronger_start_is_farther_from_the_picture() -> None:
     assert spreads[-1] > 0.85
 
 
+# Files
+
+
+def read_errors(folder: Path, rows: str, **config: object) -> list[str]:
+    (folder / "table.tsv").write_text(f"artwork\tprompt\tpicture\tmask\trepaint\n{rows}")
+    _, errors = artworks.read(folder / "table.tsv", Config(**config))
+    return [f"{error.place}: {error.message}" for error in errors]
+
+
+def test_a_result_of_the_table_is_no_picture_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would not be painted before, and no change of it would be followed."""
+    monkeypatch.chdir(tmp_path)
+    for path in ("results/lake/final.png", "results/mine.png", "results/old/final.png"):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).touch()
+    lake = "lake\ta lake\t\t\t\n"
+    [told] = read_errors(tmp_path, f"{lake}a\ta\tresults/lake/final.png\t\t\n")
+    assert told.startswith(
+        "artwork `a`, column `picture`: found 'results/lake/final.png', which is"
+    )
+    assert told.endswith("a copy of it outside of results, or its artwork in `repaint`")
+    [told] = read_errors(tmp_path, f"{lake}a\ta\t\t./results/sweeps/a.png\tlake\n")
+    assert "column `mask`: found 'results/sweeps/a.png', which is a result of this table" in told
+    for other in ("results/mine.png", "results/old/final.png"):
+        assert read_errors(tmp_path, f"{lake}a\ta\t{other}\t\t\n") == []
+    assert read_errors(tmp_path, f"{lake}a\ta\tresults/mine.png\t\t\n", results=str(tmp_path)) == []
+
+
+def test_a_picture_that_may_not_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mine.png"
+    path.touch()
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda file, mode: file != str(path) and may(file, mode))
+    [told] = read_errors(tmp_path, f"a\ta\t{path}\t\t\n")
+    assert "column `picture`" in told
+    assert "that file may not be read" in told
+
+
+def test_each_file_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.jpg").write_text("no picture")
+    table = tmp_path / "table.tsv"
+    table.write_text(f"artwork\tprompt\tpicture\tseed\na\ta\t{tmp_path / 'mine.jpg'}\t1..200\n")
+    found, _ = artworks.read(table, Config())
+    looked, check = [], own_picture.check
+    monkeypatch.setattr(own_picture, "check", lambda path: (looked.append(path), check(path)))
+    outputs = {f"results/{name}/0-picture.png" for name in found}
+    [told] = sources.file_errors(Config(), found, outputs, 4096)
+    assert told.startswith("artwork `a-seed-1` and 199 more, column `picture`: ")
+    assert len(looked) == 1
+
+
 TABLE = """\
 artwork\tprompt\tpicture\tstrength\tdetail\tsize
 photo\ta lake, by me\tmine.tif\t\t\t
@@ -220,8 +276,7 @@ def test_what_cannot_be_is_said_together(painted: Project, tmp_path: Path) -> No
         assert part in told
     painted.table.write_text(header + "a\ta lake\ttext.jpg\t\t\nb\ta lake\ttext.jpg\t0.5|0.6\t\n")
     told = painted.snakemake("--dry-run", check=False).stderr
-    assert "artwork `a`, column `picture`: text.jpg is empty or not a picture" in told
-    assert "artwork `b-strength-0.6`, column `picture`: text.jpg" in told
+    assert "artwork `a` and 2 more, column `picture`: text.jpg is empty or not a picture" in told
     painted.table.write_text(former)
 
 

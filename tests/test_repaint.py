@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from torch import Tensor
 
 import parity
-from bigart.config import artworks, recipe_row
+from bigart.config import artworks, recipe_row, sources
 from bigart.config.options import Config
 from bigart.errors import UserError
 from bigart.metadata import picture_file, recipe
 from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.options import GlideOptions
 from bigart.networks.tokenizer import Tokenizer
-from bigart.pictures import images, masks
+from bigart.pictures import colour, images, masks
 from bigart.sampling import samplers
 from bigart.sampling.candidates import CandidateNoise, candidate_noise
 from bigart.sampling.repaint import (
@@ -286,6 +286,98 @@ def test_a_large_mask_is_looked_at_by_parts(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(masks, "_VALUES", 900)
     assert np.abs(masks._shares(mask, (24, 20)) - whole).max() < 1e-5
     assert (masks.touched(mask, 8) == (masks._shares(mask, (8, 8)) > 0)).all()
+
+
+# A former print that a person put in its place
+
+P3 = (0.3127, 0.3290, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060)
+
+
+@pytest.mark.parametrize(
+    ("mode", "profile", "of_print", "told"),
+    [
+        ("RGB", None, "sRGB", ""),
+        ("L", None, "sRGB", ""),
+        ("P", None, "sRGB", ""),
+        ("RGB", ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), "sRGB", ""),
+        ("RGB", colour.rgb_profile(P3, colour.SRGB_CURVE), "sRGB", "has other colours than sRGB"),
+        ("RGB", None, "Adobe RGB", "has other colours than Adobe RGB"),
+        ("L", None, "Adobe RGB", "has other colours than Adobe RGB"),
+        ("RGB", colour.rgb_profile(colour.ADOBE, colour.power(2.2)), "Adobe RGB", ""),
+        ("CMYK", None, "sRGB", "has CMYK colours"),
+    ],
+)
+def test_a_former_print_must_have_the_colours_of_the_new_one(
+    mode: str, profile: bytes | None, of_print: str, told: str, tmp_path: Path
+) -> None:
+    """Its numbers stay as they are, under the new one's profile."""
+    path = tmp_path / "final.tif"
+    Image.new("RGB", (64, 64), "teal").convert(mode).save(path, icc_profile=profile)
+    with Image.open(path) as image:
+        if not told:
+            masks.check_former(image, path, (60, 60), 2, of_print)
+            return
+        with pytest.raises(UserError, match=told):
+            masks.check_former(image, path, (60, 60), 2, of_print)
+
+
+def test_a_former_print_by_hand_is_looked_at_before_anything_is_painted(tmp_path: Path) -> None:
+    mask = mask_file(tmp_path, np.ones((4, 4)))
+    table = tmp_path / "table.tsv"
+    table.write_text(
+        f"artwork\tprompt\trepaint\tmask\nlake\ta lake\t\t\nboat\ta boat\tlake\t{mask}\n"
+    )
+    config = Config(results=str(tmp_path / "results"))
+    found, errors = artworks.read(table, config)
+    assert errors == []
+    final = tmp_path / "results/lake/final.png"
+    final.parent.mkdir(parents=True)
+
+    def told() -> list[str]:
+        outputs = {f"{config.results}/boat/{name}" for name in ("1-thumbnails/1.png", "final.png")}
+        return sources.file_errors(config, found, outputs, 1024)
+
+    assert told() == []  # it is still to be painted
+    Image.new("RGB", (1024, 1024)).save(final)
+    assert told() == []
+    Image.new("RGB", (900, 900)).save(final)
+    [error] = told()
+    assert "artwork `boat`, column `repaint`: " in error
+    assert "final.png has 900 x 900 pixels, and the new print 1024 x 1024: `size`, `dpi`" in error
+    assert "It was put there by hand; without it the workflow makes its own" in error
+    p3 = colour.rgb_profile(P3, colour.SRGB_CURVE)
+    Image.new("RGB", (1024, 1024)).save(final, icc_profile=p3)
+    [error] = told()
+    assert "has other colours than sRGB, and its pixels stay as they are" in error
+    new = tmp_path / "new.png"
+    picture_file.write_picture(new, np.zeros((1024, 1024, 3), np.uint8), recipe.start())
+    command = ["--image", new, "--former", final, "--mask", mask, "--out", tmp_path / "out.png"]
+    assert run_command("finish_print", *command) == 1
+
+
+@pytest.mark.parametrize(
+    ("former", "new", "column", "allowed"),
+    [
+        ("50 cm\t\t150", "50 cm\t\t200", "dpi", "'150'"),
+        ("50x50 cm\t\t150", "50 cm\t\t200", "dpi", "'150'"),
+        ("auto\t3\t150", "auto\t3\t200", "dpi", "'150'"),
+        ("20 cm\t3\t150", "20 cm\t3\t200", "dpi", "'150'"),
+        ("20 cm\t3\t150", "20 cm\t4\t150", "bleed", "'3.0'"),
+        ("20 cm\t3\t150", "30 cm\t3\t150", "size", "'20x20 cm'"),
+    ],
+)
+def test_a_frame_that_is_not_the_formers_is_told_by_what_makes_it(
+    former: str, new: str, column: str, allowed: str, tmp_path: Path
+) -> None:
+    mask = mask_file(tmp_path, np.ones((4, 4)))
+    table = tmp_path / "table.tsv"
+    table.write_text(
+        "artwork\tprompt\trepaint\tmask\tsize\tbleed\tdpi\n"
+        f"lake\ta lake\t\t\t{former}\nboat\ta boat\tlake\t{mask}\t{new}\n"
+    )
+    _, [error] = artworks.read(table, Config())
+    assert error.place == f"artwork `boat`, column `{column}`"
+    assert error.message == f"it is not that of `lake`; allowed: {allowed}"
 
 
 # In the workflow
