@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from bigart.config import artworks, recipe_row, sources
-from bigart.config.options import Config
+from bigart.config import artworks, project, recipe_row, sources
+from bigart.config.options import Artwork, Config, checked
 from bigart.metadata import picture_file, recipe
 from bigart.pictures import colour, images, own_picture
 from bigart.pictures.own_picture import fitted
@@ -19,7 +19,8 @@ from bigart.sampling import samplers
 from bigart.sampling.begun import BegunCandidates, rest
 from bigart.sampling.candidates import candidate_noise, finished
 from bigart.sampling.schedule import STEPS, Schedule
-from projects import Project, run_command
+from bigart.weights.table import read_models
+from projects import ROOT, Project, run_command
 
 ENHANCED = "digitalsourcetype/algorithmicallyEnhanced<"
 COMPOSITE = "digitalsourcetype/compositeWithTrainedAlgorithmicMedia<"
@@ -172,6 +173,16 @@ def test_each_file_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     [told] = sources.file_errors(Config(), found, outputs, 4096)
     assert told.startswith("artwork `a-seed-1` and 199 more, column `picture`: ")
     assert len(looked) == 1
+
+
+def test_nothing_is_read_of_a_prompt_that_is_not_painted() -> None:
+    models = read_models(root=ROOT).set("embedded")
+    cells = {"artwork": "a", "prompt": "a zeppelin", "guide": "both", "choose": "auto"}
+    for source, paints in (({"picture": "mine.jpg"}, False), ({}, True)):
+        row, _ = checked(Artwork, {**cells, **source}, 7)
+        assert row
+        assert bool(project.by_clip({"a": row})) == paints
+        assert bool(project.unknown_words(Config(), {"a": row}, models)) == paints
 
 
 TABLE = """\
