@@ -269,6 +269,16 @@ def test_what_a_changed_picture_reruns(painted: Project) -> None:
     assert painted.jobs() == set()
 
 
+def test_a_file_may_be_called_like_a_flag(painted: Project) -> None:
+    former = painted.table.read_text()
+    photograph(painted.folder / "-photo.tif")
+    painted.edit("-photo.tif", "photo", "picture")
+    target = "results/photo/0-picture.png"
+    told = painted.snakemake("--dry-run", "--printshellcmds", target)
+    assert "--picture=-photo.tif" in told.stdout + told.stderr
+    painted.table.write_text(former)
+
+
 def test_what_cannot_be_is_said_together(painted: Project, tmp_path: Path) -> None:
     former = painted.table.read_text()
     (painted.folder / "text.jpg").write_text("no picture")

@@ -569,7 +569,10 @@ def arguments(name, *fixed):
         if "--prompt" in stage.options:
             found.append(f"--artwork={artwork.artwork}")
         for kind, files in input.items():
-            found += [f"--{kind}", *([files] if isinstance(files, str) else files)]
+            # `=`, since a file may be called -photo.jpg
+            found += (
+                [f"--{kind}={files}"] if isinstance(files, str) else [f"--{kind}", *files]
+            )
         return [*found, *fixed, "--out", *output]
 
     return known(of_artwork)
