@@ -355,6 +355,25 @@ def test_a_former_print_by_hand_is_looked_at_before_anything_is_painted(tmp_path
     assert run_command("finish_print", *command) == 1
 
 
+def test_a_photograph_that_is_cut_to_a_square_may_be_repainted(tmp_path: Path) -> None:
+    mask = mask_file(tmp_path, np.ones((4, 4)))
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (90, 60)).save(photo)
+    table = tmp_path / "table.tsv"
+    for size, said in (("600x600", 0), ("600", 1)):
+        table.write_text(
+            "artwork\tprompt\trepaint\tmask\tpicture\tsize\n"
+            f"lake\ta lake\t\t\t{photo}\t{size}\nboat\ta boat\tlake\t{mask}\t\t600\n"
+        )
+        config = Config(results=str(tmp_path / "results"))
+        found, errors = artworks.read(table, config)
+        assert errors == []
+        outputs = {f"{config.results}/boat/final.png"}
+        told = sources.file_errors(config, found, outputs, 4096)
+        assert len(told) == said
+        assert all("only a square picture can be painted anew" in error for error in told)
+
+
 @pytest.mark.parametrize(
     ("former", "new", "column", "allowed"),
     [
@@ -363,7 +382,7 @@ def test_a_former_print_by_hand_is_looked_at_before_anything_is_painted(tmp_path
         ("auto\t3\t150", "auto\t3\t200", "dpi", "'150'"),
         ("20 cm\t3\t150", "20 cm\t3\t200", "dpi", "'150'"),
         ("20 cm\t3\t150", "20 cm\t4\t150", "bleed", "'3.0'"),
-        ("20 cm\t3\t150", "30 cm\t3\t150", "size", "'20x20 cm'"),
+        ("20 cm\t3\t150", "30 cm\t3\t150", "size", "'20 cm'"),
     ],
 )
 def test_a_frame_that_is_not_the_formers_is_told_by_what_makes_it(

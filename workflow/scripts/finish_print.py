@@ -64,9 +64,9 @@ def run(arguments: argparse.Namespace) -> None:
     with contextlib.ExitStack() as opened:
         image = opened.enter_context(print_rows.opened_large(path))
         size = print_size.pixels(options.size, dpi) or image.size
-        if size == (max(image.size),) * 2:
+        if print_size.is_one_length(options.size) and size[0] == max(image.size):
             size = image.size  # a picture of one's own keeps its shape: see enlarge_picture.py
-        if error := print_size.bleed_error(options.bleed, options.size, dpi, min(image.size)):
+        if error := print_size.bleed_error(options.bleed, min(size), dpi):
             raise UserError(error)
         box = frame.box(image.size, size, print_size.centre(options.crop))
         if box[2] - box[0] < size[0] or box[3] - box[1] < size[1]:

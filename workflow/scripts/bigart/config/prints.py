@@ -4,9 +4,11 @@ import contextlib
 import math
 from collections.abc import Mapping, Set
 from pathlib import Path
+from typing import Any
 
 from bigart.config import print_size
-from bigart.config.options import Artwork, Config
+from bigart.config.options import DEFAULTS, TEXTS, Artwork, Config
+from bigart.config.plain_text import plain
 from bigart.errors import UserError
 from bigart.networks.options import GlideOptions
 from bigart.pictures import frame
@@ -63,6 +65,29 @@ def stage_of(path: str, row: Artwork) -> Stage | None:
     """Return the stage that writes a file of an artwork, or None where none does."""
     stage = of_file(path)
     return STAGES[doing(INSTEAD.get(stage.name, stage.name), row)] if stage else None
+
+
+def compared(name: str, row: Artwork, option: str) -> Any:
+    """Return an option of an artwork as it is compared to tell whether a stage must run again.
+
+    What changes no picture gives the same: invisible characters of a prompt; one length of a print
+    and two equal ones, but for a picture of one's own, which these cut; `crop` where nothing is
+    cut.
+
+    Args:
+        name: The stage.
+        row: The artwork.
+        option: The option's name.
+    """
+    value = getattr(row, option)
+    if option in TEXTS:
+        return plain(value)
+    if option == "crop" and name == "enlarged-picture" and not print_size.cuts(row.size):
+        return DEFAULTS["crop"]
+    if option == "size":
+        is_cut = row.is_enlarged_only and print_size.cuts(value)
+        return f"{value}, cut" if is_cut else print_size.with_both(value)
+    return value
 
 
 def factors(row: Artwork, models: Models, picture: int) -> tuple[int, ...]:

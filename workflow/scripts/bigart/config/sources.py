@@ -14,7 +14,7 @@ from bigart.config.options import Artwork, Config
 from bigart.errors import UserError, named, show, suggest
 from bigart.metadata import made
 from bigart.running import files
-from bigart.stages import STAGES
+from bigart.stages import ALL, STAGES
 
 #: Column and message.
 Fault = tuple[str, str]
@@ -133,6 +133,8 @@ def file_errors(
         faults_: list[Fault | None] = []
         if f"{config.results}/{name}/{STAGES['picture'].file}" in outputs:
             faults_.append(picture_fault(row.picture))
+        if row.is_enlarged_only and _begins(config, row, "enlarged-4096", outputs):
+            faults_ += _frame_faults(config, row, size(row.picture), side)
         if row.repaint and _begins(config, row, "thumbnails", outputs):
             faults_ += [mask_fault(row.mask), _repaint_fault(config, row, table, size, side)]
         for fault in filter(None, faults_):
@@ -184,6 +186,29 @@ def _size(path: str) -> tuple[int, int] | None:
         return None
 
 
+def _frame_faults(
+    config: Config, row: Artwork, size: tuple[int, int] | None, side: int
+) -> Iterator[Fault]:
+    """Yield that a picture of one's own has too few pixels around a crop, or for its bleed."""
+    before = [stage.file for stage in ALL if "{" not in stage.file]
+    folder = Path(config.results, row.artwork)
+    if size is None or made.replaced(folder, [STAGES["picture"].file, *before]):
+        return  # a picture by hand may have another shape
+    from bigart.pictures import frame, own_picture
+
+    what = f"{row.picture} has {size[0]} x {size[1]} pixels"
+    wanted = print_size.pixels(row.size, row.dpi) or (side, side)
+    if print_size.cuts(row.size):
+        source = own_picture.fitted(size, (side // 4,) * 2) if row.detail else size
+        try:
+            frame.box(source, wanted, print_size.centre(row.crop))
+        except UserError as outside:
+            reason = print_size.crop_error(row.crop, row.size, row.dpi, size) or str(outside)
+            yield "crop", f"found {show(row.crop)}, and {what}. {reason}"
+    elif error := print_size.bleed_error(row.bleed, min(own_picture.fitted(size, wanted)), row.dpi):
+        yield "bleed", f"found {row.bleed:g}, and {what}. {error}"
+
+
 def _repaint_fault(
     config: Config, row: Artwork, table: Mapping[str, Artwork], size: _SizeOf, side: int
 ) -> Fault | None:
@@ -195,7 +220,7 @@ def _repaint_fault(
     first = row
     while first.repaint in table:
         first = table[first.repaint]
-    if not first.is_enlarged_only:
+    if not first.is_enlarged_only or print_size.cuts(first.size):
         return None
     width, height = size(first.picture) or (1, 1)
     if width == height:
