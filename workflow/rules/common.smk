@@ -513,7 +513,8 @@ def changed(name, pictures=None, options=True):
     def differences(wildcards):
         artwork = row(wildcards)
         found = [
-            (option, prints.compared(name, artwork, option), usual) for option, usual in own
+            (option, prints.compared(name, artwork, option), usual)
+            for option, usual in own
         ]
         differing = [
             f"{option}={value}" for option, value, usual in found if value != usual
@@ -566,7 +567,9 @@ def arguments(name, *fixed):
         for kind, files in input.items():
             # `=`, since a file may be called -photo.jpg
             found += (
-                [f"--{kind}={files}"] if isinstance(files, str) else [f"--{kind}", *files]
+                [f"--{kind}={files}"]
+                if isinstance(files, str)
+                else [f"--{kind}", *files]
             )
         return [*found, *fixed, "--out", *output]
 

@@ -136,7 +136,7 @@ def mem_mb(stage: Stage, row: Artwork, models: Models, picture: int) -> int:
         return round(1500 + width * 0.9 + 8 * width**2 / 1e6)
     if stage.name == "enlarged-picture":  # reckoned: what is read may be half as wide, or twice
         return round(1500 + 600 * math.sqrt(million) + 32 * million)
-    each = 24 if stage.name == "final-repaint" else 10  # it decodes two pictures and a mask
+    each = 26 if stage.name == "final-repaint" else 10  # it decodes two pictures and a mask
     return round(700 + each * million)
 
 
