@@ -1,6 +1,7 @@
 """One's own picture: taken in, only enlarged and finished, or painted over."""
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -9,17 +10,19 @@ import pytest
 import torch
 from PIL import Image
 
-from bigart.config import artworks, recipe_row
-from bigart.config.options import Config
+from bigart.config import artworks, print_size, prints, project, recipe_row, sources
+from bigart.config.options import Artwork, Config, checked
+from bigart.errors import UserError
 from bigart.metadata import picture_file, recipe
-from bigart.pictures import colour, images
+from bigart.pictures import colour, images, own_picture
+from bigart.pictures.enlargement import planned
 from bigart.pictures.own_picture import fitted
 from bigart.sampling import samplers
 from bigart.sampling.begun import BegunCandidates, rest
 from bigart.sampling.candidates import candidate_noise, finished
 from bigart.sampling.schedule import STEPS, Schedule
 from bigart.weights.table import read_models
-from projects import Project, run_command
+from projects import ROOT, Project, run_command
 
 ENHANCED = "digitalsourcetype/algorithmicallyEnhanced<"
 COMPOSITE = "digitalsourcetype/compositeWithTrainedAlgorithmicMedia<"
@@ -119,11 +122,201 @@ def test_a_stronger_start_is_farther_from_the_picture() -> None:
     assert spreads[-1] > 0.85
 
 
+# Sizes
+
+
+def own(folder: Path, width: int, height: int, cells: str, name: str = "mine.png") -> list[str]:
+    """What is wrong with a picture of one's own: in the row, or else in the file."""
+    path = folder / name
+    Image.new("RGB", (width, height), "teal").save(path)
+    table = folder / "table.tsv"
+    table.write_text(f"artwork\tprompt\tpicture\tsize\tcrop\tbleed\na\ta\t{path}\t{cells}\n")
+    config = Config(results=str(folder / "results"))
+    found, errors = artworks.read(table, config)
+    outputs = {f"{config.results}/a/final.png"}
+    return [*map(str, errors), *sources.file_errors(config, found, outputs, 4096)]
+
+
+def test_crop_and_bleed_are_checked_in_the_shape_of_the_picture(tmp_path: Path) -> None:
+    [told] = own(tmp_path, 4000, 3000, "30x20 cm\t50% 35%\t")
+    assert "artwork `a`, column `crop`: found '50% 35%', and " in told
+    assert "mine.png has 4000 x 3000 pixels. A 30x20 cm print takes 88.89% of the height" in told
+    assert own(tmp_path, 3000, 4000, "30x20 cm\t50% 28%\t") == []  # of a square that is too low
+    assert "0 to 100" in own(tmp_path, 3000, 4000, "30x20 cm\t50% 280%\t")[0]
+    [told] = own(tmp_path, 3000, 1000, "2000\t\t60")
+    assert "column `bleed`: found 60, and " in told
+    assert "more than half of the shorter side, 56 mm at 300 DPI" in told
+    assert own(tmp_path, 2000, 1900, "2000\t\t60") == []
+
+
+def test_crop_of_a_painted_picture_is_checked_in_its_square(tmp_path: Path) -> None:
+    table = tmp_path / "table.tsv"
+    Image.new("RGB", (300, 400)).save(tmp_path / "mine.png")
+    table.write_text(
+        "artwork\tprompt\tpicture\tstrength\nlake\ta lake\t\t\n"
+        f"over\ta lake\t{tmp_path / 'mine.png'}\t0.5\nown\ta lake\t{tmp_path / 'mine.png'}\t\n"
+    )
+    config, wrong = checked(Config, {"size": "30x20 cm", "crop": "50% 28%"})
+    assert wrong == {}
+    assert config
+    found, errors = artworks.read(table, config)
+    assert list(found) == ["own"]
+    assert [error.place for error in errors] == [
+        f"artwork `{name}`, `crop` of config.yaml" for name in ("lake", "over")
+    ]
+
+
+def test_no_print_is_written_whose_bleed_its_shape_cannot_give(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture_file.write_picture(
+        tmp_path / "a.png", np.zeros((100, 300, 3), np.uint8), recipe.start()
+    )
+    arguments = ["--grained", tmp_path / "a.png", "--size", "300", "--out", tmp_path / "b.png"]
+    assert run_command("finish_print", *arguments, "--bleed", "5") == 1
+    assert "more than half of the shorter side, 8 mm" in capsys.readouterr().err
+    assert run_command("finish_print", *arguments, "--bleed", "4") == 0
+    assert images.read_rgb(tmp_path / "b.png").shape == (100 + 2 * 47, 300 + 2 * 47, 3)
+
+
+def test_two_lengths_cut_and_one_does_not() -> None:
+    assert print_size.normal("30.0 CM") == "30 cm"
+    assert print_size.normal("30 x 30cm") == "30x30 cm"
+    assert [print_size.cuts(size) for size in ("auto", "30 cm", 600, "30x30 cm")] == [0, 0, 0, 1]
+    whole = planned((3000, 2000), (600, 600), None, [4])
+    assert (whole.box, whole.target) == ((0, 0, 3000, 2000), (600, 400))
+    cut = planned((3000, 2000), (600, 600), (0.5, 0.5), [4])
+    assert (cut.box, cut.target) == ((500, 0, 2500, 2000), (600, 600))
+    with pytest.raises(UserError, match="the crop lies outside"):
+        planned((3000, 2000), (600, 600), (0.3, 0.5), [4])
+
+
+def test_what_is_cut_out_is_where_the_crop_says(tmp_path: Path) -> None:
+    picture = np.random.default_rng(1).integers(0, 256, (60, 90, 3), np.uint8)
+    picture_file.write_picture(tmp_path / "a.png", picture, recipe.start())
+    command = ["enlarge_picture", "--model", ROOT / "models/embedded/enlarger.safetensors"]
+    command += ["--image", tmp_path / "a.png", "--out", tmp_path / "b.png"]
+    assert run_command(*command, "--size", "40x40", "--crop", "40% 50%") == 0
+    expected = Image.fromarray(picture[:, 6:66]).resize((40, 40), Image.Resampling.LANCZOS)
+    found = images.read_rgb(tmp_path / "b.png")
+    assert np.abs(found.astype(int) - np.asarray(expected)).max() <= 2
+    assert run_command(*command, "--size", "40", "--crop", "40% 50%") == 0
+    assert images.read_rgb(tmp_path / "b.png").shape == (27, 40, 3)
+
+
+def test_no_more_is_enlarged_than_the_print_takes() -> None:
+    """A panorama of 8 megapixels as 50x70 cm: its middle."""
+    plan = planned((8000, 1000), (5906, 8268), (0.5, 0.5), [2, 4])
+    assert plan.box == (3643, 0, 4357, 1000)
+    assert plan.factors == (4, 2)
+    assert plan.large == (5912, 8272)
+    assert planned((4000, 3000), (4096, 4096), None, [4]).factors == ()  # the filter does it
+
+
+@pytest.mark.parametrize("name", ["final-print", "enlarged-picture"])
+def test_what_is_the_same_print_is_not_made_again(name: str) -> None:
+    """As it always was for what is painted, and for one length."""
+
+    def compared(option: str, **cells: object) -> object:
+        row, wrong = checked(Artwork, {"artwork": "a", "prompt": "a", **cells}, 7)
+        assert row, wrong
+        return prints.compared(name, row, option)
+
+    own = {"picture": "mine.png"}
+    for source in ({}, own, {**own, "strength": "0.5"}):
+        assert compared("size", size="30 cm", **source) == "30x30 cm"
+        assert compared("size", size="8192", **source) == "8192x8192"
+        assert compared("size", size="auto", **source) == "auto"
+    assert compared("size", size="30x30 cm") == "30x30 cm"
+    assert compared("size", size="30x30 cm", **own) != "30x30 cm"
+    usual = "50% 50%" if name == "enlarged-picture" else "40% 50%"
+    assert compared("crop", size="30 cm", crop="40% 50%", **own) == usual
+    assert compared("crop", size="30x20 cm", crop="50% 40%", **own) == "50% 40%"
+
+
+def test_sweeps_are_called_as_ever(tmp_path: Path) -> None:
+    (tmp_path / "mine.png").touch()
+    table = tmp_path / "table.tsv"
+    rows = f"own\ta\t{tmp_path / 'mine.png'}\t30 cm|40 cm\nlake\ta\t\t8192|20x20 cm\n"
+    table.write_text(f"artwork\tprompt\tpicture\tsize\n{rows}")
+    found, _ = artworks.read(table, Config())
+    assert list(found) == [
+        *("own-size-30x30-cm", "own-size-40x40-cm", "lake-size-8192x8192", "lake-size-20x20-cm")
+    ]
+    assert [row.size for row in found.values()] == ["30 cm", "40 cm", "8192", "20x20 cm"]
+
+
+# Files
+
+
+def read_errors(folder: Path, rows: str, **config: object) -> list[str]:
+    (folder / "table.tsv").write_text(f"artwork\tprompt\tpicture\tmask\trepaint\n{rows}")
+    _, errors = artworks.read(folder / "table.tsv", Config(**config))
+    return [f"{error.place}: {error.message}" for error in errors]
+
+
+def test_a_result_of_the_table_is_no_picture_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would not be painted before, and no change of it would be followed."""
+    monkeypatch.chdir(tmp_path)
+    for path in ("results/lake/final.png", "results/mine.png", "results/old/final.png"):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).touch()
+    lake = "lake\ta lake\t\t\t\n"
+    [told] = read_errors(tmp_path, f"{lake}a\ta\tresults/lake/final.png\t\t\n")
+    assert told.startswith(
+        "artwork `a`, column `picture`: found 'results/lake/final.png', which is"
+    )
+    assert told.endswith("a copy of it outside of results, or its artwork in `repaint`")
+    [told] = read_errors(tmp_path, f"{lake}a\ta\t\t./results/sweeps/a.png\tlake\n")
+    assert "column `mask`: found 'results/sweeps/a.png', which is a result of this table" in told
+    for other in ("results/mine.png", "results/old/final.png"):
+        assert read_errors(tmp_path, f"{lake}a\ta\t{other}\t\t\n") == []
+    assert read_errors(tmp_path, f"{lake}a\ta\tresults/mine.png\t\t\n", results=str(tmp_path)) == []
+
+
+def test_a_picture_that_may_not_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mine.png"
+    path.touch()
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda file, mode: file != str(path) and may(file, mode))
+    [told] = read_errors(tmp_path, f"a\ta\t{path}\t\t\n")
+    assert "column `picture`" in told
+    assert "that file may not be read" in told
+
+
+def test_each_file_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.jpg").write_text("no picture")
+    table = tmp_path / "table.tsv"
+    table.write_text(f"artwork\tprompt\tpicture\tseed\na\ta\t{tmp_path / 'mine.jpg'}\t1..200\n")
+    found, _ = artworks.read(table, Config())
+    looked, check = [], own_picture.check
+    monkeypatch.setattr(own_picture, "check", lambda path: (looked.append(path), check(path)))
+    outputs = {f"results/{name}/0-picture.png" for name in found}
+    [told] = sources.file_errors(Config(), found, outputs, 4096)
+    assert told.startswith("artwork `a-seed-1` and 199 more, column `picture`: ")
+    assert len(looked) == 1
+
+
+def test_nothing_is_read_of_a_prompt_that_is_not_painted() -> None:
+    models = read_models(root=ROOT).set("embedded")
+    cells = {"artwork": "a", "prompt": "a zeppelin", "guide": "both", "choose": "auto"}
+    for source, paints in (({"picture": "mine.jpg"}, False), ({}, True)):
+        row, _ = checked(Artwork, {**cells, **source}, 7)
+        assert row
+        assert bool(project.by_clip({"a": row})) == paints
+        assert bool(project.unknown_words(Config(), {"a": row}, models)) == paints
+
+
 TABLE = """\
 artwork\tprompt\tpicture\tstrength\tdetail\tsize
 photo\ta lake, by me\tmine.tif\t\t\t
 over\ta sunset over a lake\tmine.tif\t0.5\t\t
 print\ta lake, by me\tmine.tif\t\tyes\t300
+square\ta lake, by me\tmine.tif\t\t\t200x200
 """
 
 
@@ -209,6 +402,41 @@ def test_what_a_changed_picture_reruns(painted: Project) -> None:
     assert painted.jobs() == set()
 
 
+def test_a_size_of_two_lengths_is_cut_out_before_it_is_enlarged(painted: Project) -> None:
+    folder = painted.folder / "results/square"
+    enlarged = images.read_rgb(folder / "6-enlarged-4096.png")
+    assert enlarged.shape == images.read_rgb(folder / "final.png").shape == (200, 200, 3)
+    painted.edit("40% 50%", "square", "crop")
+    assert painted.jobs() == {"enlarged_picture square", "final_print square"}
+    painted.edit("200", "square", "size")
+    assert painted.jobs() == {"enlarged_picture square", "final_print square"}
+    painted.edit("200x200", "square", "size")
+    painted.edit("50% 50%", "square", "crop")
+    painted.edit("40% 50%", "print", "crop")  # has one length, so nothing is cut
+    assert painted.jobs() == {"final_print print"}
+    painted.edit("50% 50%", "print", "crop")
+    assert painted.jobs() == set()
+
+
+def test_code_for_masks_reruns_nothing_of_a_print(painted: Project) -> None:
+    code = painted.folder / "workflow/scripts/bigart/pictures/masks.py"
+    content = code.read_text()
+    code.write_text(content + "\nADDED = 1\n")
+    jobs = painted.jobs("gallery")
+    code.write_text(content)
+    assert jobs == set()
+
+
+def test_a_file_may_be_called_like_a_flag(painted: Project) -> None:
+    former = painted.table.read_text()
+    photograph(painted.folder / "-photo.tif")
+    painted.edit("-photo.tif", "photo", "picture")
+    target = "results/photo/0-picture.png"
+    told = painted.snakemake("--dry-run", "--printshellcmds", target)
+    assert "--picture=-photo.tif" in told.stdout + told.stderr
+    painted.table.write_text(former)
+
+
 def test_what_cannot_be_is_said_together(painted: Project, tmp_path: Path) -> None:
     former = painted.table.read_text()
     (painted.folder / "text.jpg").write_text("no picture")
@@ -227,8 +455,7 @@ def test_what_cannot_be_is_said_together(painted: Project, tmp_path: Path) -> No
         assert part in told
     painted.table.write_text(header + "a\ta lake\ttext.jpg\t\t\nb\ta lake\ttext.jpg\t0.5|0.6\t\n")
     told = painted.snakemake("--dry-run", check=False).stderr
-    assert "artwork `a`, column `picture`: text.jpg is empty or not a picture" in told
-    assert "artwork `b-strength-0.6`, column `picture`: text.jpg" in told
+    assert "artwork `a` and 2 more, column `picture`: text.jpg is empty or not a picture" in told
     painted.table.write_text(former)
 
 

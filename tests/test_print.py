@@ -357,6 +357,7 @@ def test_limits_grow_with_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
             is_network = limit == prints.mem_mb and stage.role  # it reads the same width
             assert by_two == by_four == largest if is_network else by_two < largest
             assert by_four <= largest
+    assert prints.mem_mb(STAGES["final-repaint"], row, models, 4096) >= 2 * 3706  # as measured
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: SimpleNamespace(free=10**8))
     plain = Artwork(artwork="a", prompt="p")
     for one, fits in ((plain, True), (row, False)):

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from torch import Tensor
 
 import parity
-from bigart.config import artworks, recipe_row
+from bigart.config import artworks, recipe_row, sources
 from bigart.config.options import Config
 from bigart.errors import UserError
 from bigart.metadata import picture_file, recipe
 from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.options import GlideOptions
 from bigart.networks.tokenizer import Tokenizer
-from bigart.pictures import images, masks
+from bigart.pictures import colour, images, masks
 from bigart.sampling import samplers
 from bigart.sampling.candidates import CandidateNoise, candidate_noise
 from bigart.sampling.repaint import (
@@ -222,7 +222,181 @@ def test_the_edge_fades_inside_the_mask_alone() -> None:
     assert (everything(0, 384) == 1).all()
     line = np.zeros((384, 384), bool)
     line[:, 100] = True
-    assert masks.weights(line, (384, 384))(0, 384)[:, 100].min() > 0.4
+    assert masks.weights(line, (384, 384))(0, 384)[:, 100].min() == 1
+
+
+def away_from(ends: tuple[tuple[float, float], tuple[float, float]], side: int) -> np.ndarray:
+    """How far each pixel is from a line between two points (y, x), in pixels."""
+    y, x = np.mgrid[:side, :side]
+    (y0, x0), (y1, x1) = ends
+    dy, dx = y1 - y0, x1 - x0
+    share = np.clip(((y - y0) * dy + (x - x0) * dx) / (dy**2 + dx**2), 0, 1)
+    return np.hypot(y - y0 - share * dy, x - x0 - share * dx)
+
+
+def test_each_part_of_a_mask_is_new_along_its_middle() -> None:
+    """Also beside a large part, and as an arm of it: the former picture shines through nowhere."""
+    side = 2048  # distances are measured at 1024
+    blob = ((700.0, 600.0), (700.0, 601.0)), 400.0
+    spot = ((1900.0, 1900.0), (1900.0, 1901.0)), 20.0
+    arms = [(((700.0, 600.0), (700.0 + 250 * k, 1900.0)), 4.0 * 2**k) for k in range(3)]
+    widths = (0.5, 0.7, 1.0, 1.6, 2.5, 4.0, 11.0, 30.0)
+    lines = [
+        (((1250.0 + 0.37 * k + 70 * k, 60.0), (1300.0 + 77 * k, 1100.0 + 31 * k)), half)
+        for k, half in enumerate(widths)
+    ]
+    parts = [(away_from(ends, side), half) for ends, half in (blob, spot, *arms, *lines)]
+    mask = np.any([away <= half for away, half in parts], axis=0)
+    found = masks.weights(mask, (side, side))(0, side)
+    assert (found[~mask] == 0).all()
+    for away, half in parts:
+        assert found[mask & (away <= 0.5)].min() > 0.95, half
+    edge = np.abs(np.hypot(*(np.mgrid[:side, :side] - np.array([700, 600])[:, None, None])) - 398)
+    assert np.median(found[edge < 1]) < 0.02  # the large part fades in as ever
+
+
+def test_a_rough_edge_of_a_mask_fades_like_a_smooth_one() -> None:
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:1024, :1024]
+    bumps = np.kron(rng.integers(0, 4, (256, 256)), np.ones((4, 4)))
+    away = np.hypot(y - 512, x - 512)
+    rough, smooth = (
+        masks.weights(away < radius, (1024, 1024))(0, 1024) for radius in (300 + bumps, 301)
+    )
+    assert np.median(rough[(away > 298) & (away < 302)]) < 0.05
+    for depth in (5, 10, 15):
+        ring = np.abs(away - 300 + depth) < 1
+        assert rough[ring].mean() == pytest.approx(smooth[ring].mean(), abs=0.1)
+
+
+def test_a_mask_may_have_the_size_of_the_largest_print(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
+    path = mask_file(tmp_path, np.eye(100) > 0)
+    with pytest.raises(UserError, match="far too large"), images.opened(path):
+        pass
+    assert (masks.read(path, (1, 1)) == np.eye(100)).all()
+    assert Image.MAX_IMAGE_PIXELS == 2000
+
+
+def test_a_large_mask_is_looked_at_by_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = np.random.default_rng(4).random((96, 100)) < 0.02
+    whole = masks._shares(mask, (24, 20))
+    monkeypatch.setattr(masks, "_VALUES", 900)
+    assert np.abs(masks._shares(mask, (24, 20)) - whole).max() < 1e-5
+    assert (masks.touched(mask, 8) == (masks._shares(mask, (8, 8)) > 0)).all()
+
+
+# A former print that a person put in its place
+
+P3 = (0.3127, 0.3290, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060)
+
+
+@pytest.mark.parametrize(
+    ("mode", "profile", "of_print", "told"),
+    [
+        ("RGB", None, "sRGB", ""),
+        ("L", None, "sRGB", ""),
+        ("P", None, "sRGB", ""),
+        ("RGB", ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), "sRGB", ""),
+        ("RGB", colour.rgb_profile(P3, colour.SRGB_CURVE), "sRGB", "has other colours than sRGB"),
+        ("RGB", None, "Adobe RGB", "has other colours than Adobe RGB"),
+        ("L", None, "Adobe RGB", "has other colours than Adobe RGB"),
+        ("RGB", colour.rgb_profile(colour.ADOBE, colour.power(2.2)), "Adobe RGB", ""),
+        ("CMYK", None, "sRGB", "has CMYK colours"),
+    ],
+)
+def test_a_former_print_must_have_the_colours_of_the_new_one(
+    mode: str, profile: bytes | None, of_print: str, told: str, tmp_path: Path
+) -> None:
+    """Its numbers stay as they are, under the new one's profile."""
+    path = tmp_path / "final.tif"
+    Image.new("RGB", (64, 64), "teal").convert(mode).save(path, icc_profile=profile)
+    with Image.open(path) as image:
+        if not told:
+            masks.check_former(image, path, (60, 60), 2, of_print)
+            return
+        with pytest.raises(UserError, match=told):
+            masks.check_former(image, path, (60, 60), 2, of_print)
+
+
+def test_a_former_print_by_hand_is_looked_at_before_anything_is_painted(tmp_path: Path) -> None:
+    mask = mask_file(tmp_path, np.ones((4, 4)))
+    table = tmp_path / "table.tsv"
+    table.write_text(
+        f"artwork\tprompt\trepaint\tmask\nlake\ta lake\t\t\nboat\ta boat\tlake\t{mask}\n"
+    )
+    config = Config(results=str(tmp_path / "results"))
+    found, errors = artworks.read(table, config)
+    assert errors == []
+    final = tmp_path / "results/lake/final.png"
+    final.parent.mkdir(parents=True)
+
+    def told() -> list[str]:
+        outputs = {f"{config.results}/boat/{name}" for name in ("1-thumbnails/1.png", "final.png")}
+        return sources.file_errors(config, found, outputs, 1024)
+
+    assert told() == []  # it is still to be painted
+    Image.new("RGB", (1024, 1024)).save(final)
+    assert told() == []
+    Image.new("RGB", (900, 900)).save(final)
+    [error] = told()
+    assert "artwork `boat`, column `repaint`: " in error
+    assert "final.png has 900 x 900 pixels, and the new print 1024 x 1024: `size`, `dpi`" in error
+    assert "It was put there by hand; without it the workflow makes its own" in error
+    p3 = colour.rgb_profile(P3, colour.SRGB_CURVE)
+    Image.new("RGB", (1024, 1024)).save(final, icc_profile=p3)
+    [error] = told()
+    assert "has other colours than sRGB, and its pixels stay as they are" in error
+    new = tmp_path / "new.png"
+    picture_file.write_picture(new, np.zeros((1024, 1024, 3), np.uint8), recipe.start())
+    command = ["--image", new, "--former", final, "--mask", mask, "--out", tmp_path / "out.png"]
+    assert run_command("finish_print", *command) == 1
+
+
+def test_a_photograph_that_is_cut_to_a_square_may_be_repainted(tmp_path: Path) -> None:
+    mask = mask_file(tmp_path, np.ones((4, 4)))
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (90, 60)).save(photo)
+    table = tmp_path / "table.tsv"
+    for size, said in (("600x600", 0), ("600", 1)):
+        table.write_text(
+            "artwork\tprompt\trepaint\tmask\tpicture\tsize\n"
+            f"lake\ta lake\t\t\t{photo}\t{size}\nboat\ta boat\tlake\t{mask}\t\t600\n"
+        )
+        config = Config(results=str(tmp_path / "results"))
+        found, errors = artworks.read(table, config)
+        assert errors == []
+        outputs = {f"{config.results}/boat/final.png"}
+        told = sources.file_errors(config, found, outputs, 4096)
+        assert len(told) == said
+        assert all("only a square picture can be painted anew" in error for error in told)
+
+
+@pytest.mark.parametrize(
+    ("former", "new", "column", "allowed"),
+    [
+        ("50 cm\t\t150", "50 cm\t\t200", "dpi", "'150'"),
+        ("50x50 cm\t\t150", "50 cm\t\t200", "dpi", "'150'"),
+        ("auto\t3\t150", "auto\t3\t200", "dpi", "'150'"),
+        ("20 cm\t3\t150", "20 cm\t3\t200", "dpi", "'150'"),
+        ("20 cm\t3\t150", "20 cm\t4\t150", "bleed", "'3.0'"),
+        ("20 cm\t3\t150", "30 cm\t3\t150", "size", "'20 cm'"),
+    ],
+)
+def test_a_frame_that_is_not_the_formers_is_told_by_what_makes_it(
+    former: str, new: str, column: str, allowed: str, tmp_path: Path
+) -> None:
+    mask = mask_file(tmp_path, np.ones((4, 4)))
+    table = tmp_path / "table.tsv"
+    table.write_text(
+        "artwork\tprompt\trepaint\tmask\tsize\tbleed\tdpi\n"
+        f"lake\ta lake\t\t\t{former}\nboat\ta boat\tlake\t{mask}\t{new}\n"
+    )
+    _, [error] = artworks.read(table, Config())
+    assert error.place == f"artwork `boat`, column `{column}`"
+    assert error.message == f"it is not that of `lake`; allowed: {allowed}"
 
 
 # In the workflow
@@ -327,6 +501,15 @@ def test_a_change_reruns_what_depends_on_it(painted: Project) -> None:
     assert {job.split()[1] for job in painted.jobs()} == {"lake", "boat", "moon"}
     painted.edit("3", "lake", "seed")
     assert painted.jobs() == set()
+
+
+def test_code_for_masks_reruns_repaints(painted: Project) -> None:
+    code = painted.folder / "workflow/scripts/bigart/pictures/masks.py"
+    content = code.read_text()
+    code.write_text(content + "\nADDED = 1\n")
+    jobs = painted.jobs()
+    code.write_text(content)
+    assert {job.split()[1] for job in jobs} == {"boat", "moon"}
 
 
 def test_a_set_with_networks_for_inpainting_paints_with_them(painted: Project) -> None:

@@ -20,8 +20,7 @@ try:
     from bigart.config import print_size, prints, project, sources, sweeps
 except ImportError as error:
     sys.exit(f"error: Snakemake's Python needs pandas and pydantic: {error}")
-from bigart.config.options import AUTO, DEFAULTS, TEXTS
-from bigart.config.plain_text import plain
+from bigart.config.options import AUTO, DEFAULTS
 from bigart.errors import UserError, suggest, together
 from bigart.metadata import made
 from bigart.running import code_version, engines, environment
@@ -481,12 +480,6 @@ def grows_with_size(stage, limit):
     )
 
 
-def as_read(artwork, option):
-    """Return a value as the networks read it: invisible characters of a prompt change nothing."""
-    value = getattr(artwork, option)
-    return plain(value) if option in TEXTS else value
-
-
 def all_of(name):
     """Return an input: all pictures of a stage."""
     files = result(name)
@@ -519,7 +512,10 @@ def changed(name, pictures=None, options=True):
 
     def differences(wildcards):
         artwork = row(wildcards)
-        found = [(option, as_read(artwork, option), usual) for option, usual in own]
+        found = [
+            (option, prints.compared(name, artwork, option), usual)
+            for option, usual in own
+        ]
         differing = [
             f"{option}={value}" for option, value, usual in found if value != usual
         ]
@@ -569,22 +565,28 @@ def arguments(name, *fixed):
         if "--prompt" in stage.options:
             found.append(f"--artwork={artwork.artwork}")
         for kind, files in input.items():
-            found += [f"--{kind}", *([files] if isinstance(files, str) else files)]
+            # `=`, since a file may be called -photo.jpg
+            found += (
+                [f"--{kind}={files}"]
+                if isinstance(files, str)
+                else [f"--{kind}", *files]
+            )
         return [*found, *fixed, "--out", *output]
 
     return known(of_artwork)
 
 
-def code(command, engine=CONFIG.engine, roles=()):
+def code(command, engine=CONFIG.engine, roles=(), without=()):
     """Return a param: a hash of the code that computes pixels in a command.
 
     Args:
         command: Its file.
         engine: Whose networks it runs.
         roles: Of the model files that it may read, if these are not all of one architecture.
+        without: Modules of the library that the stage does not use.
     """
     architectures = {MODELS[role].architecture for role in roles if role in MODELS}
-    return code_version.version(SCRIPTS / command, engine, architectures)
+    return code_version.version(SCRIPTS / command, engine, architectures, without)
 
 
 # The gallery and the report

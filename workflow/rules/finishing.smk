@@ -276,7 +276,7 @@ rule final_print:
         **limits("final-print"),
     params:
         changed=changed("final-print", picture_of_print),
-        code=code("finish_print.py"),
+        code=code("finish_print.py", without=["pictures/masks.py"]),
         arguments=arguments("final-print"),
     shell:
         'python "$BIGART_SCRIPTS/finish_print.py" {params.arguments:q} --log {log:q}'

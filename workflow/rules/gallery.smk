@@ -92,7 +92,7 @@ rule final_views:
         runtime=grows(10),
     params:
         changed=views_by_hand,
-        code=code("final_views.py"),
+        code=code("final_views.py", without=["config/sources.py"]),
         template=sha256(ROOT / "workflow/gallery/recipe.html"),
         logs=lambda wildcards: f"{RESULTS}/{wildcards.artwork}/log",
         stages=stage_arguments,

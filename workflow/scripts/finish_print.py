@@ -64,9 +64,9 @@ def run(arguments: argparse.Namespace) -> None:
     with contextlib.ExitStack() as opened:
         image = opened.enter_context(print_rows.opened_large(path))
         size = print_size.pixels(options.size, dpi) or image.size
-        if size == (max(image.size),) * 2:
+        if print_size.is_one_length(options.size) and size[0] == max(image.size):
             size = image.size  # a picture of one's own keeps its shape: see enlarge_picture.py
-        if error := print_size.bleed_error(options.bleed, options.size, dpi, min(image.size)):
+        if error := print_size.bleed_error(options.bleed, min(size), dpi):
             raise UserError(error)
         box = frame.box(image.size, size, print_size.centre(options.crop))
         if box[2] - box[0] < size[0] or box[3] - box[1] < size[1]:
@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> None:
         about = {}
         if arguments.former:
             former = opened.enter_context(print_rows.opened_large(arguments.former))
-            strips = _laid_over(strips, former, size, bleed, arguments)
+            strips = _laid_over(strips, former, size, bleed, options.profile, arguments)
             about = {"former": files.sha256(arguments.former)}
             about["mask_sha256"] = files.sha256(arguments.mask)
         strips = print_rows.with_bleed(strips, bleed)
@@ -115,15 +115,11 @@ def _laid_over(
     former: Image.Image,
     size: tuple[int, int],
     bleed: int,
+    profile: str,
     arguments: argparse.Namespace,
 ) -> Iterator[Picture]:
     """Lay a print over a former one, where the mask is white."""
-    inner = former.width - 2 * bleed, former.height - 2 * bleed
-    if inner != size:
-        raise UserError(
-            f"{arguments.former} has {inner[0]} x {inner[1]} pixels, and the new print "
-            f"{size[0]} x {size[1]}: `size`, `dpi` and `bleed` of both must be the same"
-        )
+    masks.check_former(former, arguments.former, size, bleed, profile)
     mask = masks.read(arguments.mask, size)
     return masks.composite(strips, former, bleed, masks.weights(mask, size))
 

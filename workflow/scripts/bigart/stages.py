@@ -295,7 +295,7 @@ ASIDE = (
         file="6-enlarged-4096.png",
         size="4096 at most, or as `size` says",
         purpose="that picture in its shape, enlarged or made smaller, with detail or without",
-        options={"--prompt": "prompt", "--size": "size", "--dpi": "dpi"},
+        options={"--prompt": "prompt", "--size": "size", "--dpi": "dpi", "--crop": "crop"},
         role="enlarger",
         architecture="rrdbnet",
     ),

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from bigart.config import print_size
 from bigart.config.options import add_option
 from bigart.metadata import picture_file, recipe
-from bigart.pictures import masks, print_rows
+from bigart.pictures import masks
 from bigart.pictures.images import Picture
 from bigart.running import files
 from bigart.running.device import Device
@@ -42,10 +41,7 @@ def known(
         UserError: One of the files cannot be used, or is no square.
     """
     bleed = print_size.of_length(arguments.bleed, "mm", arguments.dpi)
-    with print_rows.opened_large(arguments.former) as image:
-        box = masks.former_square(image, bleed)
-        rgb = print_rows.part(image, box, arguments.former)
-    small = np.asarray(rgb.resize((side, side), Image.Resampling.LANCZOS))
+    small = masks.former_picture(arguments.former, bleed, side)
     anew = masks.touched(masks.read(arguments.mask, (1, 1)), side)
     mask = torch.from_numpy(~anew)[None, None].to(device.device)
     about = {

@@ -92,7 +92,7 @@ def read(
     said = set()
     for artwork in artworks.values():
         row = artwork.sweep or artwork.artwork
-        for column, message in sources.faults(artwork, artworks, lines.keys()):
+        for column, message in sources.faults(artwork, artworks, lines.keys(), config.results):
             if (row, column, message) not in said:
                 said.add((row, column, message))
                 place = f"artwork {named(row)}"

@@ -108,13 +108,18 @@ def _print_size(size: int | str, info: Any) -> str:
 
 def _centre(text: str, info: Any) -> str:
     if {"dpi", "size"} <= info.data.keys():
-        _refuse(print_size.crop_error(text, info.data["size"], info.data["dpi"]))
+        is_square = (info.context or {}).get("is_square", True)
+        size, dpi = info.data["size"], info.data["dpi"]
+        _refuse(print_size.crop_error(text, size, dpi, (1, 1) if is_square else None))
     return print_size.normal_centre(text)
 
 
 def _mirrored(bleed: float, info: Any) -> float:
+    """Refuse more than any picture of that size can have."""
     if {"dpi", "size"} <= info.data.keys():
-        _refuse(print_size.bleed_error(bleed, info.data["size"], info.data["dpi"]))
+        dpi = info.data["dpi"]
+        size = print_size.pixels(info.data["size"], dpi) or (print_size.LARGEST,)
+        _refuse(print_size.bleed_error(bleed, min(size), dpi))
     return bleed
 
 
@@ -381,8 +386,12 @@ def checked(
         values: What YAML or the table holds; what is left out has the default.
         candidates: The largest ``choose``, where the values themselves do not say it.
     """
+    is_own = bool(values.get("picture")) and values.get("strength") in (None, "")
+    # a row says what is cropped, and of a picture of one's own only its file (sources.py)
+    is_square = issubclass(model, Artwork) and not is_own
+    context = {"candidates": candidates, "is_square": is_square}
     try:
-        return model.model_validate(values, context={"candidates": candidates}), {}
+        return model.model_validate(values, context=context), {}
     except ValidationError as error:
         hints: dict[str, str] = {}
         for detail in error.errors(include_url=False):

@@ -53,7 +53,9 @@ def errors(
         *(inspection.check_set(models, weights) if reads_models else []),
         *([speech] if speech else []),
         *prints.engine_errors(config, table, models, outputs),
-        *sources.file_errors(config, table, outputs),
+        *sources.file_errors(
+            config, table, outputs, prints.ENLARGED * prints.side(models, weights)
+        ),
         *room_errors(outputs, models, weights, table),
     ]
 

@@ -17,12 +17,31 @@ CENTRE = rf"^{_NUMBER}%? +{_NUMBER}%?$"
 
 
 def normal(text: str) -> str:
-    """Return a size in the one form that counts as the same: ``50x70 cm``, ``8192x8192``."""
+    """Return a size in the one form that counts as the same: ``50x70 cm``, ``8192``."""
     if text.lower() == AUTO:
         return AUTO
-    width, height, unit = _parts(text)
-    sides = f"{width:.15g}x{height:.15g}"
-    return sides if unit == "px" else f"{sides} {unit}"
+    *sides, unit = _parts(text)
+    words = "x".join(f"{side:.15g}" for side in sides[: 1 if is_one_length(text) else 2])
+    return words if unit == "px" else f"{words} {unit}"
+
+
+def is_one_length(size: str | int) -> bool:
+    """Return whether a size is one length for both sides: of the square, or of the longer side."""
+    found = _SIZE.fullmatch(str(size))
+    return found is not None and found[2] is None
+
+
+def with_both(size: str) -> str:
+    """Return a size with both sides, also where they are one length: ``50x50 cm``."""
+    if not is_one_length(size):
+        return size
+    length, _, unit = size.partition(" ")
+    return f"{length}x{size}" if unit else f"{length}x{length}"
+
+
+def cuts(size: str | int) -> bool:
+    """Return whether a print of that size is cut out of a picture of another shape."""
+    return str(size).lower() != AUTO and not is_one_length(size)
 
 
 def pixels(size: str | int, dpi: float) -> tuple[int, int] | None:
@@ -59,16 +78,14 @@ def size_error(text: str, dpi: float) -> str | None:
     return f"At {dpi:g} DPI these are {found} pixels, and {allowed}{hint}."
 
 
-def bleed_error(bleed: float, size: str | int, dpi: float, side: int = LARGEST) -> str | None:
+def bleed_error(bleed: float, shorter: int, dpi: float) -> str | None:
     """Return what is wrong with a bleed in mm: at most half the shorter side can be mirrored.
 
     Args:
         bleed: In mm.
-        size: Of the print.
+        shorter: That side of the print, in pixels.
         dpi: Pixels per inch.
-        side: The pixels of a picture whose size is ``auto``.
     """
-    shorter = min(pixels(size, dpi) or (side, side))
     if of_length(bleed, "mm", dpi) <= shorter // 2:
         return None
     return (
@@ -89,17 +106,28 @@ def normal_centre(text: str) -> str:
     return f"{across:.15g}% {down:.15g}%"
 
 
-def crop_error(text: str, size: str, dpi: float) -> str | None:
-    """Return what is wrong with the centre of a crop from a square picture."""
-    across, down = centre(text)
-    if max(across, down) > 1:
+def crop_error(
+    text: str, size: str | int, dpi: float, source: tuple[int, int] | None = (1, 1)
+) -> str | None:
+    """Return what is wrong with the centre of a crop.
+
+    Args:
+        text: The centre.
+        size: Of the print.
+        dpi: Pixels per inch.
+        source: Width and height of the picture, or numbers like them. None where they are not
+            known.
+    """
+    place = centre(text)
+    if max(place) > 1:
         return "Percentages are 0 to 100."
     target = pixels(size, dpi)
-    if target is None:
+    if target is None or source is None:
         return None
-    for share, place, words in zip(target, (across, down), ("width", "height"), strict=True):
-        half = share / max(target) / 2
-        if half < 0.5 and not half - 1e-9 <= place <= 1 - half + 1e-9:
+    needed = [wanted / have for wanted, have in zip(target, source, strict=True)]
+    for share, at, words in zip(needed, place, ("width", "height"), strict=True):
+        half = share / max(needed) / 2
+        if half < 0.5 and not half - 1e-9 <= at <= 1 - half + 1e-9:
             first, last = 100 * half, 100 - 100 * half
             return (
                 f"A {size} print takes {200 * half:.4g}% of the {words}, and would lie outside "

@@ -4,9 +4,11 @@ import contextlib
 import math
 from collections.abc import Mapping, Set
 from pathlib import Path
+from typing import Any
 
 from bigart.config import print_size
-from bigart.config.options import Artwork, Config
+from bigart.config.options import DEFAULTS, TEXTS, Artwork, Config
+from bigart.config.plain_text import plain
 from bigart.errors import UserError
 from bigart.networks.options import GlideOptions
 from bigart.pictures import frame
@@ -65,6 +67,29 @@ def stage_of(path: str, row: Artwork) -> Stage | None:
     return STAGES[doing(INSTEAD.get(stage.name, stage.name), row)] if stage else None
 
 
+def compared(name: str, row: Artwork, option: str) -> Any:
+    """Return an option of an artwork as it is compared to tell whether a stage must run again.
+
+    What changes no picture gives the same: invisible characters of a prompt; one length of a print
+    and two equal ones, but for a picture of one's own, which these cut; `crop` where nothing is
+    cut.
+
+    Args:
+        name: The stage.
+        row: The artwork.
+        option: The option's name.
+    """
+    value = getattr(row, option)
+    if option in TEXTS:
+        return plain(value)
+    if option == "crop" and name == "enlarged-picture" and not print_size.cuts(row.size):
+        return DEFAULTS["crop"]
+    if option == "size":
+        is_cut = row.is_enlarged_only and print_size.cuts(value)
+        return f"{value}, cut" if is_cut else print_size.with_both(value)
+    return value
+
+
 def factors(row: Artwork, models: Models, picture: int) -> tuple[int, ...]:
     """Return by how much an artwork's picture is enlarged for its print, one time after the other.
 
@@ -111,7 +136,8 @@ def mem_mb(stage: Stage, row: Artwork, models: Models, picture: int) -> int:
         return round(1500 + width * 0.9 + 8 * width**2 / 1e6)
     if stage.name == "enlarged-picture":  # reckoned: what is read may be half as wide, or twice
         return round(1500 + 600 * math.sqrt(million) + 32 * million)
-    return round(700 + 10 * million)
+    each = 26 if stage.name == "final-repaint" else 10  # it decodes two pictures and a mask
+    return round(700 + each * million)
 
 
 def runtime(stage: Stage, row: Artwork, models: Models, picture: int) -> int:

@@ -102,8 +102,9 @@ def clip_errors(config: Config, table: Mapping[str, Artwork], models: Models) ->
 
 def _by_clip(row: Artwork) -> list[str]:
     """Return the columns for which an artwork needs noised CLIP."""
-    chooses = row.choose == AUTO and not row.is_enlarged_only
-    needing = {"guide": row.guide != "text", "choose": chooses}
+    if row.is_enlarged_only:
+        return []
+    needing = {"guide": row.guide != "text", "choose": row.choose == AUTO}
     return [column for column, needs in needing.items() if needs]
 
 
@@ -131,9 +132,10 @@ def texts(
 ) -> Iterator[tuple[str, str]]:
     """Yield where each prompt and negative prompt is, in words, and the text that networks read.
 
-    The artworks of a sweep have theirs from one row.
+    The artworks of a sweep have theirs from one row. Of what is only enlarged they read none.
     """
-    rows = {artwork.sweep or name: artwork for name, artwork in table.items()}
+    painted = {name: row for name, row in table.items() if not row.is_enlarged_only}
+    rows = {artwork.sweep or name: artwork for name, artwork in painted.items()}
     for name, artwork in rows.items():
         for column in columns:
             yield f"artwork `{name}`, column `{column}`", plain(getattr(artwork, column))

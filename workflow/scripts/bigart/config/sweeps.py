@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from bigart.config import print_size
 from bigart.config.options import TEXTS, Artwork, Options, allowed, checked
 from bigart.config.plain_text import plain_number
 from bigart.errors import named, show
@@ -71,7 +72,8 @@ def _combined(
     row: str, rest: Mapping[str, Any], axes: Mapping[str, list[str]], candidates: int
 ) -> tuple[list[Artwork], Faults]:
     swept = [dict(zip(axes, texts, strict=True)) for texts in itertools.product(*axes.values())]
-    names = [name(row, texts) for texts in swept]
+    shown = [{column: _shown(column, texts[column]) for column in axes} for texts in swept]
+    names = [name(row, texts) for texts in shown]
     longest = max(names, key=len)
     if (excess := len(longest) - NAME_LENGTH) > 0:
         message = (
@@ -91,8 +93,13 @@ def _combined(
         faults.setdefault(next(iter(axes)), []).append(message)
     if faults:
         return [], faults
-    pairs = zip(found, swept, strict=True)
+    pairs = zip(found, shown, strict=True)
     return [artwork.of_sweep(row, texts) for (artwork, _), texts in pairs if artwork], {}
+
+
+def _shown(column: str, value: str) -> str:
+    """Return a value as names and grids have it: of a size, both lengths."""
+    return print_size.with_both(value) if column == "size" else value
 
 
 def _values(column: str, cell: str, candidates: int) -> tuple[list[str], list[str]]:

@@ -30,7 +30,12 @@ OF_ARCHITECTURE = {
 }
 
 
-def version(script: Path | str, engine: str, architectures: Iterable[str] = ()) -> str:
+def version(
+    script: Path | str,
+    engine: str,
+    architectures: Iterable[str] = (),
+    without: Iterable[str] = (),
+) -> str:
     """Return a hash of the computing modules that a stage command imports, directly or not.
 
     It depends on the statements in these files alone: not on their times, on the library's folder,
@@ -40,14 +45,16 @@ def version(script: Path | str, engine: str, architectures: Iterable[str] = ()) 
         script: The command.
         engine: "native" or "upstream": networks of the other one do not count.
         architectures: Of the model files that it reads. Only those of ``OF_ARCHITECTURE`` matter.
+        without: Modules that it imports and does not use this time, such as ``pictures/masks.py``.
 
     Returns:
         12 hexadecimal digits.
     """
     digest = hashlib.sha256()
     others = OF_ARCHITECTURE.keys() - set(architectures)
-    without = [OTHER_ENGINE[engine], *(m for kind in others for m in OF_ARCHITECTURE[kind])]
-    for path in sorted(imported_modules(script, without)):
+    of_others = (module for kind in others for module in OF_ARCHITECTURE[kind])
+    passed_over = [OTHER_ENGINE[engine], *of_others, *without]
+    for path in sorted(imported_modules(script, passed_over)):
         name = path.relative_to(LIBRARY)
         if name.parts[0] in COUNTED:
             digest.update(f"{name.as_posix()}\0{_statements(path)}\0".encode())
