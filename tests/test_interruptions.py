@@ -24,17 +24,16 @@ from projects import FILES, Project, missing
 FIRST = {("thumbnails", signal.SIGKILL), ("thumbnails", signal.SIGINT)}
 
 
-def rounds(rules: list[str], signals: list[signal.Signals], seeds: int) -> list[object]:
-    """Parameters of kills: rule, signal, seed."""
+def rounds(rules: list[str], signals: list[signal.Signals]) -> list[object]:
+    """Parameters of kills: rule, signal."""
     return [
         pytest.param(
-            *(rule, number, seed),
-            id=f"{rule}-{number.name}-{seed}",
-            marks=[] if seed == 0 and (rule, number) in FIRST else pytest.mark.exhaustive,
+            *(rule, number),
+            id=f"{rule}-{number.name}",
+            marks=[] if (rule, number) in FIRST else pytest.mark.exhaustive,
         )
         for rule in rules
         for number in signals
-        for seed in range(seeds)
     ]
 
 
@@ -97,7 +96,6 @@ def kill_at(
     disturbed: Disturbed,
     rule: str,
     number: signal.Signals,
-    seed: int,
     *,
     main: bool,
     target: str,
@@ -109,13 +107,12 @@ def kill_at(
         disturbed: The project.
         rule: Where to begin.
         number: The signal.
-        seed: Of the moment.
         main: Whether the main process gets it, not the stage.
         target: What to make.
         former: Whether it was made before.
     """
     latest = disturbed.seconds(rule)
-    chance = random.Random(f"{rule}-{number}-{seed}")
+    chance = random.Random(f"{rule}-{number}")
     for _ in range(8):
         if former:
             run = disturbed.project.start(target, "--forcerun", rule)
@@ -154,14 +151,14 @@ def _stage_of(
 
 
 @pytest.mark.parametrize(
-    ("rule", "number", "seed"),
-    rounds(list(FILES)[:8], [signal.SIGTERM, signal.SIGKILL, signal.SIGINT], 1),
+    ("rule", "number"),
+    rounds(list(FILES)[:8], [signal.SIGTERM, signal.SIGKILL, signal.SIGINT]),
 )
 def test_the_main_process_is_killed(
-    disturbed: Disturbed, rule: str, number: signal.Signals, seed: int
+    disturbed: Disturbed, rule: str, number: signal.Signals
 ) -> None:
     former = number != signal.SIGTERM
-    kill_at(disturbed, rule, number, seed, main=True, target="all", former=former)
+    kill_at(disturbed, rule, number, main=True, target="all", former=former)
     disturbed.expect_whole_files()
     if former:
         disturbed.expect_all_files()
@@ -170,14 +167,10 @@ def test_the_main_process_is_killed(
     disturbed.recovers()
 
 
-@pytest.mark.parametrize(
-    ("rule", "number", "seed"), rounds(list(FILES), [signal.SIGTERM, signal.SIGKILL], 2)
-)
-def test_a_stage_is_killed(
-    disturbed: Disturbed, rule: str, number: signal.Signals, seed: int
-) -> None:
-    target, former = f"results/lake/{FILES[rule]}", seed == 0
-    kill_at(disturbed, rule, number, seed, main=False, target=target, former=former)
+@pytest.mark.parametrize(("rule", "number"), rounds(list(FILES), [signal.SIGTERM, signal.SIGKILL]))
+def test_a_stage_is_killed(disturbed: Disturbed, rule: str, number: signal.Signals) -> None:
+    target, former = f"results/lake/{FILES[rule]}", number == signal.SIGKILL
+    kill_at(disturbed, rule, number, main=False, target=target, former=former)
     disturbed.expect_whole_files()
     if former:
         disturbed.expect_all_files()

@@ -60,7 +60,7 @@ SIDES = {
         **{"upsampled": 64, "enlarged-1024": 96, "detailed": 256, "enlarged-4096": 160},
         "chosen": 64,
     },
-    "published": {"upsampled": 64, "enlarged-1024": 256, "detailed": 1024, "enlarged-4096": 512},
+    "published": {"upsampled": 64, "enlarged-1024": 256, "detailed": 512, "enlarged-4096": 256},
 }
 PUBLISHED = {
     "base": lambda: fill(Text2ImUNet(BASE)),
