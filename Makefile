@@ -1,6 +1,6 @@
 # make demo   paint the artworks of config/prompts.tsv with the embedded models
 # make test   run the everyday tests: minutes
-# make test-all   run all the others: clusters, conda, original packages, every kill
+# make test-all   run all the others, half an hour: clusters, conda, original packages, every kill
 # make setup  only set up .venv, as all of these do first
 # make upstream-NAME [CHECKOUT=FOLDER]   for the tests, an original package: taming, basicsr or glide
 
