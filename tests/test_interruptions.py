@@ -191,15 +191,22 @@ def mounted(folder: Path, *options: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def small_disk(results: Path, options: str) -> Iterator[Path]:
-    """Mount a small disk in place of the results; yield where they are meanwhile."""
-    away = results.rename(results.with_name("away"))
+def small_disk(project: Project, options: str) -> Iterator[Path]:
+    """Mount a small disk in place of the results; yield where they are meanwhile.
+
+    Snakemake's records, which are of the files there, go with it.
+    """
+    results, records = project.folder / "results", project.folder / ".snakemake"
+    away, kept = results.rename(results.with_name("away")), records.with_name("records")
+    shutil.copytree(records, kept)
     try:
         with mounted(results, "-t", "tmpfs", "-o", options, "none"):
             yield away
     finally:
         results.rmdir()
         away.rename(results)
+        shutil.rmtree(records)
+        kept.rename(records)
 
 
 def remount(folder: Path, options: str) -> None:
@@ -214,7 +221,7 @@ def test_the_disk_is_full(disturbed: Disturbed) -> None:
     """
     results = disturbed.project.folder / "results"
     needed = sum(1 for _ in results.rglob("*"))
-    with small_disk(results, "size=4k,nr_inodes=2"):
+    with small_disk(disturbed.project, "size=4k,nr_inodes=2"):
         disturbed.fails("error: the files to be made take about")
         assert list(results.iterdir()) == []
         for share in (0.0, 0.02, 0.2, 0.4, 0.6, 0.8):
@@ -228,7 +235,7 @@ def test_the_disk_is_full(disturbed: Disturbed) -> None:
 @pytest.mark.parametrize("rule", FILES)
 def test_the_disk_is_full_of_former_pictures(disturbed: Disturbed, rule: str) -> None:
     results = disturbed.project.folder / "results"
-    with small_disk(results, "size=64m,nr_inodes=1000") as away:
+    with small_disk(disturbed.project, "size=64m,nr_inodes=1000") as away:
         shutil.copytree(away, results, dirs_exist_ok=True)
         disk = os.statvfs(results)
         remount(results, f"nr_inodes={disk.f_files - disk.f_ffree}")
