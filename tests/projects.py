@@ -251,6 +251,15 @@ class Project:
                 found.add(f"{rule[1]} {subject[1]}")
         return found
 
+    def jobs_with_a_new_statement(self, module: str, *arguments: str) -> set[str]:
+        """What would run if a module of the library had another statement."""
+        code = self.folder / "workflow/scripts/bigart" / module
+        content = code.read_text()
+        code.write_text(content + "\nADDED = 1\n")
+        found = self.jobs(*arguments)
+        code.write_text(content)
+        return found
+
     def edit(self, cell: str, row: str, column: str) -> None:
         lines = [line.split("\t") for line in self.table.read_text().splitlines()]
         if column not in lines[0]:

@@ -419,12 +419,7 @@ def test_a_size_of_two_lengths_is_cut_out_before_it_is_enlarged(painted: Project
 
 
 def test_code_for_masks_reruns_nothing_of_a_print(painted: Project) -> None:
-    code = painted.folder / "workflow/scripts/bigart/pictures/masks.py"
-    content = code.read_text()
-    code.write_text(content + "\nADDED = 1\n")
-    jobs = painted.jobs("gallery")
-    code.write_text(content)
-    assert jobs == set()
+    assert painted.jobs_with_a_new_statement("pictures/masks.py", "gallery") == set()
 
 
 def test_a_file_may_be_called_like_a_flag(painted: Project) -> None:

@@ -504,11 +504,7 @@ def test_a_change_reruns_what_depends_on_it(painted: Project) -> None:
 
 
 def test_code_for_masks_reruns_repaints(painted: Project) -> None:
-    code = painted.folder / "workflow/scripts/bigart/pictures/masks.py"
-    content = code.read_text()
-    code.write_text(content + "\nADDED = 1\n")
-    jobs = painted.jobs()
-    code.write_text(content)
+    jobs = painted.jobs_with_a_new_statement("pictures/masks.py")
     assert {job.split()[1] for job in jobs} == {"boat", "moon"}
 
 
