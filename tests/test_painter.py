@@ -13,6 +13,7 @@ from PIL import Image
 import vocabulary
 from bigart.networks.tokenizer import Tokenizer
 from painter import FAMILIES, Scene, caption, is_held_out, paint, sample_scene
+from painter.canvas import HORIZONTAL, Canvas
 from painter.colours import NAMED, SYNONYMS
 
 ROOT = Path(__file__).parents[1]
@@ -60,6 +61,21 @@ def test_a_picture_is_the_same_at_every_size(scene: Scene, medium: str) -> None:
     small = paint(scene, 64, seed=1).astype(int)
     large = Image.fromarray(paint(scene, 512, seed=1)).reduce(8)
     assert np.abs(small - np.asarray(large, int)).mean() < 6
+
+
+@pytest.mark.exhaustive
+def test_strokes_have_smooth_edges_in_the_largest_pictures() -> None:
+    """A tile of half the size gave their edges steps of two pixels."""
+    picture = Canvas(4096, np.random.default_rng(0), "oil")
+    part = picture.axis[:512]
+    stroke = picture.brush(part[None], part[:, None], HORIZONTAL, 1.0)[..., 0]
+    steps = np.abs(np.diff(stroke, axis=0)).mean(1)
+    assert 0.5 < steps[::2].mean() / steps[1::2].mean() < 2, "rows are no pairs"
+    seen = stroke.reshape(256, 2, 256, 2).mean((1, 3))
+    coarse = Canvas(2048, np.random.default_rng(0), "oil")
+    half = coarse.axis[:256]
+    same = coarse.brush(half[None], half[:, None], HORIZONTAL, 1.0)[..., 0]
+    assert np.abs(seen - same).mean() < 0.1 * same.std(), "the same strokes"
 
 
 @pytest.mark.parametrize("prompt", ARTICLE)
