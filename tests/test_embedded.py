@@ -16,6 +16,7 @@ from torch import Tensor
 from bigart.weights.conversion import open_network
 from common import HELD_OUT, picture_at
 from degrade import degrade
+from sampling import Clip, sample
 from train_detailer import blur_of_psnr
 from train_enlarger import gradients, psnr
 
@@ -84,3 +85,16 @@ def test_bf16_changes_half_a_step_of_8_bits_on_average(name: str, side: int) -> 
     apart = ((reduced - exact).abs() * steps).flatten()
     assert 0 < apart.mean() < 0.5
     assert apart.quantile(0.999) < 3
+
+
+def test_the_judge_leads_the_base_towards_its_prompts() -> None:
+    prompts = ["an abstract painting with blue circles", "a painting of a carpenter's workshop"]
+    base, clip = network("base"), Clip(EMBEDDED)
+
+    def agreement(scale: float | None) -> Tensor:
+        pull = None if scale is None else clip.pull(prompts, scale)
+        made = sample(base, prompts, "8", 3.5, "ancestral", pull=pull)
+        return clip.agreement(made, prompts)[:, 0]
+
+    assert (agreement(10.0) > agreement(None) + 0.02).all()
+    assert torch.equal(agreement(0.0), agreement(None))

@@ -22,14 +22,15 @@ from degrade import jag
 from diffusion_loss import Process
 from painter import FAMILIES
 from painter.colours import NAMED
+from painter.scene import NUMBERS
 from train_base import glide_options, start_well
 from train_judge import (
-    colour_tokens,
     contrastive_loss,
     ended,
     new_judge,
     shifted,
-    with_wrong_colours,
+    with_wrong_words,
+    word_groups,
 )
 from train_upsampler import faulty, shrunk
 from widen import widen
@@ -131,22 +132,27 @@ def test_the_judge_learns_from_what_its_encoders_compute_and_fits_in_3_mb() -> N
         torch.testing.assert_close(said, judge.text.embed(tokens, lengths))
 
 
-def test_captions_get_one_wrong_colour_and_an_end() -> None:
+def test_captions_get_one_wrong_word_and_an_end() -> None:
     vocabulary = read_vocabulary()
-    words = np.full((4, 12), -1)
-    captions = ("a red circle", "a red house and red and blue tiles", "a corgi", "one " * 12)
+    captions = (
+        *("a red circle", "a red house and red and blue tiles", "a painting of three cats"),
+        *("five red circles", "a corgi", "one " * 12),
+    )
+    words = np.full((len(captions), 12), -1)
     for line, text in zip(words, captions, strict=True):
         ids = vocabulary.encode(text)[:12]
         line[: len(ids)] = ids
-    colours = colour_tokens(vocabulary)
-    assert len(colours) == len(NAMED)
-    wrong, rows = with_wrong_colours(np.random.default_rng(1), words, colours)
-    assert rows.tolist() == [0, 1]
+    groups = word_groups(vocabulary)
+    assert [len(group) for group in groups] == [len(NAMED), 4]
+    wrong, rows = with_wrong_words(np.random.default_rng(1), words, groups)
+    assert rows.tolist() == [0, 1, 2, 3]
     for line, text in zip(wrong, captions, strict=False):
         lie = vocabulary.decode(line[line >= 0].tolist())
         changed = {pair for pair in zip(text.split(), lie.split(), strict=True) if len({*pair}) > 1}
         assert len(changed) == 1
-        assert changed.pop()[1] in set(NAMED) - set(text.split())
+        right, lie = changed.pop()
+        group = next(group for group in (NAMED, NUMBERS[2:6]) if right in group)
+        assert lie in set(group) - set(text.split())
     ids, lengths = ended(words, vocabulary.encoder[END])
     written = ClipWords(vocabulary)
     for line, length, text in zip(ids, lengths, captions, strict=True):
@@ -262,7 +268,7 @@ def test_all_networks_are_trained_in_small_and_again_from_there(tmp_path: Path) 
     for name in names:
         assert [run["steps"] > 0 for run in figures[name]["runs"]] == [True, True]
     assert {"held_out_mse", "parameters", "bytes"} <= set(figures["base"])
-    assert {"found", "colours"} <= set(figures["judge"])
+    assert {"found", "colours", "counts"} <= set(figures["judge"])
     for part in ("text", "image"):
         encoder, header = open_network(out / f"judge-{part}.safetensors")
         assert header["architecture"] == encoder.architecture == f"clip-{part}"

@@ -34,7 +34,7 @@ from common import FIGURES, HELD_OUT, RUNS, SHIPPED, held_out, scene_at, tensor,
 from degrade import degrade
 from painter import Scene, caption, paint, sample_scene
 from probe import SIDE, Probe, scores, train_probe
-from sampling import opened, sample
+from sampling import Clip, opened, sample
 from train_enlarger import psnr
 
 BATCH = {"cpu": 16, "cuda": 128}
@@ -49,6 +49,7 @@ class Painters:
         names = ("base", "upsampler")
         self.base, self.upsampler = (self._opened(a.weights, name) for name in names)
         self.options = a
+        self.clip = Clip(a.weights, self.device.device)
 
     def _opened(self, weights: Path, name: str) -> Text2ImUNet:
         network = opened(weights, name)
@@ -57,22 +58,31 @@ class Painters:
             network.reduce(PRECISIONS[self.device.precision])
         return network.to(self.device.device)
 
-    def paint(self, captions: Sequence[str]) -> Tensor:
-        """Return what they paint for the captions, (B, 3, n, n) in [-1, 1]."""
+    def paint(self, captions: Sequence[str], candidates: int = 1) -> Tensor:
+        """Return what they paint for the captions, (B, 3, n, n) in [-1, 1].
+
+        Args:
+            captions: B of them.
+            candidates: How many thumbnails of each, of which the judge chooses one.
+        """
         pictures = []
         batch = BATCH[self.device.device.type]
         for first in range(0, len(captions), batch):
             with self.device.autocast():
-                pictures.append(self._batch(captions[first : first + batch], first))
+                pictures.append(self._batch(captions[first : first + batch], candidates, first))
             print(f"painted {first + len(pictures[-1])} of {len(captions)}", flush=True)
         return torch.cat(pictures)
 
-    def _batch(self, captions: Sequence[str], seed: int) -> Tensor:
-        a = self.options
+    def _batch(self, captions: Sequence[str], candidates: int, seed: int) -> Tensor:
+        a, within = self.options, interval(self.options.guidance_interval)
+        asked = [caption for caption in captions for _ in range(candidates)]
+        pull = self.clip.pull(asked, a.clip_scale, within) if a.clip_scale else None
         made = sample(
-            self.base, captions, a.steps, a.guidance, a.sampler,
-            seed=seed, interval=interval(a.guidance_interval),
-        )  # fmt: skip
+            self.base, asked, a.steps, a.guidance, a.sampler, seed=seed, interval=within, pull=pull
+        )
+        if candidates > 1:
+            best = self.clip.agreement(made, captions).argmax(1)
+            made = made.unflatten(0, (len(captions), -1))[range(len(captions)), best]
         if a.upsample_steps == "none":
             return made
         return sample(self.upsampler, captions, a.upsample_steps, 1.0, "ddim", made, seed=seed + 1)
@@ -87,7 +97,9 @@ def probe_figures(probe: Probe, painters: Painters) -> dict[str, Any]:
     real = [scene_at(HELD_OUT + i) for i in range(400)]
     figures: dict[str, dict[str, Any]] = {"real": scores(probe, held_out(len(real), SIDE), real)}
     for name, asked in (("painted", scenes), ("unseen_combinations", unseen)):
-        pictures = painters.paint([caption(scene, rng) for scene in asked])
+        pictures = painters.paint(
+            [caption(scene, rng) for scene in asked], painters.options.candidates
+        )
         figures[name] = {**scores(probe, pictures, asked)}
         print(name, figures[name], flush=True)
         figures[name]["families"] = by_family(probe, pictures, asked)
@@ -166,6 +178,10 @@ def main() -> None:
     )
     parser.add_argument("--guidance", type=float, default=3.5)
     parser.add_argument("--guidance-interval", default="0 to 1")
+    parser.add_argument("--clip-scale", type=float, default=0.0, help="as with guide: both")
+    parser.add_argument(
+        "--candidates", type=int, default=1, help="for each caption; the judge chooses one"
+    )
     parser.add_argument("--sampler", default="ancestral")
     parser.add_argument("--precision", default="fp32", help="of base and upsampler")
     parser.add_argument("--device", default="cpu", help="that base, upsampler and probe use")
@@ -184,8 +200,9 @@ def main() -> None:
         painters = Painters(a)
         figures["sampling"] = {
             "steps": a.steps, "sampler": a.sampler, "guidance": a.guidance,
-            "guidance_interval": a.guidance_interval,
-            "upsample_steps": a.upsample_steps, "precision": painters.device.precision,
+            "guidance_interval": a.guidance_interval, "clip_scale": a.clip_scale,
+            "candidates": a.candidates, "upsample_steps": a.upsample_steps,
+            "precision": painters.device.precision,
         }  # fmt: skip
         probe = train_probe(a.runs, a.device)
     if "probe" in only:

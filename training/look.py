@@ -24,7 +24,7 @@ import common
 from bigart.sampling.samplers import SAMPLERS
 from common import HELD_OUT, picture_at, tensor
 from degrade import degrade
-from sampling import opened, sample
+from sampling import Clip, opened, sample
 
 PROMPTS = (
     "an abstract painting with orange triangles",
@@ -109,6 +109,7 @@ def main() -> None:
     parser.add_argument("--steps", default="60")
     parser.add_argument("--upsample-steps", default="fast27")
     parser.add_argument("--guidance", type=float, default=3.5)
+    parser.add_argument("--clip-scale", type=float, default=0.0, help="as with guide: both")
     parser.add_argument("--sampler", choices=SAMPLERS, default="ancestral")
     parser.add_argument("--threads", type=int, default=1)
     a = parser.parse_args()
@@ -117,10 +118,11 @@ def main() -> None:
     prompts = PROMPTS[: a.prompts]
     if "thumbnails" in a.sheets or "upsampled" in a.sheets:
         base = opened(a.weights, "base")
-        rows = [
-            sample(base, [prompt] * a.candidates, a.steps, a.guidance, a.sampler)
-            for prompt in prompts
-        ]
+        clip, rows = Clip(a.weights), []
+        for prompt in prompts:
+            asked = [prompt] * a.candidates
+            pull = clip.pull(asked, a.clip_scale) if a.clip_scale else None
+            rows.append(sample(base, asked, a.steps, a.guidance, a.sampler, pull=pull))
         sheet(rows, a.out / f"thumbnails.{a.format}")
     if "upsampled" in a.sheets:
         up = opened(a.weights, "upsampler")

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 import common
 from bigart.networks.clip_options import ClipImageOptions, ClipTextOptions
-from bigart.networks.clip_words import END, ClipWords
+from bigart.networks.clip_words import END
 from bigart.networks.native.clip import ClipImage, ClipText, TextInput
 from bigart.networks.options import GlideOptions
 from bigart.networks.tokenizer import Tokenizer
@@ -33,6 +33,7 @@ from common import (
     Pool,
     Run,
     autocast,
+    clip_vectors,
     held_out,
     prepared,
     read_vocabulary,
@@ -42,6 +43,7 @@ from common import (
 from diffusion_loss import Process
 from painter import caption
 from painter.colours import NAMED
+from painter.scene import NUMBERS
 
 PATCH = 8
 CLEAN = 0.5  # share of the pictures without noise
@@ -104,31 +106,39 @@ def scene_key(index: int) -> int:
     return zlib.crc32(repr(scene_at(index)).encode())
 
 
-def colour_tokens(vocabulary: Tokenizer) -> NDArray[np.int64]:
-    """Return the tokens of the colours' names within a caption."""
-    tokens = [vocabulary.encode(f" {name}") for name in NAMED]
-    return np.array([ids[0] for ids in tokens if len(ids) == 1])
+def word_groups(vocabulary: Tokenizer) -> list[NDArray[np.int64]]:
+    """Return tokens within a caption of which another of the group says something else.
+
+    They are the names of the colours, and the numbers from two on, which take the same grammar.
+    """
+    groups = []
+    for names in (NAMED, NUMBERS[2:6]):
+        tokens = [vocabulary.encode(f" {name}") for name in names]
+        groups.append(np.array([ids[0] for ids in tokens if len(ids) == 1]))
+    return groups
 
 
-def with_wrong_colours(
-    rng: np.random.Generator, words: NDArray[np.int64], colours: NDArray[np.int64]
+def with_wrong_words(
+    rng: np.random.Generator, words: NDArray[np.int64], groups: Sequence[NDArray[np.int64]]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Make one colour of each caption another one, which the caption does not name.
+    """Make one word of each caption another one of its group, which the caption does not have.
 
     Args:
         rng: Decides which.
         words: Tokens of captions, (B, n).
-        colours: Tokens of the colours.
+        groups: Tokens, as of ``word_groups``.
 
     Returns:
-        The captions (K, n), and which of the B they were (K,); those without a colour are left out.
+        The captions (K, n), and which of the B they were (K,); those without such a word are left
+        out.
     """
-    named = np.isin(words, colours)
-    rows = np.flatnonzero(named.any(1))
+    named = [np.isin(words, group) for group in groups]
+    rows = np.flatnonzero(np.any(named, axis=(0, 2)))
     wrong = words[rows]
     for row, line in zip(rows, wrong, strict=True):
-        there = words[row][named[row]]
-        absent = np.setdiff1d(colours, there)
+        of = rng.choice([k for k, there in enumerate(named) if there[row].any()])
+        there = words[row][named[of][row]]
+        absent = np.setdiff1d(groups[of], there)
         line[line == there[rng.integers(len(there))]] = absent[rng.integers(len(absent))]
     return wrong, rows
 
@@ -173,15 +183,9 @@ def contrastive_loss(
 
 def judged(network: Judge, pictures: Tensor, time: int, captions: Sequence[str]) -> Tensor:
     """Return the cosines (T, B) of captions and pictures (B, 3, n, n) of a timestep."""
-    device, context = pictures.device, network.text.options.text_ctx
-    words = ClipWords(read_vocabulary())
-    tokens, lengths = zip(*(words.context(c, context) for c in captions), strict=True)
-    times = torch.full((len(pictures),), time, device=device)
+    times = torch.full((len(pictures),), time, device=pictures.device)
     with torch.inference_mode():
-        texts = network.text.embed(
-            torch.tensor(tokens, device=device), torch.tensor(lengths, device=device)
-        )
-        return texts @ network.image.embed(pictures, times).T
+        return clip_vectors(network.text, captions) @ network.image.embed(pictures, times).T
 
 
 def evaluate(network: Judge, process: Process, count: int) -> dict[str, float]:
@@ -190,7 +194,8 @@ def evaluate(network: Judge, process: Process, count: int) -> dict[str, float]:
     Returns:
         ``found``: the share of captions whose own picture it prefers to those of seven other
         captions; ``found_in_noise``: the same halfway through the noise (timestep 500);
-        ``colours``: the share of captions that it prefers to the same ones with a wrong colour.
+        ``colours``: the share of captions that it prefers to the same ones with a wrong colour;
+        ``counts``: with a wrong number.
     """
     rng, generator = np.random.default_rng(5), torch.Generator().manual_seed(5)
     device = process.signal.device
@@ -217,11 +222,13 @@ def evaluate(network: Judge, process: Process, count: int) -> dict[str, float]:
         ids = vocabulary.encode(text)[:TOKENS]
         line[: len(ids)] = ids
     words = np.repeat(words, len(NAMED), 0)
-    wrong, rows = with_wrong_colours(rng, words, colour_tokens(vocabulary))
-    lies = [vocabulary.decode(line[line >= 0].tolist()) for line in wrong]
-    truths = judged(network, pictures, 0, captions).diagonal()[rows // len(NAMED)]
-    said = judged(network, pictures, 0, lies)[range(len(lies)), rows // len(NAMED)]
-    return {**found, "colours": round(float((truths > said).float().mean()), 3)}
+    for name, group in zip(("colours", "counts"), word_groups(vocabulary), strict=True):
+        wrong, rows = with_wrong_words(rng, words, [group])
+        lies = [vocabulary.decode(line[line >= 0].tolist()) for line in wrong]
+        truths = judged(network, pictures, 0, captions).diagonal()[rows // len(NAMED)]
+        said = judged(network, pictures, 0, lies)[range(len(lies)), rows // len(NAMED)]
+        found[name] = round(float((truths > said).float().mean()), 3)
+    return found
 
 
 def pools(run: Run) -> list[Pool]:
@@ -240,7 +247,7 @@ def job(run: Run, drawn: list[Pool]) -> Job:
     network.to(run.device)
     batch = run.batch(64, 1024)  # not compiled: it would take as long as it saves
     vocabulary = read_vocabulary()
-    colours, end = colour_tokens(vocabulary), vocabulary.encoder[END]
+    groups, end = word_groups(vocabulary), vocabulary.encoder[END]
     # all batches of one length, and none as long as no caption is
     most = int((pool.words[: pool.ready()] >= 0).sum(2).max()) + 1
     longest = min(TOKENS, 16 * math.ceil(most / 16))
@@ -252,7 +259,7 @@ def job(run: Run, drawn: list[Pool]) -> Job:
         pictures = torch.from_numpy(pool.pictures[indices]).permute(0, 3, 1, 2)
         words = pool.words[indices, rng.integers(0, common.CAPTIONS, batch)].astype(np.int64)
         words = words[:, :longest]
-        wrong, _ = with_wrong_colours(rng, words, colours)
+        wrong, _ = with_wrong_words(rng, words, groups)
         further = np.full((batch // 2, words.shape[1]), -1)
         count = min(len(wrong), len(further))
         further[:count] = wrong[:count]
