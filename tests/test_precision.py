@@ -17,6 +17,8 @@ from projects import ROOT
 
 WITHOUT = "fpu avx2 avx512f avx512_bf16"
 AMX = f"{WITHOUT} amx_bf16 amx_tile amx_int8"
+AMDS = f"{WITHOUT}\nvendor_id : AuthenticAMD"
+OLD_AMDS = "vendor_id : AuthenticAMD\nflags : fpu avx2 avx512f"
 
 Processor = Callable[[str], None]
 
@@ -41,11 +43,14 @@ def processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Processor:
     return write
 
 
-@pytest.mark.parametrize(("flags", "expected"), [(AMX, "bf16"), (WITHOUT, "fp32")])
-def test_a_cpu_computes_in_bf16_where_it_has_amx(
-    processor: Processor, flags: str, expected: str
+@pytest.mark.parametrize(
+    ("flags", "expected"), [(AMX, "bf16"), (AMDS, "bf16"), (WITHOUT, "fp32"), (OLD_AMDS, "fp32")]
+)
+def test_a_cpu_computes_in_bf16_where_that_is_faster(
+    processor: Processor, monkeypatch: pytest.MonkeyPatch, flags: str, expected: str
 ) -> None:
     processor(flags)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: flags == AMX)
     assert best_precision("cpu") == expected
     assert Device.choose("cpu", "auto").precision == expected
 
@@ -75,6 +80,25 @@ def test_amx_counts_where_onednn_may_use_it(
     assert best_precision("cpu") == expected
     processor(WITHOUT)
     assert best_precision("cpu") == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "expected"),
+    [
+        ("ALL", "bf16"),
+        ("AVX512_CORE_BF16", "bf16"),
+        ("avx512_core_amx", "bf16"),
+        ("AVX10_1_512", "bf16"),
+        ("AVX512_CORE_VNNI", "fp32"),
+        ("AVX2_VNNI_2", "fp32"),
+    ],
+)
+def test_avx512_bf16_counts_where_onednn_may_use_it(
+    processor: Processor, monkeypatch: pytest.MonkeyPatch, allowed: str, expected: str
+) -> None:
+    processor(AMDS)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", allowed)
+    assert best_precision("cpu") == expected
 
 
 def test_amx_counts_where_the_kernel_allows_it(

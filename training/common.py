@@ -33,6 +33,7 @@ from bigart.networks.clip_words import ClipWords
 from bigart.networks.native.clip import ClipText
 from bigart.networks.native.glide.model import Text2ImUNet
 from bigart.networks.tokenizer import Tokenizer
+from bigart.running import environment
 from bigart.running.files import atomic
 from bigart.weights.conversion import open_network, save_network
 from painter import FAMILIES, Scene, caption, paint, sample_scene
@@ -433,14 +434,12 @@ def autocast(device: str, channels: int) -> torch.autocast:
 
     On a GPU it is. On a CPU with AMX it is from 48 channels on (measured, a training step of 8
     pictures on one core, seconds in float32 and bf16: 32 channels 0.79, 0.76; 48 1.41, 0.90; 64
-    2.03, 1.17). On one with AVX512-BF16 alone it always is (AMD EPYC 9004: upsampler, 32 channels,
-    on one core 1.18, 0.79; base, 64 channels, 16 pictures on two cores 2.0, 1.27; judge 0.60,
-    0.54), on others nowhere.
+    2.03, 1.17). On one of AMD with AVX512-BF16 it always is (upsampler, 32 channels, on one core
+    1.18, 0.79; base, 64 channels, 16 pictures on two cores 2.0, 1.27), on others nowhere.
     """
     kind = torch.device(device).type
     if kind == "cpu":
-        amx = torch.cpu._is_amx_tile_supported()
-        enabled = channels >= 48 if amx else torch.cpu._is_avx512_bf16_supported()
+        enabled = channels >= 48 if environment.has_amx() else environment.has_amds_bf16()
     else:
         enabled = True
     return torch.autocast(kind, torch.bfloat16, enabled=enabled)
