@@ -224,6 +224,8 @@ def evaluate(network: Judge, process: Process, count: int) -> dict[str, float]:
     words = np.repeat(words, len(NAMED), 0)
     for name, group in zip(("colours", "counts"), word_groups(vocabulary), strict=True):
         wrong, rows = with_wrong_words(rng, words, [group])
+        if not len(rows):  # of so few captions
+            continue
         lies = [vocabulary.decode(line[line >= 0].tolist()) for line in wrong]
         truths = judged(network, pictures, 0, captions).diagonal()[rows // len(NAMED)]
         said = judged(network, pictures, 0, lies)[range(len(lies)), rows // len(NAMED)]
