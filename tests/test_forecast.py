@@ -128,6 +128,15 @@ def test_records_of_other_settings_do_not_count(tmp_path):
     assert stated in said(tmp_path, rows, rows[2:], engine="upstream")
 
 
+def test_bf16_is_faster_with_amx_than_without(tmp_path, monkeypatch):
+    monkeypatch.setattr(forecast, "_gflops", lambda: 100)
+    new, took = artwork("new"), []
+    for amx, precision in ((True, "bf16"), (False, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(forecast.environment, "has_amx", lambda amx=amx: amx)
+        took.append(seconds(said(tmp_path, [new], [new], precision=precision)))
+    assert took[0] < took[1] < took[2]
+
+
 @pytest.mark.parametrize(("auto", "other"), [("bf16", "fp32"), ("fp32", "bf16")])
 def test_auto_counts_records_of_the_precision_that_it_means_here(
     tmp_path, monkeypatch, auto, other
