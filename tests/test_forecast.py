@@ -131,10 +131,14 @@ def test_records_of_other_settings_do_not_count(tmp_path):
 def test_bf16_is_faster_with_amx_than_without(tmp_path, monkeypatch):
     monkeypatch.setattr(forecast, "_gflops", lambda: 100)
     new, took = artwork("new"), []
-    for amx, precision in ((True, "bf16"), (False, "bf16"), (False, "fp32")):
+    for amx, amd, precision in (
+        *((True, False, "bf16"), (False, True, "bf16")),
+        *((False, False, "bf16"), (False, True, "fp32")),
+    ):
         monkeypatch.setattr(forecast.environment, "has_amx", lambda amx=amx: amx)
+        monkeypatch.setattr(forecast.environment, "has_amd_bf16", lambda amd=amd: amd)
         took.append(seconds(said(tmp_path, [new], [new], precision=precision)))
-    assert took[0] < took[1] < took[2]
+    assert took[0] < took[1] < took[2] == took[3]
 
 
 @pytest.mark.parametrize(("auto", "other"), [("bf16", "fp32"), ("fp32", "bf16")])

@@ -17,8 +17,8 @@ from projects import ROOT
 
 WITHOUT = "fpu avx2 avx512f avx512_bf16"
 AMX = f"{WITHOUT} amx_bf16 amx_tile amx_int8"
-AMDS = f"{WITHOUT}\nvendor_id : AuthenticAMD"
-OLD_AMDS = "vendor_id : AuthenticAMD\nflags : fpu avx2 avx512f"
+AMD = f"{WITHOUT}\nvendor_id : AuthenticAMD"
+OLD_AMD = "vendor_id : AuthenticAMD\nflags : fpu avx2 avx512f"
 
 Processor = Callable[[str], None]
 
@@ -44,7 +44,7 @@ def processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Processor:
 
 
 @pytest.mark.parametrize(
-    ("flags", "expected"), [(AMX, "bf16"), (AMDS, "bf16"), (WITHOUT, "fp32"), (OLD_AMDS, "fp32")]
+    ("flags", "expected"), [(AMX, "bf16"), (AMD, "bf16"), (WITHOUT, "fp32"), (OLD_AMD, "fp32")]
 )
 def test_a_cpu_computes_in_bf16_where_that_is_faster(
     processor: Processor, monkeypatch: pytest.MonkeyPatch, flags: str, expected: str
@@ -96,7 +96,7 @@ def test_amx_counts_where_onednn_may_use_it(
 def test_avx512_bf16_counts_where_onednn_may_use_it(
     processor: Processor, monkeypatch: pytest.MonkeyPatch, allowed: str, expected: str
 ) -> None:
-    processor(AMDS)
+    processor(AMD)
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", allowed)
     assert best_precision("cpu") == expected
 

@@ -4,6 +4,7 @@
 """
 
 import copy
+import functools
 import json
 import multiprocessing
 import os
@@ -209,7 +210,7 @@ def tokenized(captions: Sequence[str], vocabulary: Tokenizer) -> tuple[Tensor, T
 def clip_vectors(text: ClipText, captions: Sequence[str]) -> Tensor:
     """Return the judge's unit vectors of captions, (B, embedding)."""
     words, context = ClipWords(read_vocabulary()), text.options.text_ctx
-    tokens, ends = zip(*(words.context(caption, context) for caption in captions), strict=True)
+    tokens, ends = zip(*(words.context(c, context) for c in captions), strict=True)
     device = next(text.parameters()).device
     return text.embed(torch.tensor(tokens, device=device), torch.tensor(ends, device=device))
 
@@ -438,11 +439,12 @@ def autocast(device: str, channels: int) -> torch.autocast:
     1.18, 0.79; base, 64 channels, 16 pictures on two cores 2.0, 1.27), on others nowhere.
     """
     kind = torch.device(device).type
-    if kind == "cpu":
-        enabled = channels >= 48 if environment.has_amx() else environment.has_amds_bf16()
-    else:
-        enabled = True
-    return torch.autocast(kind, torch.bfloat16, enabled=enabled)
+    return torch.autocast(kind, torch.bfloat16, enabled=kind != "cpu" or _bf16_pays(channels))
+
+
+@functools.cache
+def _bf16_pays(channels: int) -> bool:
+    return channels >= 48 if environment.has_amx() else environment.has_amd_bf16()
 
 
 def on_device(network: Network, device: str) -> Network:

@@ -2,7 +2,8 @@
 
     python training/evaluate.py --photographs FOLDER
 
-What it measures of the shipped weights goes into ``training/figures/embedded.json``. The probe
+What it measures of the shipped weights, without their judge, goes into
+``training/figures/embedded.json``. The probe
 (``probe.py``) tells what base and upsampler paint for captions of the grammar, and, apart from
 that, for combinations of family and colours that training never showed. Variety is the mean
 distance of the probe's features between seven candidates of a caption, next to that between seven
@@ -49,7 +50,8 @@ class Painters:
         names = ("base", "upsampler")
         self.base, self.upsampler = (self._opened(a.weights, name) for name in names)
         self.options = a
-        self.clip = Clip(a.weights, self.device.device)
+        judged = a.clip_scale or a.candidates > 1
+        self.clip = Clip(a.weights, self.device.device) if judged else None
 
     def _opened(self, weights: Path, name: str) -> Text2ImUNet:
         network = opened(weights, name)
@@ -75,12 +77,12 @@ class Painters:
 
     def _batch(self, captions: Sequence[str], candidates: int, seed: int) -> Tensor:
         a, within = self.options, interval(self.options.guidance_interval)
-        asked = [caption for caption in captions for _ in range(candidates)]
-        pull = self.clip.pull(asked, a.clip_scale, within) if a.clip_scale else None
+        asked = [prompt for prompt in captions for _ in range(candidates)]
+        pull = self.clip.pull(asked, a.clip_scale, within) if self.clip else None
         made = sample(
             self.base, asked, a.steps, a.guidance, a.sampler, seed=seed, interval=within, pull=pull
         )
-        if candidates > 1:
+        if self.clip and candidates > 1:
             best = self.clip.agreement(made, captions).argmax(1)
             made = made.unflatten(0, (len(captions), -1))[range(len(captions)), best]
         if a.upsample_steps == "none":
@@ -180,7 +182,10 @@ def main() -> None:
     parser.add_argument("--guidance-interval", default="0 to 1")
     parser.add_argument("--clip-scale", type=float, default=0.0, help="as with guide: both")
     parser.add_argument(
-        "--candidates", type=int, default=1, help="for each caption; the judge chooses one"
+        "--candidates",
+        type=int,
+        default=1,
+        help="for each caption of the probe; the judge chooses one",
     )
     parser.add_argument("--sampler", default="ancestral")
     parser.add_argument("--precision", default="fp32", help="of base and upsampler")
@@ -223,7 +228,8 @@ def main() -> None:
         assert isinstance(enlarger, RRDBNet)
         figures["at_full_size"] = at_full_size.evaluate(enlarger, detailer, a.prints, a.runs)
     print(json.dumps(figures, indent=2))
-    if a.weights == SHIPPED and a.upsample_steps != "none":
+    judged = a.clip_scale or a.candidates > 1
+    if a.weights == SHIPPED and a.upsample_steps != "none" and not judged:
         path = FIGURES / "embedded.json"
         before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         write_figures(path, before | figures)

@@ -118,10 +118,10 @@ def main() -> None:
     prompts = PROMPTS[: a.prompts]
     if "thumbnails" in a.sheets or "upsampled" in a.sheets:
         base = opened(a.weights, "base")
-        clip, rows = Clip(a.weights), []
+        clip, rows = Clip(a.weights) if a.clip_scale else None, []
         for prompt in prompts:
             asked = [prompt] * a.candidates
-            pull = clip.pull(asked, a.clip_scale) if a.clip_scale else None
+            pull = clip.pull(asked, a.clip_scale) if clip else None
             rows.append(sample(base, asked, a.steps, a.guidance, a.sampler, pull=pull))
         sheet(rows, a.out / f"thumbnails.{a.format}")
     if "upsampled" in a.sheets:

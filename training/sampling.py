@@ -97,7 +97,7 @@ def sample(
     def noise(draw: int) -> Tensor:
         return torch.randn(len(prompts), 3, side, side, generator=generator).to(device)
 
-    with torch.no_grad():
+    with torch.no_grad():  # and not inference_mode, for a pull takes gradients
         text = network.encode_text(tokens[:-1], mask[:-1])
         if low is None:
             away = network.encode_text(tokens[-1:], mask[-1:])

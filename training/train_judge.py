@@ -109,7 +109,7 @@ def scene_key(index: int) -> int:
 def word_groups(vocabulary: Tokenizer) -> list[NDArray[np.int64]]:
     """Return tokens within a caption of which another of the group says something else.
 
-    They are the names of the colours, and the numbers from two on, which take the same grammar.
+    They are the names of the colours, and the numbers two to five, which take the same grammar.
     """
     groups = []
     for names in (NAMED, NUMBERS[2:6]):
@@ -136,9 +136,9 @@ def with_wrong_words(
     rows = np.flatnonzero(np.any(named, axis=(0, 2)))
     wrong = words[rows]
     for row, line in zip(rows, wrong, strict=True):
-        of = rng.choice([k for k, there in enumerate(named) if there[row].any()])
-        there = words[row][named[of][row]]
-        absent = np.setdiff1d(groups[of], there)
+        chosen = rng.choice([k for k, there in enumerate(named) if there[row].any()])
+        there = words[row][named[chosen][row]]
+        absent = np.setdiff1d(groups[chosen], there)
         line[line == there[rng.integers(len(there))]] = absent[rng.integers(len(absent))]
     return wrong, rows
 
@@ -195,7 +195,7 @@ def evaluate(network: Judge, process: Process, count: int) -> dict[str, float]:
         ``found``: the share of captions whose own picture it prefers to those of seven other
         captions; ``found_in_noise``: the same halfway through the noise (timestep 500);
         ``colours``: the share of captions that it prefers to the same ones with a wrong colour;
-        ``counts``: with a wrong number.
+        ``counts``: the same with a wrong number.
     """
     rng, generator = np.random.default_rng(5), torch.Generator().manual_seed(5)
     device = process.signal.device
@@ -222,14 +222,14 @@ def evaluate(network: Judge, process: Process, count: int) -> dict[str, float]:
         ids = vocabulary.encode(text)[:TOKENS]
         line[: len(ids)] = ids
     words = np.repeat(words, len(NAMED), 0)
+    truths = judged(network, pictures, 0, captions).diagonal()
     for name, group in zip(("colours", "counts"), word_groups(vocabulary), strict=True):
         wrong, rows = with_wrong_words(rng, words, [group])
-        if not len(rows):  # of so few captions
+        if not len(rows):  # no caption has such a word (--tiny has few)
             continue
         lies = [vocabulary.decode(line[line >= 0].tolist()) for line in wrong]
-        truths = judged(network, pictures, 0, captions).diagonal()[rows // len(NAMED)]
         said = judged(network, pictures, 0, lies)[range(len(lies)), rows // len(NAMED)]
-        found[name] = round(float((truths > said).float().mean()), 3)
+        found[name] = round(float((truths[rows // len(NAMED)] > said).float().mean()), 3)
     return found
 
 

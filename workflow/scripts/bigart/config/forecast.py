@@ -78,7 +78,7 @@ _AMX = {
     "picture-1024": (2.0, 3.1),
     "enlarged-picture": (1.6, 3.2),
 }
-_AMDS_BF16 = 2.0  # at most, with AVX512-BF16 in place of AMX
+_AMD_BF16 = 2.0  # at most, with AVX512-BF16 in place of AMX
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ def _costs(
         published = file is not None and not file.name.startswith("embedded-")
         faster = _AMX[name][published] if reduced and name in _AMX else 1
         if not environment.has_amx():
-            faster = min(faster, _AMDS_BF16)
+            faster = min(faster, _AMD_BF16 if environment.has_amd_bf16() else 1)
         if file and file.architecture == "srvggnet":
             faster *= _COMPACT
         found[name] = _Cost(own_start * slower, network[published] * slower / faster)

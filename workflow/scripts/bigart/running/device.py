@@ -99,9 +99,9 @@ class Device:
 def best_precision(device: torch.device) -> str:
     """Return the fastest precision that is faithful on a device."""
     best = environment.best_precision(device.type)
-    if best != "bf16" or environment.has_amds_bf16():
+    if best != "bf16" or environment.has_amd_bf16():
         return best
-    # the kernel may refuse AMX; torch has no public name for the question
+    # an older torch cannot use AMX, nor say so; it has no public name for the question
     allowed = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     return "bf16" if allowed() else "fp32"
 

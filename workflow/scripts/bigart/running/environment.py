@@ -81,7 +81,7 @@ def best_precision(device: str) -> str:
     """
     if device == "cuda":
         return "fp16"
-    return "bf16" if device == "cpu" and (has_amx() or has_amds_bf16()) else "fp32"
+    return "bf16" if device == "cpu" and (has_amx() or has_amd_bf16()) else "fp32"
 
 
 def has_amx() -> bool:
@@ -89,8 +89,8 @@ def has_amx() -> bool:
     return "amx_bf16" in _processor() and _kernel_allows_amx() and _onednn_may_use("AMX")
 
 
-def has_amds_bf16() -> bool:
-    """Return whether it is AMD's and has AVX512-BF16, and oneDNN may use it.
+def has_amd_bf16() -> bool:
+    """Return whether the processor is AMD's and has AVX512-BF16, and oneDNN may use it.
 
     There a product of bf16 vectors takes half the time of one in fp32.
     """
