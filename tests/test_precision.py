@@ -62,41 +62,27 @@ def test_a_cpu_that_does_not_say_what_it_has_computes_in_fp32() -> None:
 
 
 @pytest.mark.parametrize(
-    ("allowed", "expected"),
+    ("flags", "allowed", "expected"),
     [
-        ("ALL", "bf16"),
-        ("default", "bf16"),
-        ("AVX512_CORE_AMX", "bf16"),
-        ("avx10_1_512_amx_fp16", "bf16"),
-        ("AVX512_CORE_BF16", "fp32"),
-        ("avx2", "fp32"),
+        (AMX, "ALL", "bf16"),
+        (AMX, "default", "bf16"),
+        (AMX, "AVX512_CORE_AMX", "bf16"),
+        (AMX, "avx10_1_512_amx_fp16", "bf16"),
+        (AMX, "AVX512_CORE_BF16", "fp32"),
+        (AMX, "avx2", "fp32"),
+        (AMD, "ALL", "bf16"),
+        (AMD, "AVX512_CORE_BF16", "bf16"),
+        (AMD, "avx512_core_amx", "bf16"),
+        (AMD, "AVX10_1_512", "bf16"),
+        (AMD, "AVX512_CORE_VNNI", "fp32"),
+        (AMD, "AVX2_VNNI_2", "fp32"),
+        (WITHOUT, "ALL", "fp32"),
     ],
 )
-def test_amx_counts_where_onednn_may_use_it(
-    processor: Processor, monkeypatch: pytest.MonkeyPatch, allowed: str, expected: str
+def test_what_a_cpu_has_counts_where_onednn_may_use_it(
+    processor: Processor, monkeypatch: pytest.MonkeyPatch, flags: str, allowed: str, expected: str
 ) -> None:
-    processor(AMX)
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", allowed)
-    assert best_precision("cpu") == expected
-    processor(WITHOUT)
-    assert best_precision("cpu") == "fp32"
-
-
-@pytest.mark.parametrize(
-    ("allowed", "expected"),
-    [
-        ("ALL", "bf16"),
-        ("AVX512_CORE_BF16", "bf16"),
-        ("avx512_core_amx", "bf16"),
-        ("AVX10_1_512", "bf16"),
-        ("AVX512_CORE_VNNI", "fp32"),
-        ("AVX2_VNNI_2", "fp32"),
-    ],
-)
-def test_avx512_bf16_counts_where_onednn_may_use_it(
-    processor: Processor, monkeypatch: pytest.MonkeyPatch, allowed: str, expected: str
-) -> None:
-    processor(AMD)
+    processor(flags)
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", allowed)
     assert best_precision("cpu") == expected
 

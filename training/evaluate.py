@@ -42,6 +42,11 @@ BATCH = {"cpu": 16, "cuda": 128}
 PARTS = ("probe", "variety", "upsampler", "enlarger", "detailer", "at-full-size")
 
 
+def judged(a: argparse.Namespace) -> bool:
+    """Return whether the set's judge has a say in what is painted."""
+    return bool(a.clip_scale) or a.candidates > 1
+
+
 class Painters:
     """Base and upsampler, and how to sample them."""
 
@@ -50,8 +55,7 @@ class Painters:
         names = ("base", "upsampler")
         self.base, self.upsampler = (self._opened(a.weights, name) for name in names)
         self.options = a
-        judged = a.clip_scale or a.candidates > 1
-        self.clip = Clip(a.weights, self.device.device) if judged else None
+        self.clip = Clip(a.weights, self.device.device) if judged(a) else None
 
     def _opened(self, weights: Path, name: str) -> Text2ImUNet:
         network = opened(weights, name)
@@ -228,8 +232,7 @@ def main() -> None:
         assert isinstance(enlarger, RRDBNet)
         figures["at_full_size"] = at_full_size.evaluate(enlarger, detailer, a.prints, a.runs)
     print(json.dumps(figures, indent=2))
-    judged = a.clip_scale or a.candidates > 1
-    if a.weights == SHIPPED and a.upsample_steps != "none" and not judged:
+    if a.weights == SHIPPED and a.upsample_steps != "none" and not judged(a):
         path = FIGURES / "embedded.json"
         before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         write_figures(path, before | figures)

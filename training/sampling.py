@@ -41,7 +41,7 @@ class Clip:
         self, prompts: Sequence[str], scale: float, interval: tuple[float, float] = (0.0, 1.0)
     ) -> steered.Pull:
         """Return the pull towards a prompt for each picture, as ``thumbnails_clip.py`` has it."""
-        judges = [Judge(self.image, vector[None]) for vector in clip_vectors(self.text, prompts)]
+        judges = self._judges(prompts)
 
         def gradient(x: Tensor, timestep: int) -> Tensor:
             each = zip(judges, x.split(1), strict=True)
@@ -57,10 +57,12 @@ class Clip:
             pictures: (P * K, 3, n, n) in [-1, 1].
             prompts: P of them.
         """
-        device = next(self.image.parameters()).device
-        times = torch.zeros(len(pictures), dtype=torch.long, device=device)
-        vectors = self.image.embed(pictures.to(device), times).unflatten(0, (len(prompts), -1))
-        return (vectors * clip_vectors(self.text, prompts)[:, None]).sum(2).cpu()
+        parts = pictures.to(next(self.image.parameters()).device).chunk(len(prompts))
+        each = zip(self._judges(prompts), parts, strict=True)
+        return torch.stack([judge.agreement(part, 0) for judge, part in each]).cpu()
+
+    def _judges(self, prompts: Sequence[str]) -> list[Judge]:
+        return [Judge(self.image, vector[None]) for vector in clip_vectors(self.text, prompts)]
 
 
 def sample(

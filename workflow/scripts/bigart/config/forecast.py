@@ -8,6 +8,7 @@ short calculation here.
 
 import csv
 import functools
+import math
 import os
 import re
 import statistics
@@ -216,18 +217,23 @@ def _costs(
     if gpu or not machine.here:
         return None, ""
     slower = _STATED_GFLOPS / _gflops()
-    reduced = _precisions(config, gpu, machine) == ("bf16",)
+    most = _fastest_bf16() if _precisions(config, gpu, machine) == ("bf16",) else 1
     for name in missing:
         own_start, *network = _STATED[name]
         file = models[STAGES[name].role] if STAGES[name].role else None
         published = file is not None and not file.name.startswith("embedded-")
-        faster = _AMX[name][published] if reduced and name in _AMX else 1
-        if not environment.has_amx():
-            faster = min(faster, _AMD_BF16 if environment.has_amd_bf16() else 1)
+        faster = min(most, _AMX[name][published]) if name in _AMX else 1
         if file and file.architecture == "srvggnet":
             faster *= _COMPACT
         found[name] = _Cost(own_start * slower, network[published] * slower / faster)
     return found, "going by another machine's figures and this one's speed"
+
+
+def _fastest_bf16() -> float:
+    """Return how many times faster bf16 is here at most."""
+    if environment.has_amx():
+        return math.inf
+    return _AMD_BF16 if environment.has_amd_bf16() else 1
 
 
 def _records(
