@@ -5,8 +5,9 @@ import torch
 from bigart.networks.native.rrdbnet import RRDBNet
 from bigart.networks.native.vqgan import Codebook
 from bigart.networks.options import RRDBNetOptions
-from critic import Critic
+from common import blurred
 from pipeline import soften
+from textures import Textures, grid
 from train_detailer import Codes
 from train_enlarger import gradients, start_as_nearest
 
@@ -41,8 +42,28 @@ def test_a_softened_picture_has_lost_its_fine_strokes_and_nothing_else() -> None
     assert soft[:, :, 40:].mean() - soft[:, :, :24].mean() > 0.2
 
 
-def test_the_critic_does_not_see_colours() -> None:
+def test_strokes_elsewhere_are_the_same_texture_and_softer_ones_are_not() -> None:
     torch.manual_seed(0)
-    critic, picture = Critic(), torch.rand(1, 3, 64, 64) / 2
-    assert critic(picture).shape == (1, 1, 7, 7)
-    torch.testing.assert_close(critic(picture), critic(picture + 0.3), atol=1e-4, rtol=0)
+    noise = torch.randn(2, 1, 1, 24, 192).repeat_interleave(8, 3).expand(2, 1, 3, 192, 192)
+    strokes, others = 0.5 + 0.1 * noise
+    unlike = Textures(48, (1.0, 1.0))
+    alike = unlike(others, strokes)
+    assert unlike(strokes, strokes) == 0
+    assert unlike(blurred(strokes, 1.5), strokes) > 2 * alike
+    assert unlike(others.mT, strokes) > 2 * alike
+    assert unlike(strokes + 0.2, strokes) < 0.01
+
+
+def test_a_scale_smaller_than_a_window_is_left_out() -> None:
+    textures = Textures(32, (1.0, 1.0, 1.0))
+    assert [len(p) for p in textures.products(torch.rand(2, 3, 64, 96))] == [12, 2]
+
+
+def test_a_mark_in_each_cell_is_a_grid_and_as_many_anywhere_are_none() -> None:
+    target = torch.full((2, 3, 192, 96), 0.5)
+    marked, scattered = target.clone(), target.clone()
+    marked[..., 5::8, 3::8] = 1.0
+    scattered.flatten(2)[..., torch.randperm(192 * 96)[: 24 * 12]] = 1.0
+    assert grid(marked, target, 8, 96) > 4 * grid(scattered, target, 8, 96)
+    assert grid(marked, target, 7, 84) < 0.5 * grid(marked, target, 8, 96)
+    assert grid(target + 0.1, target, 8, 96) < 1e-4

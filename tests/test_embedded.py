@@ -69,7 +69,7 @@ def test_the_detailer_keeps_a_picture_and_its_edges() -> None:
     with torch.inference_mode():
         out = (network("detailer")(picture * 2 - 1) / 2 + 0.5).clamp(0, 1)
     quality = psnr(out, picture)
-    assert quality > 23
+    assert quality > 22.5
     blurred = blur_of_psnr(picture, quality)
     assert gradients(out).square().mean() > gradients(blurred).square().mean()
 

@@ -257,7 +257,7 @@ def test_all_networks_are_trained_in_small_and_again_from_there(tmp_path: Path) 
     names = list(train_all.NETWORKS)
     weights = {*names, "judge-text", "judge-image"} - {"judge"}
     files = {f"{name}.safetensors" for name in weights} | {"figures.json"}
-    files |= {"state-detailer.pt", "state-enlarger.pt"}
+    files |= {"state-detailer.pt"}
     assert {path.name for path in out.iterdir()} == files
     before = load_file(out / "base.safetensors")
     with pytest.raises(SystemExit):

@@ -10,19 +10,25 @@ from torch import Tensor
 from common import Pool, blurred
 
 MAX_GRAIN = 0.06
+MAX_SPECKLE = 0.02
 
 
 def soften(pictures: Tensor, enlarger: Callable[[Tensor], Tensor]) -> Tensor:
     """Return pictures (B, 3, H, W) in [0, 1] as the stages before would hand them over."""
     batch, device = len(pictures), pictures.device
     small = F.interpolate(pictures, scale_factor=0.25, mode="area")
-    small = small + 0.02 * torch.rand(batch, 1, 1, 1, device=device) * torch.randn_like(small)
     with torch.no_grad():
-        large = enlarger(small).float().clamp(0, 1)
+        large = enlarger(speckled(small)).float().clamp(0, 1)
     # the texture of the workflow: monochrome, a quarter of it raw and the rest blurred
     noise = torch.randn(batch, 1, *pictures.shape[2:], device=device).expand_as(large)
     grain = MAX_GRAIN * torch.rand(batch, 1, 1, 1, device=device)
     return (large + grain * (0.25 * noise + 0.75 * blurred(noise, 1.0))).clamp(0, 1)
+
+
+def speckled(pictures: Tensor) -> Tensor:
+    """Return pictures (B, 3, H, W) in [0, 1] with up to as much noise as the upsampler leaves."""
+    strength = MAX_SPECKLE * torch.rand(len(pictures), 1, 1, 1, device=pictures.device)
+    return pictures + strength * torch.randn_like(pictures)
 
 
 def mosaics(pool: Pool, rng: np.random.Generator, batch: int, side: int) -> Tensor:

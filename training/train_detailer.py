@@ -7,8 +7,8 @@ present batch. For the first steps there are no codes, only noise on the vectors
 about as many bits; then the codes are born among the vectors by k-means.
 
 In use the detailer is given pictures that were enlarged and grained, and is to add what a painting
-has there. So from ``CRITIC_FROM`` steps on every other picture is softened in that way, and a
-critic of patches (``critic.py``) says whether what comes out looks painted.
+has there. So from ``SOFT_FROM`` steps on every other picture is softened in that way, and what
+comes out is to have the textures of the painting (``textures.py``).
 """
 
 import math
@@ -30,7 +30,6 @@ from common import (
     Job,
     Pool,
     Run,
-    Stateful,
     autocast,
     blurred,
     held_out,
@@ -38,8 +37,8 @@ from common import (
     prepared,
     start_from,
 )
-from critic import Criticism
 from pipeline import mosaics, soften
+from textures import Textures, grid
 from train_enlarger import gradients, picture_loss, psnr
 
 COMMITMENT = 0.25
@@ -49,8 +48,9 @@ BANK = 120  # of the last of them give their vectors for it
 NOISE = 0.5  # on vectors of about [-2, 2] before that: 8 channels with it hold 12 bits
 SCALE = 1.5  # of the vectors in the beginning
 REVIVED = 32  # unused codes at most, per step
-CRITIC_FROM = 3000  # steps before there is anything to criticise
-CRITIC_WEIGHT = {"sharp": 0.01, "soft": 0.15}
+SOFT_FROM = 3000  # steps before it is given soft pictures
+TEXTURES_WEIGHT, WINDOW, SCALES = {"sharp": 0.03, "soft": 0.2}, 48, (1.0, 1.0)
+GRID_WEIGHT, PERIOD, GRID_SIDE = 2.0, 8, 96  # of marks that come back with each code
 PIXELS_WEIGHT = {"sharp": 1.0, "soft": 0.3}  # of the finer scale: what is soft has lost its pixels
 
 
@@ -232,10 +232,9 @@ def job(run: Run, drawn: list[Pool]) -> Job:
     network, batch = on_device(network, run.device), run.batch(1, 8)
     network.quantize.embedding.weight.requires_grad_(False)
     codes = Codes(network.quantize)
-    rate = 8e-4
-    criticism = Criticism(run, rate, network.decoder.conv_out.weight)
+    textures = Textures(WINDOW, SCALES).to(run.device)
     enlarger = on_device(open_network(run.weights("enlarger"), dtype=torch.float32)[0], run.device)
-    birth, critic_from = (2, 3) if run.tiny else (BIRTH, CRITIC_FROM)
+    birth, soft_from = (2, 3) if run.tiny else (BIRTH, SOFT_FROM)
 
     def make(rng: np.random.Generator) -> Tensor:
         return mosaics(drawn[int(rng.random() < 0.15)], rng, batch, SIDE)
@@ -260,8 +259,8 @@ def job(run: Run, drawn: list[Pool]) -> Job:
 
     def step(number: int, progress: float) -> tuple[Tensor, Figures]:
         target = next(stream).to(run.device, non_blocking=True).float() / 255
-        criticised = started or number >= critic_from
-        kind = "soft" if criticised and number % 2 else "sharp"
+        textured = started or number >= soft_from
+        kind = "soft" if textured and number % 2 else "sharp"
         given = soften(target, enlarger) if kind == "soft" else target
         with autocast(run.device, options.channels):
             z = network.encode((given * 2 - 1).contiguous(memory_format=torch.channels_last))
@@ -278,15 +277,17 @@ def job(run: Run, drawn: list[Pool]) -> Job:
             "codes": used,
             f"psnr_{kind}": psnr(out.detach(), target),
         }
-        if criticised:
-            unpainted, figures["critic"] = criticism.loss(out, target, pixels)
-            pixels = pixels + CRITIC_WEIGHT[kind] * unpainted
+        if textured:
+            texture = textures(out, target)
+            repeated = grid(out, target, PERIOD, GRID_SIDE)
+            pixels = pixels + TEXTURES_WEIGHT[kind] * texture + GRID_WEIGHT * repeated
+            figures |= {f"textures_{kind}": texture.detach(), "grid": repeated.detach()}
         return pixels + commitment, figures
 
     def figures_of(average: nn.Module) -> dict[str, float]:
         return evaluate(average, 1, 256) if run.tiny else evaluate(average)
 
-    beside: dict[str, Stateful] = {"codes": codes, **criticism.state()}
     return Job(
-        "detailer", "vqgan", network, rate, batch, step, figures_of, decay=0.995, beside=beside
-    )
+        "detailer", "vqgan", network, 8e-4, batch, step, figures_of, decay=0.995,
+        beside={"codes": codes},
+    )  # fmt: skip

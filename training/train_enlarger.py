@@ -5,8 +5,8 @@ one painted, it is given what ``degrade`` and others make of them. Of mosaics of
 pictures at 2048 and 4096 px it is given what its second use will be: what the first use and the
 detailer make of the picture sixteen times smaller. The loss is L1, L1 of the gradients, and the
 strength of the gradients over small windows, which wants brush marks as crisp as the original's
-without asking for the very same pixels; and a critic (``critic.py``) asks for strokes, most of all
-in the second part, where what was there is lost and only its like can be put in its place.
+without asking for the very same pixels; and the textures (``textures.py``), most of all in the
+second part, where what was there is lost and only its like can be put in its place.
 """
 
 import numpy as np
@@ -27,25 +27,27 @@ from common import (
     Run,
     autocast,
     on_device,
-    picture_at,
     pictures_at,
     prepared,
+    scene_at,
     start_from,
 )
-from critic import Criticism
 from dead_leaves import dead_leaves
 from degrade import degrade, jag, shrink
-from pipeline import mosaics, soften
+from painter import paint
+from pipeline import mosaics, soften, speckled
+from textures import Textures, grid
 
 #: What is done to the pictures, and to which share of them; some are only made smaller, for what is
 #: good is not to be made worse.
 FAULTS = (degrade, shrink, jag)
 SHARES = (0.5, 0.2, 0.3)
 KINDS = (0.35, 0.25, 0.15, 0.25)  # of 1024, 2048, 4096 px and of dead leaves
+KIND_OF_LEAVES = 3
 SIDE = 384  # of a mosaic
-#: Of a crop and of a mosaic: the weight of the critic, and of the pixels.
-CRITIC_WEIGHT, PIXELS_WEIGHT = (0.02, 0.15), (1.0, 0.3)
-CRITIC_FROM = 1000  # steps before there is anything to criticise
+PIXELS_WEIGHT = {"crop": 1.0, "mosaic": 0.6}
+TEXTURES_WEIGHT, WINDOW, SCALES = 0.15, 48, (0.0, 0.5, 1.0)
+GRID_WEIGHT, PERIOD, GRID_SIDE = 8.0, 4, 96  # of marks that come back with each pixel given
 
 
 def start_as_nearest(network: RRDBNet) -> None:
@@ -94,6 +96,14 @@ def psnr(out: Tensor, target: Tensor) -> float:
     return float(-10 * torch.log10((out.clamp(0, 1) - target).square().mean((1, 2, 3))).mean())
 
 
+def bare_at(index: int, size: int) -> Picture:
+    """Return picture ``index`` without the threads of its canvas, (size, size, 3).
+
+    A network that learns to paint threads paints a grid on everything.
+    """
+    return paint(scene_at(index), size, index, weave=False)
+
+
 def leaves_at(index: int, size: int) -> Picture:
     """Return picture ``index`` of dead leaves, (size, size, 3)."""
     return dead_leaves(np.random.default_rng((11, index)), size)
@@ -130,7 +140,7 @@ def pools(run: Run) -> list[Pool]:
         sizes = [(256, 2, 1), (256, 2, 1), (512, 2, 1), (256, 2, 1)]
     else:
         sizes = [(1024, 240, 48), (2048, 64, 16), (4096, 24, 8), (512, 200, 48)]
-    kinds = [(picture_at, "")] * 3 + [(leaves_at, "leaves-")]
+    kinds = [(bare_at, "bare-")] * 3 + [(leaves_at, "leaves-")]
     return [
         Pool(run.pictures, size, count, first, make, kind)
         for (size, count, first), (make, kind) in zip(sizes, kinds, strict=True)
@@ -147,18 +157,18 @@ def job(run: Run, drawn: list[Pool]) -> Job:
     network = on_device(network, run.device)
     crops_at_once, mosaics_at_once = run.batch(8, 32), run.batch(1, 6)
     detailer = on_device(open_network(run.weights("detailer"), dtype=torch.float32)[0], run.device)
-    side, critic_from = (128, 3) if run.tiny else (SIDE, CRITIC_FROM)
-    rate = 6e-4
-    criticism = Criticism(run, rate, network.conv_last.weight)
+    side = 128 if run.tiny else SIDE
+    textures = Textures(WINDOW, SCALES).to(run.device)
 
-    def make(rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def make(rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         kind = int(rng.choice(len(drawn), p=KINDS))
         crops = drawn[kind].crops(rng, drawn[kind].some(rng, crops_at_once), 128)
         high = crops.permute(0, 2, 3, 1).numpy()
         how = rng.choice(len(FAULTS), len(high), p=SHARES)
         low = np.stack([FAULTS[i](p, 4, rng) for i, p in zip(how, high, strict=True)])
         large = mosaics(drawn[int(rng.choice([1, 2]))], rng, mosaics_at_once, side)
-        return torch.from_numpy(low).permute(0, 3, 1, 2), crops, large
+        painted = torch.from_numpy((how != FAULTS.index(degrade)) & (kind != KIND_OF_LEAVES))
+        return torch.from_numpy(low).permute(0, 3, 1, 2), crops, painted, large
 
     stream = prepared(run, make, 2)
 
@@ -174,31 +184,27 @@ def job(run: Run, drawn: list[Pool]) -> Job:
             return (detailer(soft * 2 - 1).float() / 2 + 0.5).clamp(0, 1)
 
     def step(number: int, progress: float) -> tuple[Tensor, Figures]:
-        low, crops, large = (
-            part.to(run.device, non_blocking=True).float() / 255 for part in next(stream)
+        low, crops, painted, large = (
+            part.to(run.device, non_blocking=True) for part in next(stream)
         )
+        low, crops, large = (part.float() / 255 for part in (low, crops, large))
+        low = torch.where(painted[:, None, None, None], speckled(low), low)
         loss, figures = torch.zeros((), device=run.device), Figures()
-        pairs = (("crop", low, crops), ("mosaic", handed_over(large), large))
-        for (kind, given, target), for_critic, for_pixels in zip(
-            pairs, CRITIC_WEIGHT, PIXELS_WEIGHT, strict=True
-        ):
+        for kind, given, target in (("crop", low, crops), ("mosaic", handed_over(large), large)):
             out = enlarged(given)
             pixels, of_pixels = picture_loss(out, target, edges=0.5, strength=0.4)
-            pixels = for_pixels * pixels
+            repeated = grid(out, target, PERIOD, GRID_SIDE)
+            loss = loss + PIXELS_WEIGHT[kind] * pixels + GRID_WEIGHT * repeated
+            figures |= {f"{name}_{kind}": value for name, value in of_pixels.items()}
+            figures[f"grid_{kind}"] = repeated.detach()
             if kind == "mosaic":
                 coarse, _ = picture_loss(F.avg_pool2d(out, 8), F.avg_pool2d(target, 8), 0.5, 0.0)
-                pixels = pixels + 0.5 * coarse
-            loss = loss + pixels
-            figures |= {f"{name}_{kind}": value for name, value in of_pixels.items()}
-            if started or number >= critic_from:
-                unpainted, figures[f"critic_{kind}"] = criticism.loss(out, target, pixels)
-                loss = loss + for_critic * unpainted
+                texture = textures(out, target)
+                loss = loss + 0.5 * coarse + TEXTURES_WEIGHT * texture
+                figures["textures"] = texture.detach()
         return loss, figures
 
     def figures_of(average: nn.Module) -> dict[str, float]:
         return evaluate(average, 1, 256) if run.tiny else evaluate(average)
 
-    return Job(
-        "enlarger", "rrdbnet", network, rate, crops_at_once, step, figures_of, decay=0.995,
-        beside=criticism.state(),
-    )  # fmt: skip
+    return Job("enlarger", "rrdbnet", network, 6e-4, crops_at_once, step, figures_of, decay=0.995)

@@ -310,7 +310,7 @@ class Canvas:
 
     # -- finish --------------------------------------------------------------------------
 
-    def finish(self) -> NDArray[np.uint8]:
+    def finish(self, woven: bool = True) -> NDArray[np.uint8]:
         """Return the picture, (size, size, 3) uint8: relief, light, canvas or paper, varnish."""
         rng, n = self.rng, self.n
         lean = rng.uniform(0, 2 * np.pi)
@@ -319,7 +319,7 @@ class Canvas:
         surface = self.brush(x, y, HORIZONTAL, 1.0)[..., 3]
         weave: Array | np.float32 = np.float32(0)
         visible = np.clip((n / 330 - 2.2) / 2, 0, 1)  # threads finer than the pixels are not seen
-        if visible > 0 and self.medium != "watercolor":
+        if woven and visible > 0 and self.medium != "watercolor":
             turn = np.float32(2 * np.pi * 330)
             weave = np.sin(x * turn + surface * 0.5) * np.sin(y * turn) * np.float32(visible)
         light = 1 + 0.05 * glow

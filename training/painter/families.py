@@ -63,13 +63,14 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
     return with_medium(FAMILIES[scene.family].say(scene, rng), scene, rng)
 
 
-def paint(scene: Scene, size: int, seed: int) -> NDArray[np.uint8]:
+def paint(scene: Scene, size: int, seed: int, weave: bool = True) -> NDArray[np.uint8]:
     """Paint a scene, (size, size, 3) uint8 sRGB.
 
-    The same scene and seed give the same picture at any size of 64 pixels and more.
+    The same scene and seed give the same picture at any size of 64 pixels and more, with the
+    threads of the canvas where these can be seen or without.
     """
     canvas = Canvas(size, np.random.default_rng(seed), scene.medium)
     FAMILIES[scene.family].draw(scene, canvas)
     if scene.weather:
         outdoors.weather(scene, canvas)
-    return canvas.finish()
+    return canvas.finish(weave)
