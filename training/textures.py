@@ -5,7 +5,7 @@ painter put them, and yet must be as many, as long, as sharp and as slanted.
 
 Sources: Gatys et al. 2015 (arXiv:1505.07376, equation 1) for the products of filters' answers (Gram
 matrices); Ustyuzhaninov et al. 2016 (arXiv:1606.00021) for one layer of random filters at several
-scales; Sajjadi et al. 2017 (arXiv:1612.07919, section 4.2.4) for windows, as a loss of an enlarger.
+scales; Sajjadi et al. 2017 (arXiv:1612.07919, section 4.2.3) for windows, as a loss of an enlarger.
 """
 
 from collections.abc import Sequence
