@@ -46,7 +46,7 @@ KINDS = (0.35, 0.25, 0.15, 0.25)  # of 1024, 2048, 4096 px and of dead leaves
 KIND_OF_LEAVES = 3
 SIDE = 384  # of a mosaic
 PIXELS_WEIGHT = {"crop": 1.0, "mosaic": 0.6}
-TEXTURES_WEIGHT, WINDOW, SCALES = 0.15, 48, (0.0, 0.5, 1.0)
+TEXTURES_WEIGHT, WINDOW, SCALES = 0.15, 48, (0.5, 1.0)  # from half the print's size on
 GRID_WEIGHT, PERIOD, GRID_SIDE = 8.0, 4, 96  # of marks that come back with each pixel given
 
 
@@ -199,7 +199,7 @@ def job(run: Run, drawn: list[Pool]) -> Job:
             figures[f"grid_{kind}"] = repeated.detach()
             if kind == "mosaic":
                 coarse, _ = picture_loss(F.avg_pool2d(out, 8), F.avg_pool2d(target, 8), 0.5, 0.0)
-                texture = textures(out, target)
+                texture = textures(F.avg_pool2d(out, 2), F.avg_pool2d(target, 2))
                 loss = loss + 0.5 * coarse + TEXTURES_WEIGHT * texture
                 figures["textures"] = texture.detach()
         return loss, figures
