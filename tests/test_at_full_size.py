@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage  # type: ignore[import-untyped]
 
 import at_full_size
-from at_full_size import measured, octaves, peak
+from at_full_size import blocking, measured, octaves, peak
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,15 @@ def test_a_pattern_that_repeats_stands_out(noise: np.ndarray) -> None:
     assert found[1] > 3
 
 
+def test_blocks_are_found_though_each_is_different(noise: np.ndarray) -> None:
+    """Blocks of grey levels have no peak in the spectrum, for nothing comes back."""
+    blocks = np.kron(noise[:256, :256, 0], np.ones((4, 4), np.uint8))
+    small, large = blocking(measured(np.repeat(blocks[:, :, None], 3, 2)).steps)
+    assert small > 1.5
+    assert large > 1.5  # blocks of 4 are also uneven in those of 32
+    assert max(blocking(measured(noise).steps)) < 0.05
+
+
 def test_edges_are_compared_in_their_places(noise: np.ndarray) -> None:
     """The same picture agrees with itself, a moved one does not."""
     picture = np.zeros((1024, 1024, 3), np.uint8)
@@ -62,3 +71,4 @@ def test_what_was_measured_of_the_painter_is_kept(
     assert drawn == [(7, at_full_size.LARGE)]
     assert np.array_equal(first.power, again.power)
     assert np.array_equal(first.edges, again.edges)
+    assert np.array_equal(first.steps, again.steps)

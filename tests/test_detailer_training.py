@@ -7,7 +7,7 @@ from bigart.networks.native.vqgan import Codebook
 from bigart.networks.options import RRDBNetOptions
 from common import blurred
 from pipeline import soften
-from textures import Textures, grid
+from textures import Textures, blocking, grid
 from train_detailer import Codes
 from train_enlarger import gradients, start_as_nearest
 
@@ -67,3 +67,12 @@ def test_a_mark_in_each_cell_is_a_grid_and_as_many_anywhere_are_none() -> None:
     assert grid(marked, target, 8, 96) > 4 * grid(scattered, target, 8, 96)
     assert grid(marked, target, 7, 84) < 0.5 * grid(marked, target, 8, 96)
     assert grid(target + 0.1, target, 8, 96) < 1e-4
+
+
+def test_steps_at_the_borders_of_blocks_cost_and_as_many_anywhere_do_not() -> None:
+    plain = torch.rand(16, 3, 192, 96)
+    blocks = torch.rand(2, 3, 24, 12).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    moved = torch.cat([blocks.roll(k, -1).roll(k, -2) for k in range(8)])
+    assert blocking(blocks, plain[:2], 8, 96) > 2
+    assert blocking(moved, plain, 8, 96) < 0.2
+    assert blocking(blocks, blocks, 8, 96) < 1e-3

@@ -85,6 +85,35 @@ def grid(out: Tensor, target: Tensor, period: int, side: int) -> Tensor:
     return (marks.square().mean((1, 4, 5)) + 1e-10).sqrt().mean()
 
 
+def blocking(out: Tensor, target: Tensor, period: int, side: int) -> Tensor:
+    """Return how unevenly the steps between pixels are spread over blocks, a scalar.
+
+    What is made of one pixel or code that is given often breaks off where the next begins. Such
+    blocks differ each time, and ``grid``, which takes their mean, does not see them. Measured as
+    by Wang, Bovik and Evans 2000 (Blind measurement of blocking artifacts in images), by the
+    strength of the differences at the borders of blocks next to that elsewhere.
+
+    Args:
+        out: (B, 3, H, W) in [0, 1].
+        target: (B, 3, H, W) in [0, 1], whose own unevenness costs nothing.
+        period: Side of a block in pixels.
+        side: Of the squares that count alike, strong or faint, in pixels, a multiple of ``period``.
+    """
+    uneven = torch.zeros((), device=out.device)
+    for one_way, other_way in ((out, target), (out.mT, target.mT)):
+        difference = steps(one_way, period, side) - steps(other_way, period, side)
+        uneven = uneven + (difference.square().mean() + 1e-8).sqrt()
+    return uneven
+
+
+def steps(pictures: Tensor, period: int, side: int) -> Tensor:
+    """Return how strong differences along x are at each place of a block, (period,), mean 1."""
+    strengths = F.pad(pictures, (0, 1, 0, 0), mode="reflect").diff(dim=3).abs()
+    strengths = strengths.mean(1, keepdim=True)
+    places = cells(strengths, side).mean(4).unflatten(-1, (-1, period)).mean(-2)
+    return (places / (places.mean(-1, keepdim=True) + FAINT)).mean((0, 1, 2, 3))
+
+
 def cells(pictures: Tensor, side: int) -> Tensor:
     """Return squares of pictures (B, C, H, W), (B, C, H / side, W / side, side, side)."""
     return pictures.unfold(2, side, side).unfold(3, side, side)

@@ -38,7 +38,7 @@ from common import (
     start_from,
 )
 from pipeline import mosaics, soften
-from textures import Textures, grid
+from textures import Textures, blocking, grid
 from train_enlarger import gradients, picture_loss, psnr
 
 COMMITMENT = 0.25
@@ -51,6 +51,7 @@ REVIVED = 32  # unused codes at most, per step
 SOFT_FROM = 3000  # steps before it is given soft pictures
 TEXTURES_WEIGHT, WINDOW, SCALES = {"sharp": 0.03, "soft": 0.2}, 48, (1.0, 1.0)
 GRID_WEIGHT, PERIOD, GRID_SIDE = 2.0, 8, 96  # of marks that come back with each code
+BLOCKING_WEIGHT = 0.1  # of blocks as large as what is made of a code
 PIXELS_WEIGHT = {"sharp": 1.0, "soft": 0.3}  # of the finer scale: what is soft has lost its pixels
 
 
@@ -280,8 +281,11 @@ def job(run: Run, drawn: list[Pool]) -> Job:
         if textured:
             texture = textures(out, target)
             repeated = grid(out, target, PERIOD, GRID_SIDE)
-            pixels = pixels + TEXTURES_WEIGHT[kind] * texture + GRID_WEIGHT * repeated
+            blocks = blocking(out, target, PERIOD, GRID_SIDE)
+            pixels = pixels + TEXTURES_WEIGHT[kind] * texture
+            pixels = pixels + GRID_WEIGHT * repeated + BLOCKING_WEIGHT * blocks
             figures |= {f"textures_{kind}": texture.detach(), "grid": repeated.detach()}
+            figures[f"blocking_{kind}"] = blocks.detach()
         return pixels + commitment, figures
 
     def figures_of(average: nn.Module) -> dict[str, float]:

@@ -36,7 +36,7 @@ from dead_leaves import dead_leaves
 from degrade import degrade, jag, shrink
 from painter import paint
 from pipeline import mosaics, soften, speckled
-from textures import Textures, grid
+from textures import Textures, blocking, grid
 
 #: What is done to the pictures, and to which share of them; some are only made smaller, for what is
 #: good is not to be made worse.
@@ -45,9 +45,11 @@ SHARES = (0.5, 0.2, 0.3)
 KINDS = (0.35, 0.25, 0.15, 0.25)  # of 1024, 2048, 4096 px and of dead leaves
 KIND_OF_LEAVES = 3
 SIDE = 384  # of a mosaic
-PIXELS_WEIGHT = {"crop": 1.0, "mosaic": 0.6}
+PIXELS_WEIGHT = {"crop": 2.0, "mosaic": 0.6}
 TEXTURES_WEIGHT, WINDOW, SCALES = 0.15, 48, (0.5, 1.0)  # from half the print's size on
-GRID_WEIGHT, PERIOD, GRID_SIDE = 8.0, 4, 96  # of marks that come back with each pixel given
+GRID_WEIGHT, PERIOD, GRID_SIDE = 30.0, 4, 48  # of marks that come back with each pixel given
+#: Of blocks as large as what is made of a pixel and of one of the detailer's codes.
+BLOCKING_WEIGHT, BLOCKS = 0.05, {"crop": ((4, 64),), "mosaic": ((4, 96), (32, 96))}
 
 
 def start_as_nearest(network: RRDBNet) -> None:
@@ -197,6 +199,10 @@ def job(run: Run, drawn: list[Pool]) -> Job:
             loss = loss + PIXELS_WEIGHT[kind] * pixels + GRID_WEIGHT * repeated
             figures |= {f"{name}_{kind}": value for name, value in of_pixels.items()}
             figures[f"grid_{kind}"] = repeated.detach()
+            for period, square in BLOCKS[kind]:
+                blocks = blocking(out, target, period, square)
+                loss = loss + BLOCKING_WEIGHT * blocks
+                figures[f"blocking_{kind}_{period}"] = blocks.detach()
             if kind == "mosaic":
                 coarse, _ = picture_loss(F.avg_pool2d(out, 8), F.avg_pool2d(target, 8), 0.5, 0.0)
                 texture = textures(F.avg_pool2d(out, 2), F.avg_pool2d(target, 2))
