@@ -36,7 +36,7 @@ from degrade import degrade
 from painter import Scene, caption, paint, sample_scene
 from probe import SIDE, Probe, scores, train_probe
 from sampling import Clip, opened, sample
-from train_enlarger import psnr
+from train_enlarger import gradients, psnr
 
 BATCH = {"cpu": 16, "cuda": 128}
 PARTS = ("probe", "variety", "upsampler", "enlarger", "detailer", "at-full-size")
@@ -147,9 +147,18 @@ def variety(probe: Probe, painters: Painters) -> dict[str, float]:
 
 
 def photographs(enlarger: torch.nn.Module, folder: Path) -> dict[str, Any]:
-    """Return the enlarger's PSNR on photographs that are shrunk cleanly and degraded."""
+    """Return PSNR and sharpness of photographs that are shrunk cleanly or degraded, and enlarged.
+
+    The sharpness is the mean strength of the gradients next to the photograph's.
+    """
     rng = np.random.default_rng(14)
     sums: dict[str, list[float]] = {}
+
+    def add(kind: str, out: Tensor, target: Tensor) -> None:
+        strengths = [float(gradients(part).abs().mean()) for part in (out.clamp(0, 1), target)]
+        sums.setdefault(kind, []).append(psnr(out, target))
+        sums.setdefault(f"{kind}_sharpness", []).append(strengths[0] / strengths[1])
+
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".png", ".jpg", ".jpeg"))
     for file in files:
         picture = np.asarray(Image.open(file).convert("RGB"))
@@ -163,9 +172,8 @@ def photographs(enlarger: torch.nn.Module, folder: Path) -> dict[str, Any]:
         for kind, low in (("clean", clean), ("degraded", degrade(high, 4, rng))):
             small = tensor(low) / 2 + 0.5
             with torch.inference_mode():
-                sums.setdefault(kind, []).append(psnr(enlarger(small), target))
-            plain = F.interpolate(small, scale_factor=4, mode="bicubic")
-            sums.setdefault(f"{kind}_bicubic", []).append(psnr(plain, target))
+                add(kind, enlarger(small), target)
+            add(f"{kind}_bicubic", F.interpolate(small, scale_factor=4, mode="bicubic"), target)
     means = {kind: round(float(np.mean(values)), 2) for kind, values in sums.items()}
     return {"files": len(files), **means}
 
