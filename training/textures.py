@@ -100,8 +100,8 @@ def blocking(out: Tensor, target: Tensor, period: int, side: int) -> Tensor:
         side: Of the squares that count alike, strong or faint, in pixels, a multiple of ``period``.
     """
     uneven = torch.zeros((), device=out.device)
-    for one_way, other_way in ((out, target), (out.mT, target.mT)):
-        difference = steps(one_way, period, side) - steps(other_way, period, side)
+    for mine, theirs in ((out, target), (out.mT, target.mT)):
+        difference = steps(mine, period, side) - steps(theirs, period, side)
         uneven = uneven + (difference.square().mean() + 1e-8).sqrt()
     return uneven
 
