@@ -8,7 +8,7 @@ about as many bits; then the codes are born among the vectors by k-means.
 
 In use the detailer is given pictures that were enlarged and grained, and is to add what a painting
 has there. So from ``SOFT_FROM`` steps on every other picture is softened in that way, and what
-comes out is to have the textures of the painting (``textures.py``).
+comes out is to have the textures of the painting (``textures.py``), and no blocks.
 """
 
 import math

@@ -6,7 +6,8 @@ pictures at 2048 and 4096 px it is given what its second use will be: what the f
 detailer make of the picture sixteen times smaller. The loss is L1, L1 of the gradients, and the
 strength of the gradients over small windows, which wants brush marks as crisp as the original's
 without asking for the very same pixels; and the textures (``textures.py``), most of all in the
-second part, where what was there is lost and only its like can be put in its place.
+second part, where what was there is lost and only its like can be put in its place. Marks that
+come back with each pixel cost, and so do blocks.
 """
 
 import numpy as np
@@ -49,7 +50,7 @@ PIXELS_WEIGHT = {"crop": 2.0, "mosaic": 0.6}
 TEXTURES_WEIGHT, WINDOW, SCALES = 0.15, 48, (0.5, 1.0)  # from half the print's size on
 GRID_WEIGHT, PERIOD, GRID_SIDE = 30.0, 4, 48  # of marks that come back with each pixel given
 #: Of blocks as large as what is made of a pixel and of one of the detailer's codes.
-BLOCKING_WEIGHT, BLOCKS = 0.05, {"crop": ((4, 64),), "mosaic": ((4, 96), (32, 96))}
+BLOCKING_WEIGHT, BLOCKS = 0.05, {"crop": ((PERIOD, 64),), "mosaic": ((PERIOD, 96), (32, 96))}
 
 
 def start_as_nearest(network: RRDBNet) -> None:
